@@ -1,0 +1,90 @@
+#pragma once
+
+/// What a device must be able to do. Operations (ops/) are written against this interface only, so a second backend
+/// adds files and edits no operation.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "autodiff/shape.h"
+
+namespace levda::autodiff {
+
+class Tensor;
+
+enum class DType : std::uint8_t { float32, float64, int64 };
+enum class Device : std::uint8_t { cpu, cuda };
+
+const char* name(DType);
+const char* name(Device);
+std::size_t bytes_of(DType);
+
+/// Scalar functions; their definitions are in autodiff/scalar.h, once for all backends.
+enum class Unary : std::uint8_t { neg, sin, cos, exp, sqrt, square, sigmoid, silu_derivative };
+enum class Binary : std::uint8_t { add, sub, mul, div };
+
+/// A regular walk over a buffer: element (i0, i1, ..) of `extents` lies at offset + sum i_a strides[a], in elements.
+struct Strided {
+  std::int64_t offset = 0;
+  std::array<std::int64_t, Shape::max_rank> strides{};
+};
+
+/// Bytes handed out now, and the most there ever were.
+struct MemoryUse {
+  std::int64_t live = 0;
+  std::int64_t peak = 0;
+};
+
+/// Constants of one Adam step (Kingma & Ba, arXiv 1412.6980, algorithm 1); the corrections are 1 / (1 - beta^t).
+struct AdamStep {
+  double rate, beta1, beta2, epsilon;
+  double correction1, correction2;
+};
+
+/// Every function may be called from several threads at once. Shapes and types were checked by the operation.
+/// Output buffers are allocated and never overlap an input, except where a docstring allows it.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual Device device() const = 0;
+
+  /// 64-byte aligned memory with undefined contents; throws Error when there is none.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory, std::size_t bytes) noexcept = 0;
+  virtual MemoryUse memory() const = 0;
+  virtual void upload(void* to, const void* host, std::size_t bytes) = 0;
+  virtual void download(void* host, const void* from, std::size_t bytes) = 0;
+
+  virtual void fill(Tensor& y, double value) = 0;
+  /// y = x in another floating type.
+  virtual void convert(const Tensor& x, Tensor& y) = 0;
+  /// Strided copy: slices, concatenations, repetitions and transpositions.
+  virtual void copy(const Shape& extents, const Tensor& x, const Strided& from, Tensor& y, const Strided& to) = 0;
+  virtual void unary(Unary f, const Tensor& x, Tensor& y) = 0;
+  /// y = silu(x), and its derivative from the same exponential where it is wanted (not null).
+  virtual void silu(const Tensor& x, Tensor& y, Tensor* derivative) = 0;
+  /// y = f(a, b) with broadcasting to y's shape; y may be a or b where that one has y's shape.
+  virtual void binary(Binary f, const Tensor& a, const Tensor& b, Tensor& y) = 0;
+  /// y = alpha x + beta.
+  virtual void scale(const Tensor& x, double alpha, double beta, Tensor& y) = 0;
+  /// y = op(a) op(b) (+ bias on every row) over the last two axes; leading axes of a and b broadcast.
+  /// bias: shape (columns), or null.
+  virtual void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor* bias,
+                      Tensor& y) = 0;
+  /// y = sum of x over the axes in which y (which broadcasts to x) has extent 1 or is missing. The order of the sum
+  /// depends on the shapes only.
+  virtual void sum_to(const Tensor& x, Tensor& y) = 0;
+  /// y[o, k, i] = x[o, index[k], i]: x is (outer, rows, inner), y is (outer, index size, inner).
+  virtual void gather(const Tensor& x, const Tensor& index, int axis, Tensor& y) = 0;
+  /// y = 0, then y[o, index[k], i] += x[o, k, i] in the order of k.
+  virtual void scatter_add(const Tensor& x, const Tensor& index, int axis, Tensor& y) = 0;
+  /// In place: m, v moments and p parameters from the gradient g.
+  virtual void adam(const AdamStep& step, const Tensor& g, Tensor& m, Tensor& v, Tensor& p) = 0;
+};
+
+/// The CPU backend (oneTBB + Eigen). One for the process: it holds nothing but a cache of free memory.
+Backend& cpu();
+
+}  // namespace levda::autodiff

@@ -1,0 +1,411 @@
+/// The CPU backend: Eigen for products and vector registers. One operation runs on one thread; parallelism lies above,
+/// in tiled_sum and in independent tapes.
+
+#include <fmt/format.h>
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "autodiff/backend.h"
+#include "autodiff/cpu/memory_pool.h"
+#include "autodiff/error.h"
+#include "autodiff/scalar.h"
+#include "autodiff/tensor.h"
+
+namespace levda::autodiff {
+
+namespace {
+
+template <typename T>
+using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <typename T>
+using Vector = Eigen::Array<T, Eigen::Dynamic, 1>;
+
+/// Calls f with a float or a double as a type tag.
+template <typename F>
+void dispatch(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::float32: return f(float{});
+    case DType::float64: return f(double{});
+    case DType::int64: throw Error("arithmetic on an int64 tensor");
+  }
+}
+
+/// y = f(x) in blocks of registers. The rest at the end goes through a block too, so that an element's result does not
+/// depend on its position.
+template <typename T, typename F>
+void map_blocks(const T* x, T* y, std::int64_t n, F f) {
+  constexpr int width = 64 / sizeof(T);
+  using Block = Eigen::Array<T, width, 1>;
+  using Map = Eigen::Map<Block>;
+  using ConstMap = Eigen::Map<const Block>;
+  std::int64_t i = 0;
+  for (; i + width <= n; i += width) {
+    const Block in = ConstMap(x + i);
+    Map(y + i) = f(in);
+  }
+  if (i < n) {
+    Block in = Block::Zero();
+    std::copy(x + i, x + n, in.data());
+    const Block out = f(in);
+    std::copy(out.data(), out.data() + (n - i), y + i);
+  }
+}
+
+/// The same with a second result, z, which f writes through a reference.
+template <typename T, typename F>
+void map_blocks(const T* x, T* y, T* z, std::int64_t n, F f) {
+  constexpr int width = 64 / sizeof(T);
+  using Block = Eigen::Array<T, width, 1>;
+  using Map = Eigen::Map<Block>;
+  Block second;
+  std::int64_t i = 0;
+  for (; i + width <= n; i += width) {
+    const Block in = Eigen::Map<const Block>(x + i);
+    Map(y + i) = f(in, second);
+    Map(z + i) = second;
+  }
+  if (i < n) {
+    Block in = Block::Zero();
+    std::copy(x + i, x + n, in.data());
+    const Block out = f(in, second);
+    std::copy(out.data(), out.data() + (n - i), y + i);
+    std::copy(second.data(), second.data() + (n - i), z + i);
+  }
+}
+
+/// Walk of several operands over the same extents with axes of extent 1 dropped and contiguous axes merged. The last
+/// axis is the inner loop; its strides are 0 or 1 for broadcast operands.
+template <int operands>
+struct Walk {
+  std::array<std::int64_t, Shape::max_rank> extents{};
+  std::array<std::array<std::int64_t, Shape::max_rank>, operands> strides{};
+  int rank = 0;
+
+  Walk(const Shape& shape, const std::array<const std::int64_t*, operands>& from) {
+    for (int axis = 0; axis < shape.rank(); ++axis) {
+      if (shape[axis] == 1) continue;
+      bool merge = rank > 0;
+      for (int o = 0; merge && o < operands; ++o)
+        merge = strides[o][rank - 1] == from[o][axis] * shape[axis];
+      if (!merge) extents[rank++] = 1;
+      extents[rank - 1] *= shape[axis];
+      for (int o = 0; o < operands; ++o) strides[o][rank - 1] = from[o][axis];
+    }
+    if (rank == 0) extents[rank++] = 1;
+  }
+
+  /// f(offsets) for every inner loop, in row-major order.
+  template <typename F>
+  void for_each_row(F&& f) const {
+    std::int64_t total = 1;
+    for (int axis = 0; axis < rank; ++axis) total *= extents[axis];
+    if (total == 0) return;
+    std::array<std::int64_t, Shape::max_rank> index{};
+    std::array<std::int64_t, operands> offset{};
+    for (;;) {
+      f(offset);
+      int axis = rank - 2;
+      for (; axis >= 0; --axis) {
+        for (int o = 0; o < operands; ++o) offset[o] += strides[o][axis];
+        if (++index[axis] < extents[axis]) break;
+        for (int o = 0; o < operands; ++o) offset[o] -= strides[o][axis] * extents[axis];
+        index[axis] = 0;
+      }
+      if (axis < 0) return;
+    }
+  }
+  std::int64_t inner() const { return extents[rank - 1]; }
+  std::int64_t inner_stride(int operand) const { return strides[operand][rank - 1]; }
+};
+
+/// Row-major strides of x seen with the axes of `over`; 0 where x is repeated.
+std::array<std::int64_t, Shape::max_rank> broadcast_strides(const Shape& x, const Shape& over) {
+  std::array<std::int64_t, Shape::max_rank> strides{};
+  std::int64_t stride = 1;
+  for (int axis = 1; axis <= x.rank(); ++axis) {
+    strides[over.rank() - axis] = x[-axis] == 1 ? 0 : stride;
+    stride *= x[-axis];
+  }
+  return strides;
+}
+
+template <typename T, typename F>
+void binary_walk(const Tensor& a, const Tensor& b, Tensor& y, F f) {
+  const auto sa = broadcast_strides(a.shape(), y.shape());
+  const auto sb = broadcast_strides(b.shape(), y.shape());
+  const auto sy = broadcast_strides(y.shape(), y.shape());
+  const Walk<3> walk(y.shape(), {sa.data(), sb.data(), sy.data()});
+  const std::int64_t n = walk.inner();
+  const std::int64_t step_a = walk.inner_stride(0);
+  const std::int64_t step_b = walk.inner_stride(1);
+  walk.for_each_row([&, pa = a.data<T>(), pb = b.data<T>(), py = y.data<T>()](const auto& offset) {
+    const T* ra = pa + offset[0];
+    const T* rb = pb + offset[1];
+    T* ry = py + offset[2];
+    if (step_a == 0 && step_b == 0) {
+      std::fill(ry, ry + n, f(*ra, *rb));
+    } else if (step_a == 0) {
+      const T value = *ra;
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) ry[i] = f(value, rb[i]);
+    } else if (step_b == 0) {
+      const T value = *rb;
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) ry[i] = f(ra[i], value);
+    } else {
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) ry[i] = f(ra[i], rb[i]);
+    }
+  });
+}
+
+/// Sum of n numbers: blocks in T, their sums in double.
+template <typename T>
+T sum_of(const T* x, std::int64_t n) {
+  constexpr std::int64_t block = 1024;
+  double total = 0;
+  for (std::int64_t i = 0; i < n; i += block)
+    total += static_cast<double>(Eigen::Map<const Vector<T>>(x + i, std::min(block, n - i)).sum());
+  return static_cast<T>(total);
+}
+
+template <typename T>
+void product(const T* a, bool transpose_a, const T* b, bool transpose_b, std::int64_t rows, std::int64_t inner,
+             std::int64_t columns, T* y) {
+  using Map = Eigen::Map<const Matrix<T>>;
+  Eigen::Map<Matrix<T>> result(y, rows, columns);
+  if (inner == 0) {
+    result.setZero();
+    return;
+  }
+  const Map ma(a, transpose_a ? inner : rows, transpose_a ? rows : inner);
+  const Map mb(b, transpose_b ? columns : inner, transpose_b ? inner : columns);
+  if (transpose_a && transpose_b)
+    result.noalias() = ma.transpose() * mb.transpose();
+  else if (transpose_a)
+    result.noalias() = ma.transpose() * mb;
+  else if (transpose_b)
+    result.noalias() = ma * mb.transpose();
+  else
+    result.noalias() = ma * mb;
+}
+
+class CpuBackend final : public Backend {
+ public:
+  Device device() const override { return Device::cpu; }
+  void* allocate(std::size_t bytes) override { return pool_.allocate(bytes); }
+  void release(void* memory, std::size_t bytes) noexcept override { pool_.release(memory, bytes); }
+  MemoryUse memory() const override { return pool_.use(); }
+  void upload(void* to, const void* host, std::size_t bytes) override {
+    if (bytes > 0) std::memcpy(to, host, bytes);
+  }
+  void download(void* host, const void* from, std::size_t bytes) override {
+    if (bytes > 0) std::memcpy(host, from, bytes);
+  }
+
+  void fill(Tensor& y, double value) override {
+    dispatch(y.dtype(), [&]<typename T>(T) { std::fill_n(y.data<T>(), y.size(), static_cast<T>(value)); });
+  }
+
+  void convert(const Tensor& x, Tensor& y) override {
+    if (x.dtype() == DType::float32)
+      std::copy_n(x.data<float>(), x.size(), y.data<double>());
+    else
+      std::transform(x.data<double>(), x.data<double>() + x.size(), y.data<float>(),
+                     [](double value) { return static_cast<float>(value); });
+  }
+
+  void copy(const Shape& extents, const Tensor& x, const Strided& from, Tensor& y, const Strided& to) override {
+    const Walk<2> walk(extents, {from.strides.data(), to.strides.data()});
+    const auto rows = [&]<typename T>(const T* px, T* py) {
+      const std::int64_t n = walk.inner();
+      const std::int64_t step_x = walk.inner_stride(0);
+      const std::int64_t step_y = walk.inner_stride(1);
+      walk.for_each_row([&](const auto& offset) {
+        const T* rx = px + from.offset + offset[0];
+        T* ry = py + to.offset + offset[1];
+        if (step_x == 1 && step_y == 1)
+          std::copy_n(rx, n, ry);
+        else
+          for (std::int64_t i = 0; i < n; ++i) ry[i * step_y] = rx[i * step_x];
+      });
+    };
+    if (x.dtype() == DType::int64) return rows(x.data<std::int64_t>(), y.data<std::int64_t>());
+    dispatch(x.dtype(), [&]<typename T>(T) { rows(x.data<T>(), y.data<T>()); });
+  }
+
+  void unary(Unary f, const Tensor& x, Tensor& y) override {
+    dispatch(x.dtype(), [&]<typename T>(T) {
+      const auto map = [&](auto function) { map_blocks(x.data<T>(), y.data<T>(), x.size(), function); };
+      switch (f) {
+        case Unary::neg: return map([](const auto& b) { return (-b).eval(); });
+        case Unary::sin: return map([](const auto& b) { return b.sin().eval(); });
+        case Unary::cos: return map([](const auto& b) { return b.cos().eval(); });
+        case Unary::exp: return map([](const auto& b) { return b.exp().eval(); });
+        case Unary::sqrt: return map([](const auto& b) { return b.sqrt().eval(); });
+        case Unary::square: return map([](const auto& b) { return b.square().eval(); });
+        case Unary::sigmoid: return map([](const auto& b) { return scalar::sigmoid(b); });
+        case Unary::silu_derivative:
+          return map([]<typename B>(const B& b) { return scalar::silu_derivative<B>(b, scalar::sigmoid(b)); });
+      }
+    });
+  }
+
+  void silu(const Tensor& x, Tensor& y, Tensor* derivative) override {
+    dispatch(x.dtype(), [&]<typename T>(T) {
+      if (derivative == nullptr)
+        map_blocks(x.data<T>(), y.data<T>(), x.size(),
+                   []<typename B>(const B& b) { return scalar::silu<B>(b, scalar::sigmoid(b)); });
+      else
+        map_blocks(x.data<T>(), y.data<T>(), derivative->data<T>(), x.size(), []<typename B>(const B& b, B& slope) {
+          const B s = scalar::sigmoid(b);
+          slope = scalar::silu_derivative(b, s);
+          return scalar::silu(b, s);
+        });
+    });
+  }
+
+  void binary(Binary f, const Tensor& a, const Tensor& b, Tensor& y) override {
+    dispatch(y.dtype(), [&]<typename T>(T) {
+      switch (f) {
+        case Binary::add: return binary_walk<T>(a, b, y, [](T p, T q) { return p + q; });
+        case Binary::sub: return binary_walk<T>(a, b, y, [](T p, T q) { return p - q; });
+        case Binary::mul: return binary_walk<T>(a, b, y, [](T p, T q) { return p * q; });
+        case Binary::div: return binary_walk<T>(a, b, y, [](T p, T q) { return p / q; });
+      }
+    });
+  }
+
+  void scale(const Tensor& x, double alpha, double beta, Tensor& y) override {
+    dispatch(x.dtype(), [&]<typename T>(T) {
+      const T a = static_cast<T>(alpha);
+      const T b = static_cast<T>(beta);
+      const T* px = x.data<T>();
+      T* py = y.data<T>();
+      const std::int64_t n = x.size();
+      for (std::int64_t i = 0; i < n; ++i) py[i] = a * px[i] + b;
+    });
+  }
+
+  void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor* bias,
+              Tensor& y) override {
+    dispatch(y.dtype(), [&]<typename T>(T) {
+      const Shape& sa = a.shape();
+      const Shape& sb = b.shape();
+      const std::int64_t inner = transpose_a ? sa[-2] : sa[-1];
+      const std::int64_t columns = y.shape()[-1];
+      if (sb.rank() == 2 && !transpose_a) {  // all leading axes of a are rows
+        product(a.data<T>(), false, b.data<T>(), transpose_b, columns == 0 ? 0 : y.size() / columns, inner, columns,
+                y.data<T>());
+      } else {
+        const std::int64_t rows = y.shape()[-2];
+        const Shape batch = y.shape().part(0, y.shape().rank() - 2);
+        auto ta = broadcast_strides(sa.part(0, sa.rank() - 2), batch);
+        auto tb = broadcast_strides(sb.part(0, sb.rank() - 2), batch);
+        auto ty = broadcast_strides(batch, batch);
+        const Walk<3> walk(batch, {ta.data(), tb.data(), ty.data()});
+        walk.for_each_row([&](const auto& offset) {
+          for (std::int64_t i = 0; i < walk.inner(); ++i) {
+            const std::int64_t ia = offset[0] + i * walk.inner_stride(0);
+            const std::int64_t ib = offset[1] + i * walk.inner_stride(1);
+            const std::int64_t iy = offset[2] + i * walk.inner_stride(2);
+            product(a.data<T>() + ia * rows * inner, transpose_a, b.data<T>() + ib * inner * columns, transpose_b,
+                    rows, inner, columns, y.data<T>() + iy * rows * columns);
+          }
+        });
+      }
+      if (bias != nullptr && y.size() > 0) {
+        Eigen::Map<Matrix<T>> result(y.data<T>(), y.size() / columns, columns);
+        result.rowwise() += Eigen::Map<const Eigen::Matrix<T, 1, Eigen::Dynamic>>(bias->data<T>(), columns);
+      }
+    });
+  }
+
+  void sum_to(const Tensor& x, Tensor& y) override {
+    fill(y, 0);
+    const auto sx = broadcast_strides(x.shape(), x.shape());
+    const auto sy = broadcast_strides(y.shape(), x.shape());
+    const Walk<2> walk(x.shape(), {sx.data(), sy.data()});
+    const std::int64_t n = walk.inner();
+    dispatch(x.dtype(), [&]<typename T>(T) {
+      walk.for_each_row([&, px = x.data<T>(), py = y.data<T>()](const auto& offset) {
+        const T* rx = px + offset[0];
+        T* ry = py + offset[1];
+        if (walk.inner_stride(1) == 0) {
+          *ry += sum_of(rx, n);
+        } else {
+#pragma GCC ivdep
+          for (std::int64_t i = 0; i < n; ++i) ry[i] += rx[i];
+        }
+      });
+    });
+  }
+
+  void gather(const Tensor& x, const Tensor& index, int axis, Tensor& y) override {
+    for_each_index("gather", x.shape(), y.shape(), index, axis, [&]<typename T>(T, auto from, auto to, auto inner) {
+      std::copy_n(x.data<T>() + from, inner, y.data<T>() + to);
+    }, x.dtype());
+  }
+
+  void scatter_add(const Tensor& x, const Tensor& index, int axis, Tensor& y) override {
+    fill(y, 0);
+    for_each_index("scatter_add", y.shape(), x.shape(), index, axis, [&]<typename T>(T, auto to, auto from, auto inner) {
+      const T* px = x.data<T>() + from;
+      T* py = y.data<T>() + to;
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < inner; ++i) py[i] += px[i];
+    }, x.dtype());
+  }
+
+  void adam(const AdamStep& step, const Tensor& g, Tensor& m, Tensor& v, Tensor& p) override {
+    dispatch(p.dtype(), [&]<typename T>(T) {
+      const T b1 = static_cast<T>(step.beta1);
+      const T b2 = static_cast<T>(step.beta2);
+      const T rate = static_cast<T>(step.rate * step.correction1);
+      const T correction2 = static_cast<T>(step.correction2);
+      const T epsilon = static_cast<T>(step.epsilon);
+      const Eigen::Map<const Vector<T>> grad(g.data<T>(), g.size());
+      Eigen::Map<Vector<T>> first(m.data<T>(), m.size());
+      Eigen::Map<Vector<T>> second(v.data<T>(), v.size());
+      Eigen::Map<Vector<T>> parameter(p.data<T>(), p.size());
+      first = b1 * first + (1 - b1) * grad;
+      second = b2 * second + (1 - b2) * grad.square();
+      parameter -= rate * first / ((second * correction2).sqrt() + epsilon);
+    });
+  }
+
+ private:
+  /// f(type tag, offset in `indexed`, offset in `dense`, inner extent) for every (outer, k), k in order.
+  template <typename F>
+  static void for_each_index(const char* op, const Shape& indexed, const Shape& dense, const Tensor& index, int axis, F&& f,
+                             DType dtype) {
+    const int position = indexed.position(axis);
+    const std::int64_t outer = indexed.size(0, position);
+    const std::int64_t inner = indexed.size(position + 1, indexed.rank());
+    const std::int64_t rows = indexed[position];
+    const std::int64_t count = dense[position];
+    const std::int64_t* k = index.data<std::int64_t>();
+    for (std::int64_t i = 0; i < count; ++i)
+      if (k[i] < 0 || k[i] >= rows) throw Error(fmt::format("[{}] index {} of {} rows", op, k[i], rows));
+    dispatch(dtype, [&]<typename T>(T tag) {
+      for (std::int64_t o = 0; o < outer; ++o)
+        for (std::int64_t i = 0; i < count; ++i)
+          f(tag, (o * rows + k[i]) * inner, (o * count + i) * inner, inner);
+    });
+  }
+
+  MemoryPool pool_;
+};
+
+}  // namespace
+
+Backend& cpu() {
+  // Never destroyed, so that tensors of static storage duration may outlive main.
+  static CpuBackend* const backend = new CpuBackend;
+  return *backend;
+}
+
+}  // namespace levda::autodiff

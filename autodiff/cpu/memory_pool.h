@@ -1,0 +1,45 @@
+#pragma once
+
+/// Cache of free blocks: a training step asks for the same few sizes thousands of times a second.
+
+#include <oneapi/tbb/enumerable_thread_specific.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <vector>
+
+#include "autodiff/backend.h"
+
+namespace levda::autodiff {
+
+/// Hands out 64-byte aligned blocks. Each thread keeps the blocks that it released, most recent first, because those
+/// are still in its core's cache. Blocks over 16 MiB, and what exceeds a thread's 256 MiB, go back to the system.
+class MemoryPool {
+ public:
+  MemoryPool() = default;
+  ~MemoryPool();
+  MemoryPool(const MemoryPool&) = delete;
+  MemoryPool& operator=(const MemoryPool&) = delete;
+
+  /// Throws Error when the system has no memory.
+  void* allocate(std::size_t bytes);
+  void release(void* memory, std::size_t bytes) noexcept;
+  /// To within 1 MiB per thread: threads report in batches, since a shared counter would be their bottleneck.
+  MemoryUse use() const;
+
+ private:
+  static constexpr int class_count = 80;
+  struct FreeBlocks {
+    std::array<std::vector<void*>, class_count> of_class;
+    std::size_t bytes = 0;
+    std::int64_t unreported = 0;  // bytes handed out less bytes returned
+  };
+  void count(FreeBlocks& own, std::int64_t bytes) noexcept;
+
+  oneapi::tbb::enumerable_thread_specific<FreeBlocks> free_;
+  std::atomic<std::int64_t> live_{0};
+  std::atomic<std::int64_t> peak_{0};
+};
+
+}  // namespace levda::autodiff

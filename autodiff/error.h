@@ -1,0 +1,24 @@
+#pragma once
+
+/// Errors that a caller can meet. Programming errors of ours are asserts; everything else is one of these.
+
+#include <stdexcept>
+#include <string>
+
+namespace levda {
+
+/// Base of all errors: one line, no trailing newline. The program prints it and exits with code 2.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Bad input from a file or an option: names where it came from and which field is at fault.
+class InputError : public Error {
+ public:
+  /// what() reads "`source`: `field`: `message`"; an empty field is left out.
+  InputError(const std::string& source, const std::string& field, const std::string& message)
+      : Error(field.empty() ? source + ": " + message : source + ": " + field + ": " + message) {}
+};
+
+}  // namespace levda

@@ -1,0 +1,109 @@
+#include "autodiff/tensor.h"
+
+#include <fmt/format.h>
+
+#include "autodiff/error.h"
+
+namespace levda::autodiff {
+
+const char* name(DType dtype) {
+  switch (dtype) {
+    case DType::float32: return "float32";
+    case DType::float64: return "float64";
+    case DType::int64: return "int64";
+  }
+  return "?";
+}
+
+const char* name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
+
+std::size_t bytes_of(DType dtype) { return dtype == DType::float32 ? 4 : 8; }
+
+namespace {
+
+template <typename T>
+Tensor upload(std::span<const T> values, const Shape& shape, Backend& backend) {
+  if (static_cast<std::int64_t>(values.size()) != shape.size())
+    throw Error(fmt::format("{} values for a tensor of shape {}", values.size(), shape.text()));
+  Tensor y = Tensor::empty(shape, dtype_of<T>::value, backend);
+  backend.upload(y.data<T>(), values.data(), values.size_bytes());
+  return y;
+}
+
+}  // namespace
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Backend& backend) {
+  const auto bytes = static_cast<std::size_t>(shape.size()) * bytes_of(dtype);
+  return Tensor(std::make_shared<Storage>(backend, bytes), shape, dtype, 0);
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Backend& backend) {
+  Tensor y = empty(shape, dtype, backend);
+  backend.fill(y, value);
+  return y;
+}
+
+Tensor Tensor::from(std::span<const float> values, const Shape& shape, DType dtype, Backend& backend) {
+  return upload(values, shape, backend).to(dtype);
+}
+
+Tensor Tensor::from(std::span<const double> values, const Shape& shape, DType dtype, Backend& backend) {
+  return upload(values, shape, backend).to(dtype);
+}
+
+Tensor Tensor::indices(std::span<const std::int64_t> values, Backend& backend) {
+  return upload(values, {static_cast<std::int64_t>(values.size())}, backend);
+}
+
+std::vector<double> Tensor::to_vector() const {
+  const Tensor x = to(DType::float64);
+  std::vector<double> values(static_cast<std::size_t>(size()));
+  backend().download(values.data(), x.data<double>(), values.size() * sizeof(double));
+  return values;
+}
+
+std::vector<float> Tensor::to_floats() const {
+  const Tensor x = to(DType::float32);
+  std::vector<float> values(static_cast<std::size_t>(size()));
+  backend().download(values.data(), x.data<float>(), values.size() * sizeof(float));
+  return values;
+}
+
+double Tensor::item() const {
+  if (size() != 1) throw Error(fmt::format("item() of a tensor of shape {}", shape_.text()));
+  return to_vector()[0];
+}
+
+Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
+  if (shape_.rank() == 0 || begin < 0 || begin > end || end > shape_[0])
+    throw Error(fmt::format("rows {} to {} of a tensor of shape {}", begin, end, shape_.text()));
+  return Tensor(storage_, shape_.with(0, end - begin), dtype_, offset_ + begin * shape_.size(1, shape_.rank()));
+}
+
+Tensor Tensor::reshaped(const Shape& shape) const {
+  if (shape.size() != size()) throw Error(fmt::format("reshape {} to {}", shape_.text(), shape.text()));
+  return Tensor(storage_, shape, dtype_, offset_);
+}
+
+Tensor Tensor::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  if (dtype == DType::int64 || dtype_ == DType::int64)
+    throw Error(fmt::format("no conversion from {} to {}", name(dtype_), name(dtype)));
+  Tensor y = empty(shape_, dtype, backend());
+  backend().convert(*this, y);
+  return y;
+}
+
+Tensor Tensor::clone() const {
+  Tensor y = empty(shape_, dtype_, backend());
+  Strided all;  // one axis, unit stride
+  all.strides[0] = 1;
+  backend().copy({size()}, *this, all, y, all);
+  return y;
+}
+
+void Tensor::check_type(DType wanted) const {
+  if (wanted != dtype_) throw Error(fmt::format("{} access to a {} tensor", name(wanted), name(dtype_)));
+}
+
+}  // namespace levda::autodiff

@@ -1,0 +1,117 @@
+#pragma once
+
+/// Row-major arrays of numbers on a device. A Tensor is a value handle: copies share the storage.
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "autodiff/backend.h"
+#include "autodiff/shape.h"
+
+namespace levda::autodiff {
+
+/// A counted block of device memory.
+class Storage {
+ public:
+  Storage(Backend& backend, std::size_t bytes) : backend_(backend), bytes_(bytes), data_(backend.allocate(bytes)) {}
+  ~Storage() { backend_.release(data_, bytes_); }
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+  Backend& backend() const { return backend_; }
+  void* data() const { return data_; }
+
+ private:
+  Backend& backend_;
+  std::size_t bytes_;
+  void* data_;
+};
+
+class Tensor {
+ public:
+  /// No array at all; operator bool is false.
+  Tensor() = default;
+
+  /// Undefined contents.
+  static Tensor empty(const Shape& shape, DType dtype = DType::float32, Backend& backend = cpu());
+  static Tensor full(const Shape& shape, double value, DType dtype = DType::float32, Backend& backend = cpu());
+  static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Backend& backend = cpu()) {
+    return full(shape, 0, dtype, backend);
+  }
+  /// Copy of host values, converted to dtype. Throws Error when the count is not shape.size().
+  static Tensor from(std::span<const float> values, const Shape& shape, DType dtype = DType::float32,
+                     Backend& backend = cpu());
+  static Tensor from(std::span<const double> values, const Shape& shape, DType dtype = DType::float64,
+                     Backend& backend = cpu());
+  /// Indices for gather and scatter_add, shape (count).
+  static Tensor indices(std::span<const std::int64_t> values, Backend& backend = cpu());
+
+  explicit operator bool() const { return storage_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  std::int64_t size() const { return shape_.size(); }
+  DType dtype() const { return dtype_; }
+  Backend& backend() const { return storage_->backend(); }
+  Device device() const { return backend().device(); }
+
+  /// Device pointer to the first element; T must be the tensor's type (asserted).
+  template <typename T>
+  T* data();
+  template <typename T>
+  const T* data() const;
+
+  /// Host copy in row-major order; float32 widened.
+  std::vector<double> to_vector() const;
+  std::vector<float> to_floats() const;
+  /// The only element. Throws Error when there is not exactly one.
+  double item() const;
+
+  /// View of rows [begin, end) of the outermost axis, sharing storage.
+  Tensor rows(std::int64_t begin, std::int64_t end) const;
+  /// View with another shape of the same size. Throws Error otherwise.
+  Tensor reshaped(const Shape& shape) const;
+  /// This in another floating type; itself when nothing changes.
+  Tensor to(DType dtype) const;
+  Tensor clone() const;
+  /// True when no other handle shares the storage, so that it may be overwritten.
+  bool unique() const { return storage_.use_count() == 1; }
+
+ private:
+  Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype, std::int64_t offset)
+      : storage_(std::move(storage)), shape_(shape), dtype_(dtype), offset_(offset) {}
+  void* address() const { return static_cast<std::byte*>(storage_->data()) + offset_ * bytes_of(dtype_); }
+  void check_type(DType wanted) const;
+
+  std::shared_ptr<Storage> storage_;
+  Shape shape_;
+  DType dtype_ = DType::float32;
+  std::int64_t offset_ = 0;  // in elements
+};
+
+template <typename T>
+struct dtype_of;
+template <>
+struct dtype_of<float> {
+  static constexpr DType value = DType::float32;
+};
+template <>
+struct dtype_of<double> {
+  static constexpr DType value = DType::float64;
+};
+template <>
+struct dtype_of<std::int64_t> {
+  static constexpr DType value = DType::int64;
+};
+
+template <typename T>
+T* Tensor::data() {
+  check_type(dtype_of<T>::value);
+  return static_cast<T*>(address());
+}
+
+template <typename T>
+const T* Tensor::data() const {
+  check_type(dtype_of<T>::value);
+  return static_cast<const T*>(address());
+}
+
+}  // namespace levda::autodiff

@@ -1,0 +1,71 @@
+#pragma once
+
+/// The report of a run: one self-contained HTML file.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace levda::experiments {
+
+/// One channel of one truth at several times. A field is (ny, nx), row-major, y outermost and increasing.
+struct FieldMaps {
+  std::string channel;
+  std::string unit;
+  std::int64_t nx = 0;
+  std::int64_t ny = 0;
+  double x_min = 0, x_max = 0, y_min = 0, y_max = 0;  ///< positions of the outermost nodes, in `length_unit`
+  std::string length_unit;
+  std::vector<std::string> times;  ///< labels, one per map column
+  std::vector<std::vector<float>> truth;
+  std::vector<std::vector<float>> prior_mean;
+  std::vector<std::vector<float>> analysis_mean;
+  std::vector<std::vector<float>> spread;  ///< standard deviation of the analysis
+  std::vector<std::pair<double, double>> sensors;
+};
+
+/// Relative error and spread of one method against time, mean over truths.
+struct MethodCurve {
+  std::string method;
+  std::vector<double> error;
+  std::vector<double> spread;  ///< empty where the method has none
+};
+
+/// One parameter of one truth: members before and after.
+struct ParameterPosterior {
+  std::string name;
+  std::string unit;
+  double minimum = 0, maximum = 0;  ///< prior range
+  double truth = 0;
+  std::vector<double> prior;
+  std::vector<double> posterior;
+};
+
+struct ExperimentReport {
+  std::string name;         ///< "warm"
+  std::string description;  ///< a sentence
+  std::string truth_label;  ///< which truth the maps and parameters show
+  std::vector<FieldMaps> maps;
+  std::string time_unit;
+  std::vector<double> times;  ///< of the curves
+  std::vector<MethodCurve> curves;
+  double floor = 0;  ///< relative error of the surrogate from the true start; drawn as a line
+  std::vector<ParameterPosterior> parameters;
+  std::vector<double> ranks;  ///< share of truth values per rank, N + 1 bins
+  std::vector<std::string> score_columns;
+  std::vector<std::pair<std::string, std::vector<std::string>>> score_rows;  ///< method, formatted cells
+};
+
+struct Report {
+  std::string title;
+  std::vector<std::pair<std::string, std::string>> facts;  ///< what was run: label, value
+  std::vector<ExperimentReport> experiments;
+};
+
+/// Draws with gnuplot and writes the file whole or not at all. Throws InputError when the path cannot be written, Error
+/// when gnuplot is missing or fails.
+void write_report(const std::filesystem::path& path, const Report& report);
+
+}  // namespace levda::experiments

@@ -1,0 +1,90 @@
+#include "models/ldnet.h"
+
+#include "autodiff/tiled_sum.h"
+
+namespace levda::models {
+
+using autodiff::Inputs;
+using autodiff::Random;
+using autodiff::Var;
+using autodiff::Vars;
+
+namespace {
+
+// Streams of random numbers: one per purpose, so that a change of one network leaves the others' weights alone.
+enum Stream : std::uint32_t { dynamics_stream = 1, decoder_stream = 2, fourier_stream = 3 };
+
+nn::ResidualMlp make_dynamics(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
+  Random random(seed, dynamics_stream);
+  return nn::ResidualMlp::make(parameters, "dynamics", a.parameters + a.latent, a.dynamics_width, a.dynamics_depth,
+                               a.latent, random);
+}
+
+nn::FourierFeatures make_fourier(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
+  Random random(seed, fourier_stream);
+  return nn::FourierFeatures::make(parameters, "decoder.frequencies", a.fourier_features, a.coordinates,
+                                   a.fourier_scale, random);
+}
+
+nn::ResidualMlp make_decoder(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
+  Random random(seed, decoder_stream);
+  return nn::ResidualMlp::make(parameters, "decoder", 2 * a.fourier_features + a.latent, a.decoder_width,
+                               a.decoder_depth, a.channels, random);
+}
+
+}  // namespace
+
+Ldnet::Ldnet(const LdnetArchitecture& architecture, std::uint64_t seed)
+    : architecture_(architecture),
+      dynamics_(make_dynamics(parameters_, architecture, seed)),
+      fourier_(make_fourier(parameters_, architecture, seed)),
+      decoder_(make_decoder(parameters_, architecture, seed)) {}
+
+Var Ldnet::rate(Inputs w, const Var& u, const Var& s) const { return dynamics_(w, autodiff::concat({u, s}, -1)); }
+
+Var Ldnet::step(Inputs w, const Var& u, const Var& s, double fraction) const {
+  return s + fraction * architecture_.latent_dt * rate(w, u, s);
+}
+
+Vars Ldnet::rollout(Inputs w, const Var& u, const Var& s0, std::int64_t steps) const {
+  Vars states{s0};
+  for (std::int64_t k = 0; k < steps; ++k) states.push_back(step(w, u, states.back()));
+  return states;
+}
+
+Var Ldnet::features(Inputs w, const Var& x) const { return fourier_(w, x); }
+
+Var Ldnet::decode(Inputs w, const Var& q, const Var& s) const { return decoder_(w, autodiff::concat({q, s}, -1)); }
+
+Var Ldnet::decode_all(Inputs w, const Var& q, const Var& s) const {
+  const std::int64_t states = s.shape()[0];
+  const std::int64_t points = q.shape()[0];
+  const std::int64_t d = architecture_.latent;
+  const std::int64_t f = q.shape()[1];
+  const Var all_q = reshape(expand(q, {states, points, f}), {states * points, f});
+  const Var all_s = reshape(expand(reshape(s, {states, 1, d}), {states, points, d}), {states * points, d});
+  return reshape(decode(w, all_q, all_s), {states, points, architecture_.channels});
+}
+
+std::int64_t Ldnet::decoder_weights() const {
+  std::int64_t count = parameters_[decoder_.output.weight].size();
+  for (const nn::Linear& layer : decoder_.hidden) count += parameters_[layer.weight].size();
+  return count;
+}
+
+Var decoding_error(const Ldnet& net, const Vars& w, const Var& s, const Var& x, const Var& y, std::int64_t tile) {
+  const Var total = tiled_sum(
+      [&net](const Vars& weights, const Vars& rows) {
+        const std::int64_t groups = rows[0].shape()[0];
+        const std::int64_t points = rows[1].shape()[1];
+        const std::int64_t d = rows[0].shape()[1];
+        const Var states = reshape(expand(reshape(rows[0], {groups, 1, d}), {groups, points, d}), {groups * points, d});
+        const Var q = net.features(weights, reshape(rows[1], {groups * points, rows[1].shape()[2]}));
+        const Var target = reshape(rows[2], {groups * points, rows[2].shape()[2]});
+        return sum(square(net.decode(weights, q, states) - target));
+      },
+      w, {s, x, y}, tile);
+  return total * (1.0 / static_cast<double>(y.shape().size()));
+}
+
+}  // namespace levda::models

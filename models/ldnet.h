@@ -1,0 +1,71 @@
+#pragma once
+
+/// Latent dynamics networks (Regazzoni et al., Nature Communications 15, 1834, 2024).
+///
+/// Latent state s in R^d, parameters u in R^p, coordinates x, field values y in R^c:
+///   dynamics  s_{k+1} = s_k + dt F(u, s_k)
+///   decoder   y(t_k, x) = D(x, s_k)
+/// All are normalised numbers here; physical units are in surrogate.h.
+
+#include "autodiff/op.h"
+#include "nn/layers.h"
+
+namespace levda::models {
+
+struct LdnetArchitecture {
+  std::int64_t latent = 10;
+  std::int64_t parameters = 2;
+  std::int64_t channels = 3;
+  std::int64_t coordinates = 2;
+  std::int64_t fourier_features = 16;
+  double fourier_scale = 0.5;
+  double latent_dt = 0.08;
+  std::int64_t dynamics_depth = 4;
+  std::int64_t dynamics_width = 64;
+  std::int64_t decoder_depth = 7;
+  std::int64_t decoder_width = 96;
+
+  friend bool operator==(const LdnetArchitecture&, const LdnetArchitecture&) = default;
+};
+
+class Ldnet {
+ public:
+  /// Random weights from the seed.
+  Ldnet(const LdnetArchitecture& architecture, std::uint64_t seed);
+
+  const LdnetArchitecture& architecture() const { return architecture_; }
+  const nn::Parameters& parameters() const { return parameters_; }
+  nn::Parameters& parameters() { return parameters_; }
+
+  /// F(u, s): u (rows, p), s (rows, d) -> (rows, d). `w` is the list of weights, from Parameters::on or constants.
+  autodiff::Var rate(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s) const;
+  /// One Euler step of `fraction` of the latent time step.
+  autodiff::Var step(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s, double fraction = 1) const;
+  /// s_0, s_1, .. s_steps, each (rows, d).
+  autodiff::Vars rollout(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s0,
+                         std::int64_t steps) const;
+  /// What the decoder sees of coordinates x (rows, 2) in [-1, 1]: (rows, 2 fourier_features). Depends on frozen
+  /// weights only.
+  autodiff::Var features(autodiff::Inputs w, const autodiff::Var& x) const;
+  /// q = features(x) (rows, 2 F), s (rows, d) -> (rows, c).
+  autodiff::Var decode(autodiff::Inputs w, const autodiff::Var& q, const autodiff::Var& s) const;
+  /// Every state at every point: q (points, 2 F), s (states, d) -> (states, points, c).
+  autodiff::Var decode_all(autodiff::Inputs w, const autodiff::Var& q, const autodiff::Var& s) const;
+
+  /// Weights of the decoder's matrices: 6 of them per row is the floating-point work of a training step.
+  std::int64_t decoder_weights() const;
+
+ private:
+  LdnetArchitecture architecture_;
+  nn::Parameters parameters_;
+  nn::ResidualMlp dynamics_;
+  nn::FourierFeatures fourier_;
+  nn::ResidualMlp decoder_;
+};
+
+/// Mean squared error of decoded states: s (groups, d), x (groups, points, 2), y (groups, points, c), in tiles of
+/// `tile` groups (tiled_sum: parallel, bounded memory). A scalar.
+autodiff::Var decoding_error(const Ldnet& net, const autodiff::Vars& w, const autodiff::Var& s,
+                             const autodiff::Var& x, const autodiff::Var& y, std::int64_t tile);
+
+}  // namespace levda::models

@@ -1,0 +1,270 @@
+#include "models/surrogate.h"
+
+#include <fmt/format.h>
+#include <oneapi/tbb/parallel_for.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+#include "autodiff/error.h"
+#include "nn/safetensors.h"
+
+namespace levda::models {
+
+using autodiff::DType;
+using autodiff::Shape;
+using autodiff::Tensor;
+using autodiff::Var;
+using autodiff::Vars;
+
+std::vector<double> Surrogate::normal_parameters(std::span<const double> physical) const {
+  std::vector<double> normal(physical.begin(), physical.end());
+  const std::size_t p = about.parameter_min.size();
+  for (std::size_t i = 0; i < normal.size(); ++i) {
+    const double low = about.parameter_min[i % p];
+    normal[i] = 2 * (normal[i] - low) / (about.parameter_max[i % p] - low) - 1;
+  }
+  return normal;
+}
+
+std::vector<double> Surrogate::physical_parameters(std::span<const double> normal) const {
+  std::vector<double> physical(normal.begin(), normal.end());
+  const std::size_t p = about.parameter_min.size();
+  for (std::size_t i = 0; i < physical.size(); ++i) {
+    const double low = about.parameter_min[i % p];
+    physical[i] = low + 0.5 * (physical[i] + 1) * (about.parameter_max[i % p] - low);
+  }
+  return physical;
+}
+
+Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int64_t frames) {
+  const std::int64_t p = net.architecture().parameters;
+  const std::int64_t d = net.architecture().latent;
+  const auto members = static_cast<std::int64_t>(u.size()) / p;
+  const Vars weights = net.parameters().constants();
+  Tensor latents = Tensor::empty({members, frames, d});
+  oneapi::tbb::parallel_for(std::int64_t{0}, members, [&](std::int64_t member) {
+    const Var parameters(Tensor::from(u.subspan(static_cast<std::size_t>(member * p), static_cast<std::size_t>(p)),
+                                      {1, p}, DType::float32));
+    Vars states = net.rollout(weights, parameters, Var(Tensor::zeros({1, d})), frames);
+    states.erase(states.begin());
+    const Tensor own = concat(states, 0).value();
+    std::copy_n(own.data<float>(), own.size(), latents.rows(member, member + 1).data<float>());
+  });
+  return latents;
+}
+
+Tensor grid_points(const Grid& grid, std::int64_t stride) {
+  std::vector<float> x;
+  for (std::int64_t j = 0; j < grid.ny; j += stride)
+    for (std::int64_t i = 0; i < grid.nx; i += stride) {
+      x.push_back(static_cast<float>(grid.normal_x(grid.x0 + static_cast<double>(i) * grid.dx)));
+      x.push_back(static_cast<float>(grid.normal_y(grid.y0 + static_cast<double>(j) * grid.dy)));
+    }
+  return Tensor::from(std::span<const float>(x), {static_cast<std::int64_t>(x.size()) / 2, 2});
+}
+
+Tensor decode_states(const Ldnet& net, const Tensor& s, const Tensor& x) {
+  constexpr std::int64_t rows = 256;  // points per tile: activations stay in cache
+  const std::int64_t states = s.shape()[0];
+  const std::int64_t points = x.shape()[0];
+  const std::int64_t c = net.architecture().channels;
+  const Vars weights = net.parameters().constants();
+  const Tensor q = net.features(weights, Var(x)).value();
+  const std::int64_t tiles = (points + rows - 1) / rows;
+  Tensor fields = Tensor::empty({states, points, c});
+  float* out = fields.data<float>();
+  oneapi::tbb::parallel_for(std::int64_t{0}, states * tiles, [&](std::int64_t i) {
+    const std::int64_t state = i / tiles;
+    const std::int64_t begin = i % tiles * rows;
+    const std::int64_t end = std::min(begin + rows, points);
+    const Tensor y = net.decode_all(weights, Var(q.rows(begin, end)), Var(s.rows(state, state + 1))).value();
+    std::copy_n(y.data<float>(), y.size(), out + (state * points + begin) * c);
+  });
+  return fields;
+}
+
+namespace {
+
+constexpr const char* format_name = "levda-surrogate-1";
+
+/// Metadata as text, read back with errors that name the file and the key.
+class Metadata {
+ public:
+  Metadata(std::filesystem::path path, const std::map<std::string, std::string>& entries)
+      : path_(std::move(path)), entries_(entries) {}
+
+  const std::string& text(const std::string& key) const {
+    const auto entry = entries_.find(key);
+    if (entry == entries_.end()) throw InputError(path_.string(), key, "missing from the metadata");
+    return entry->second;
+  }
+  template <typename T>
+  T number(const std::string& key) const {
+    const std::string& value = text(key);
+    T result{};
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
+    if (error != std::errc() || end != value.data() + value.size())
+      throw InputError(path_.string(), key, fmt::format("\"{}\" is not a number", value));
+    if constexpr (std::is_floating_point_v<T>)
+      if (!std::isfinite(result)) throw InputError(path_.string(), key, "not finite");
+    return result;
+  }
+  std::int64_t positive(const std::string& key, std::int64_t most) const {
+    const auto value = number<std::int64_t>(key);
+    if (value < 1 || value > most)
+      throw InputError(path_.string(), key, fmt::format("{} is not in 1 .. {}", value, most));
+    return value;
+  }
+  std::vector<std::string> list(const std::string& key) const {
+    std::vector<std::string> items{""};
+    for (const char c : text(key)) {
+      if (c == ',')
+        items.emplace_back();
+      else
+        items.back() += c;
+    }
+    return items;
+  }
+
+ private:
+  std::filesystem::path path_;
+  const std::map<std::string, std::string>& entries_;
+};
+
+Tensor vector_tensor(const std::vector<double>& values) {
+  return Tensor::from(std::span<const double>(values), {static_cast<std::int64_t>(values.size())});
+}
+
+}  // namespace
+
+void save_surrogate(const std::filesystem::path& path, const Surrogate& s) {
+  nn::TensorFile file;
+  file.metadata = s.provenance;
+  auto& m = file.metadata;
+  const LdnetArchitecture& a = s.net.architecture();
+  const Grid& g = s.about.grid;
+  const auto number = [](const auto& value) { return fmt::format("{}", value); };
+  m["format"] = format_name;
+  m["case"] = s.about.case_name;
+  m["parameter_names"] = fmt::format("{}", fmt::join(s.about.parameter_names, ","));
+  m["parameter_units"] = fmt::format("{}", fmt::join(s.about.parameter_units, ","));
+  m["channel_names"] = fmt::format("{}", fmt::join(s.about.channel_names, ","));
+  m["channel_units"] = fmt::format("{}", fmt::join(s.about.channel_units, ","));
+  m["grid_nx"] = number(g.nx);
+  m["grid_ny"] = number(g.ny);
+  m["grid_x0"] = number(g.x0);
+  m["grid_y0"] = number(g.y0);
+  m["grid_dx"] = number(g.dx);
+  m["grid_dy"] = number(g.dy);
+  m["frames"] = number(s.about.frames);
+  m["first_time"] = number(s.about.first_time);
+  m["frame_interval"] = number(s.about.frame_interval);
+  m["latent"] = number(a.latent);
+  m["latent_dt"] = number(a.latent_dt);
+  m["fourier_features"] = number(a.fourier_features);
+  m["fourier_scale"] = number(a.fourier_scale);
+  m["dynamics_depth"] = number(a.dynamics_depth);
+  m["dynamics_width"] = number(a.dynamics_width);
+  m["decoder_depth"] = number(a.decoder_depth);
+  m["decoder_width"] = number(a.decoder_width);
+
+  for (std::size_t i = 0; i < s.net.parameters().size(); ++i)
+    file.tensors[s.net.parameters().name(i)] = s.net.parameters()[i];
+  file.tensors["grid.offset_x"] = vector_tensor(g.offset_x);
+  file.tensors["grid.offset_y"] = vector_tensor(g.offset_y);
+  file.tensors["normalisation.parameter_min"] = vector_tensor(s.about.parameter_min);
+  file.tensors["normalisation.parameter_max"] = vector_tensor(s.about.parameter_max);
+  file.tensors["normalisation.field_mean"] = vector_tensor(s.field_mean);
+  file.tensors["normalisation.field_std"] = vector_tensor(s.field_std);
+  file.tensors["prior.parameters"] = s.training_parameters;
+  file.tensors["prior.latents"] = s.training_latents;
+  file.tensors["error_variance"] = s.error_variance;
+  nn::write_safetensors(path, file);
+}
+
+Surrogate load_surrogate(const std::filesystem::path& path) {
+  const nn::TensorFile file = nn::read_safetensors(path);
+  const Metadata m(path, file.metadata);
+  const auto format = file.metadata.find("format");
+  if (format == file.metadata.end() || format->second != format_name)
+    throw InputError(path.string(), "format", fmt::format("not a surrogate of levda (\"{}\" expected)", format_name));
+
+  Description about;
+  about.case_name = m.text("case");
+  about.parameter_names = m.list("parameter_names");
+  about.parameter_units = m.list("parameter_units");
+  about.channel_names = m.list("channel_names");
+  about.channel_units = m.list("channel_units");
+  constexpr std::int64_t most = 1 << 20;
+  about.grid = {.nx = m.positive("grid_nx", most),
+                .ny = m.positive("grid_ny", most),
+                .x0 = m.number<double>("grid_x0"),
+                .y0 = m.number<double>("grid_y0"),
+                .dx = m.number<double>("grid_dx"),
+                .dy = m.number<double>("grid_dy"),
+                .offset_x = {},
+                .offset_y = {}};
+  about.frames = m.positive("frames", most);
+  about.first_time = m.number<double>("first_time");
+  about.frame_interval = m.number<double>("frame_interval");
+  if (!(about.frame_interval > 0)) throw InputError(path.string(), "frame_interval", "not positive");
+  const LdnetArchitecture architecture{.latent = m.positive("latent", 4096),
+                                       .parameters = about.parameters(),
+                                       .channels = about.channels(),
+                                       .coordinates = 2,
+                                       .fourier_features = m.positive("fourier_features", 4096),
+                                       .fourier_scale = m.number<double>("fourier_scale"),
+                                       .latent_dt = m.number<double>("latent_dt"),
+                                       .dynamics_depth = m.positive("dynamics_depth", 1000),
+                                       .dynamics_width = m.positive("dynamics_width", 8192),
+                                       .decoder_depth = m.positive("decoder_depth", 1000),
+                                       .decoder_width = m.positive("decoder_width", 8192)};
+
+  const auto tensor = [&](const std::string& name, const Shape& shape, DType dtype) {
+    const auto entry = file.tensors.find(name);
+    if (entry == file.tensors.end()) throw InputError(path.string(), name, "no such tensor");
+    const Tensor& value = entry->second;
+    if (!(value.shape() == shape) || value.dtype() != dtype)
+      throw InputError(path.string(), name, fmt::format("{} {}, where {} {} is needed", autodiff::name(value.dtype()),
+                                                        value.shape().text(), autodiff::name(dtype), shape.text()));
+    for (const double x : value.to_vector())
+      if (!std::isfinite(x)) throw InputError(path.string(), name, "holds a value that is not finite");
+    return value;
+  };
+  const auto numbers = [&](const std::string& name, std::int64_t size) {
+    return tensor(name, {size}, DType::float64).to_vector();
+  };
+  const std::int64_t p = about.parameters();
+  const std::int64_t c = about.channels();
+  about.grid.offset_x = numbers("grid.offset_x", c);
+  about.grid.offset_y = numbers("grid.offset_y", c);
+  about.parameter_min = numbers("normalisation.parameter_min", p);
+  about.parameter_max = numbers("normalisation.parameter_max", p);
+  for (std::int64_t i = 0; i < p; ++i)
+    if (!(about.parameter_min[i] < about.parameter_max[i]))
+      throw InputError(path.string(), "normalisation.parameter_max", "not above parameter_min");
+
+  Surrogate s{.about = about,
+              .net = Ldnet(architecture, 0),
+              .field_mean = numbers("normalisation.field_mean", c),
+              .field_std = numbers("normalisation.field_std", c),
+              .training_parameters = {},
+              .training_latents = {},
+              .error_variance = tensor("error_variance", {about.frames, c}, DType::float64),
+              .provenance = file.metadata};
+  for (const double deviation : s.field_std)
+    if (!(deviation > 0)) throw InputError(path.string(), "normalisation.field_std", "not positive");
+  nn::Parameters& weights = s.net.parameters();
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    weights.set(i, tensor(weights.name(i), weights[i].shape(), DType::float32));
+  const auto prior = file.tensors.find("prior.parameters");
+  const std::int64_t members =
+      prior != file.tensors.end() && prior->second.shape().rank() == 2 ? prior->second.shape()[0] : 0;
+  s.training_parameters = tensor("prior.parameters", {members, p}, DType::float64);
+  s.training_latents = tensor("prior.latents", {members, about.frames, architecture.latent}, DType::float32);
+  return s;
+}
+
+}  // namespace levda::models

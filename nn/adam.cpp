@@ -1,0 +1,70 @@
+#include "nn/adam.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "autodiff/error.h"
+#include "autodiff/op.h"
+
+namespace levda::nn {
+
+using autodiff::Tensor;
+
+Adam::Adam(const Parameters& parameters, const Settings& settings) : settings_(settings) {
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (!parameters.trainable(i)) continue;
+    const Tensor& p = parameters[i];
+    first_.push_back(Tensor::zeros(p.shape(), p.dtype(), p.backend()));
+    second_.push_back(Tensor::zeros(p.shape(), p.dtype(), p.backend()));
+  }
+}
+
+void Adam::step(Parameters& parameters, std::span<const Tensor> gradients, double rate) {
+  ++steps_;
+  const auto t = static_cast<double>(steps_);
+  const autodiff::AdamStep step{.rate = rate,
+                                .beta1 = settings_.beta1,
+                                .beta2 = settings_.beta2,
+                                .epsilon = settings_.epsilon,
+                                .correction1 = 1 / (1 - std::pow(settings_.beta1, t)),
+                                .correction2 = 1 / (1 - std::pow(settings_.beta2, t))};
+  std::size_t k = 0;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (!parameters.trainable(i)) continue;
+    if (k >= gradients.size() || !(gradients[k].shape() == parameters[i].shape()))
+      throw Error("[adam] the gradients do not match the parameters");
+    parameters[i].backend().adam(step, gradients[k], first_[k], second_[k], parameters[i]);
+    ++k;
+  }
+}
+
+void Adam::restore(std::int64_t steps, std::vector<Tensor> first, std::vector<Tensor> second) {
+  if (first.size() != first_.size() || second.size() != second_.size())
+    throw Error("[adam] the moments do not match the parameters");
+  for (std::size_t i = 0; i < first.size(); ++i)
+    if (!(first[i].shape() == first_[i].shape()) || !(second[i].shape() == second_[i].shape()))
+      throw Error("[adam] the moments do not match the parameters");
+  steps_ = steps;
+  first_ = std::move(first);
+  second_ = std::move(second);
+}
+
+double CosineSchedule::operator()(std::int64_t step) const {
+  const double progress = steps > 1 ? static_cast<double>(step) / static_cast<double>(steps - 1) : 1;
+  return rate * (final + (1 - final) * 0.5 * (1 + std::cos(std::numbers::pi * progress)));
+}
+
+double global_norm(std::span<const Tensor> gradients) {
+  double squares = 0;
+  for (const Tensor& g : gradients) squares += autodiff::sum(autodiff::square(g)).value().item();
+  return std::sqrt(squares);
+}
+
+double clip_global_norm(std::vector<Tensor>& gradients, double limit) {
+  const double norm = global_norm(gradients);
+  if (norm > limit)
+    for (Tensor& g : gradients) g = autodiff::scale(g, limit / norm).value();
+  return norm;
+}
+
+}  // namespace levda::nn

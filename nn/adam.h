@@ -1,0 +1,53 @@
+#pragma once
+
+/// Adam, learning-rate schedules and gradient clipping.
+
+#include <span>
+#include <vector>
+
+#include "nn/parameters.h"
+
+namespace levda::nn {
+
+/// Adam (Kingma & Ba, arXiv 1412.6980). State: two moments per trainable parameter and the number of steps taken.
+class Adam {
+ public:
+  struct Settings {
+    double beta1 = 0.9;
+    double beta2 = 0.999;
+    double epsilon = 1e-8;
+  };
+  Adam(const Parameters& parameters, const Settings& settings);
+  explicit Adam(const Parameters& parameters) : Adam(parameters, Settings()) {}
+
+  /// One step; gradients in the order of the trainable parameters. The parameters' storage is updated in place.
+  void step(Parameters& parameters, std::span<const autodiff::Tensor> gradients, double rate);
+
+  std::int64_t steps() const { return steps_; }
+  /// First and second moments, in the order of the trainable parameters; for checkpoints.
+  const std::vector<autodiff::Tensor>& first_moments() const { return first_; }
+  const std::vector<autodiff::Tensor>& second_moments() const { return second_; }
+  void restore(std::int64_t steps, std::vector<autodiff::Tensor> first, std::vector<autodiff::Tensor> second);
+
+ private:
+  Settings settings_;
+  std::int64_t steps_ = 0;
+  std::vector<autodiff::Tensor> first_;
+  std::vector<autodiff::Tensor> second_;
+};
+
+/// From `rate` at step 0 to `rate` x `final` at the last of `steps` along half a cosine.
+struct CosineSchedule {
+  double rate;
+  std::int64_t steps;
+  double final = 0;
+  double operator()(std::int64_t step) const;
+};
+
+/// Root of the sum of all squares.
+double global_norm(std::span<const autodiff::Tensor> gradients);
+
+/// Scales the gradients so that their global norm is at most `limit`; returns the norm before.
+double clip_global_norm(std::vector<autodiff::Tensor>& gradients, double limit);
+
+}  // namespace levda::nn

@@ -1,0 +1,259 @@
+/// One table of cases drives every check of every operation. An operation without a case fails.
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <set>
+#include <string>
+
+#include "autodiff/check.h"
+#include "autodiff/derivatives.h"
+#include "autodiff/error.h"
+#include "autodiff/random.h"
+
+using namespace levda::autodiff;
+
+namespace {
+
+struct Case {
+  const char* op;
+  std::vector<Shape> shapes;
+  std::function<Var(const Vars&)> f;
+  /// Reference value of one element from the inputs' values in row-major order, where there is an obvious one.
+  std::function<double(const std::vector<std::vector<double>>&, std::size_t)> reference = {};
+  /// Inputs are shifted to be at least this (0: standard normal as it is).
+  double positive = 0;
+};
+
+const Tensor& index() {
+  static const Tensor values = Tensor::indices(std::vector<std::int64_t>{2, 0, 2, 1, 1});
+  return values;
+}
+
+double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
+
+std::vector<Case> cases() {
+  using V = const Vars&;
+  using R = const std::vector<std::vector<double>>&;
+  return {
+      {"neg", {{3, 5}}, [](V x) { return neg(x[0]); }, [](R x, std::size_t i) { return -x[0][i]; }},
+      {"sin", {{3, 5}}, [](V x) { return sin(x[0]); }, [](R x, std::size_t i) { return std::sin(x[0][i]); }},
+      {"cos", {{3, 5}}, [](V x) { return cos(x[0]); }, [](R x, std::size_t i) { return std::cos(x[0][i]); }},
+      {"exp", {{3, 5}}, [](V x) { return exp(x[0]); }, [](R x, std::size_t i) { return std::exp(x[0][i]); }},
+      {"sqrt", {{3, 5}}, [](V x) { return sqrt(x[0]); }, [](R x, std::size_t i) { return std::sqrt(x[0][i]); }, 1},
+      {"square", {{3, 5}}, [](V x) { return square(x[0]); }, [](R x, std::size_t i) { return x[0][i] * x[0][i]; }},
+      {"sigmoid", {{4, 9}}, [](V x) { return sigmoid(x[0]); }, [](R x, std::size_t i) { return sigmoid_of(x[0][i]); }},
+      {"silu", {{4, 9}}, [](V x) { return silu(x[0]); },
+       [](R x, std::size_t i) { return x[0][i] * sigmoid_of(x[0][i]); }},
+      {"silu_derivative", {{4, 9}}, [](V x) { return silu_derivative(x[0]); },
+       [](R x, std::size_t i) {
+         const double s = sigmoid_of(x[0][i]);
+         return s + x[0][i] * s * (1 - s);
+       }},
+      {"scale", {{7}}, [](V x) { return scale(x[0], -1.5, 0.25); },
+       [](R x, std::size_t i) { return -1.5 * x[0][i] + 0.25; }},
+      {"add", {{3, 4}, {3, 4}}, [](V x) { return x[0] + x[1]; }, [](R x, std::size_t i) { return x[0][i] + x[1][i]; }},
+      {"add", {{3, 4}, {4}}, [](V x) { return x[0] + x[1]; }, [](R x, std::size_t i) { return x[0][i] + x[1][i % 4]; }},
+      {"add", {{3, 1}, {2, 1, 4}}, [](V x) { return x[0] + x[1]; },
+       [](R x, std::size_t i) { return x[0][i / 4 % 3] + x[1][i / 12 * 4 + i % 4]; }},
+      {"sub", {{3, 4}, {}}, [](V x) { return x[0] - x[1]; }, [](R x, std::size_t i) { return x[0][i] - x[1][0]; }},
+      {"sub", {{4}, {3, 4}}, [](V x) { return x[0] - x[1]; }, [](R x, std::size_t i) { return x[0][i % 4] - x[1][i]; }},
+      {"mul", {{3, 4}, {3, 4}}, [](V x) { return x[0] * x[1]; }, [](R x, std::size_t i) { return x[0][i] * x[1][i]; }},
+      {"mul", {{3, 4}, {3, 1}}, [](V x) { return x[0] * x[1]; }, [](R x, std::size_t i) { return x[0][i] * x[1][i / 4]; }},
+      {"mul", {{4}, {2, 3, 4}}, [](V x) { return x[0] * x[1]; }, [](R x, std::size_t i) { return x[0][i % 4] * x[1][i]; }},
+      {"div", {{3, 4}, {4}}, [](V x) { return x[0] / x[1]; }, [](R x, std::size_t i) { return x[0][i] / x[1][i % 4]; }, 1},
+      {"matmul", {{3, 4}, {4, 5}}, [](V x) { return matmul(x[0], x[1]); },
+       [](R x, std::size_t i) {
+         double y = 0;
+         for (std::size_t k = 0; k < 4; ++k) y += x[0][i / 5 * 4 + k] * x[1][k * 5 + i % 5];
+         return y;
+       }},
+      {"matmul", {{4, 3}, {4, 5}}, [](V x) { return matmul(x[0], x[1], true, false); }},
+      {"matmul", {{3, 4}, {5, 4}}, [](V x) { return matmul(x[0], x[1], false, true); }},
+      {"matmul", {{4, 3}, {5, 4}}, [](V x) { return matmul(x[0], x[1], true, true); },
+       [](R x, std::size_t i) {
+         double y = 0;
+         for (std::size_t k = 0; k < 4; ++k) y += x[0][k * 3 + i / 5] * x[1][i % 5 * 4 + k];
+         return y;
+       }},
+      {"matmul", {{2, 3, 4}, {4, 5}}, [](V x) { return matmul(x[0], x[1]); }},
+      {"matmul", {{2, 3, 4}, {2, 4, 5}}, [](V x) { return matmul(x[0], x[1]); }},
+      {"matmul", {{3, 4}, {2, 5, 4}}, [](V x) { return matmul(x[0], x[1], false, true); }},
+      {"matmul", {{2, 1, 4, 3}, {3, 4, 5}}, [](V x) { return matmul(x[0], x[1], true, false); }},
+      {"linear", {{6, 4}, {4, 5}, {5}}, [](V x) { return linear(x[0], x[1], x[2]); },
+       [](R x, std::size_t i) {
+         double y = x[2][i % 5];
+         for (std::size_t k = 0; k < 4; ++k) y += x[0][i / 5 * 4 + k] * x[1][k * 5 + i % 5];
+         return y;
+       }},
+      {"linear", {{2, 3, 4}, {4, 5}, {5}}, [](V x) { return linear(x[0], x[1], x[2]); }},
+      {"sum_to", {{3, 4, 5}}, [](V x) { return sum_to(x[0], {4, 1}); },
+       [](R x, std::size_t i) {
+         double y = 0;
+         for (std::size_t a = 0; a < 3; ++a)
+           for (std::size_t c = 0; c < 5; ++c) y += x[0][a * 20 + i * 5 + c];
+         return y;
+       }},
+      {"sum_to", {{3, 4}}, [](V x) { return sum(x[0]); }},
+      {"expand", {{3, 1}}, [](V x) { return expand(x[0], {2, 3, 4}); },
+       [](R x, std::size_t i) { return x[0][i / 4 % 3]; }},
+      {"reshape", {{3, 4}}, [](V x) { return reshape(x[0], {2, 6}); }, [](R x, std::size_t i) { return x[0][i]; }},
+      {"concat", {{3, 2}, {3, 4}}, [](V x) { return concat({x[0], x[1]}, 1); },
+       [](R x, std::size_t i) { return i % 6 < 2 ? x[0][i / 6 * 2 + i % 6] : x[1][i / 6 * 4 + i % 6 - 2]; }},
+      {"concat", {{2, 3}, {1, 3}}, [](V x) { return concat({x[0], x[1], x[0]}, 0); }},
+      {"slice", {{3, 6}}, [](V x) { return slice(x[0], 1, 2, 3); },
+       [](R x, std::size_t i) { return x[0][i / 3 * 6 + 2 + i % 3]; }},
+      {"pad", {{3, 2}}, [](V x) { return pad(x[0], -1, 1, 4); },
+       [](R x, std::size_t i) { return i % 4 == 0 || i % 4 == 3 ? 0 : x[0][i / 4 * 2 + i % 4 - 1]; }},
+      {"gather", {{3, 4}}, [](V x) { return gather(x[0], 0, index()); },
+       [](R x, std::size_t i) {
+         const std::size_t rows[] = {2, 0, 2, 1, 1};
+         return x[0][rows[i / 4] * 4 + i % 4];
+       }},
+      {"gather", {{2, 3}}, [](V x) { return gather(x[0], 1, index()); }},
+      {"scatter_add", {{5, 2}}, [](V x) { return scatter_add(x[0], 0, index(), 4); },
+       [](R x, std::size_t i) {
+         const std::size_t rows[] = {2, 0, 2, 1, 1};
+         double y = 0;
+         for (std::size_t k = 0; k < 5; ++k)
+           if (rows[k] == i / 2) y += x[0][k * 2 + i % 2];
+         return y;
+       }},
+  };
+}
+
+std::vector<Tensor> inputs_of(const Case& c, DType dtype) {
+  Random random(7);
+  std::vector<Tensor> inputs;
+  for (const Shape& shape : c.shapes) {
+    std::vector<double> values(static_cast<std::size_t>(shape.size()));
+    for (double& value : values) value = c.positive > 0 ? c.positive + random.uniform() : random.normal();
+    inputs.push_back(Tensor::from(std::span<const double>(values), shape, dtype));
+  }
+  return inputs;
+}
+
+}  // namespace
+
+TEST_CASE("every operation has a case") {
+  std::set<std::string> covered;
+  for (const Case& c : cases()) covered.insert(c.op);
+  for (const Op* op : operations()) CHECK_MESSAGE(covered.count(op->name) == 1, op->name);
+  CHECK(covered.size() == operations().size());
+}
+
+TEST_CASE("forward values agree with plain formulas") {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    // A few roundings of terms of order one, in sums of at most 15.
+    const double tolerance = dtype == DType::float64 ? 1e-14 : 4e-6;
+    for (const Case& c : cases()) {
+      if (!c.reference) continue;
+      CAPTURE(c.op);
+      std::vector<std::vector<double>> x;
+      Vars vars;
+      for (const Tensor& input : inputs_of(c, dtype)) {
+        x.push_back(input.to_vector());
+        vars.emplace_back(input);
+      }
+      const std::vector<double> y = c.f(vars).value().to_vector();
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        const double expected = c.reference(x, i);
+        CHECK(std::abs(y[i] - expected) <= tolerance * (1 + std::abs(expected)));
+      }
+    }
+  }
+}
+
+TEST_CASE("adjoint dot product and finite differences") {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const Case& c : cases()) {
+      CAPTURE(c.op);
+      const DerivativeCheck check = check_derivatives(c.f, inputs_of(c, dtype));
+      INFO(check.text());
+      CHECK(check.scale > 0);
+      // Round-off of sums of at most 100 terms.
+      CHECK(check.adjoint_error() <= (dtype == DType::float64 ? 1e-12 : 2e-5));
+      // Differences lose the digits of h; the extrapolation wins back truncation only.
+      CHECK(check.finite_difference_error() <= (dtype == DType::float64 ? 1e-9 : 2e-3));
+    }
+  }
+}
+
+TEST_CASE("second derivatives: the gradient of every operation passes the same checks") {
+  for (const Case& c : cases()) {
+    CAPTURE(c.op);
+    const std::vector<Tensor> inputs = inputs_of(c, DType::float64);
+    const auto gradient = [&](const Vars& x) {
+      Tape own;  // for the plain evaluations inside finite differences
+      Vars variables = x;
+      if (!x[0].tracked())
+        for (Var& v : variables) v = own.variable(v.value());
+      const Var y = c.f(variables);
+      const Var weighted = sum(y * sin(y));  // so that linear operations have a second derivative
+      Vars parts;
+      for (const Var& g : vjp(weighted, Tensor::full({}, 1, DType::float64), variables, Graph::keep))
+        parts.push_back(reshape(g, {g.shape().size()}));
+      return x[0].tracked() ? concat(parts, 0) : concat(parts, 0).detach();
+    };
+    const DerivativeCheck check = check_derivatives(gradient, inputs);
+    INFO(check.text());
+    CHECK(check.scale > 0);
+    CHECK(check.adjoint_error() <= 1e-12);
+    CHECK(check.finite_difference_error() <= 1e-8);
+  }
+}
+
+TEST_CASE("many directions at once are the single directions, for every operation and any subset of inputs") {
+  Random random(11);
+  for (const Case& c : cases()) {
+    CAPTURE(c.op);
+    const std::vector<Tensor> inputs = inputs_of(c, DType::float64);
+    for (std::size_t mask = 1; mask < (std::size_t{1} << inputs.size()); ++mask) {
+      Tape tape;
+      Vars x;
+      Vars wrt;
+      Vars many;
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        const bool varies = mask >> i & 1;
+        x.push_back(varies ? tape.variable(inputs[i]) : Var(inputs[i]));
+        if (!varies) continue;
+        wrt.push_back(x.back());
+        const Shape shape = inputs[i].shape().prepend({3});
+        std::vector<double> values(static_cast<std::size_t>(shape.size()));
+        for (double& value : values) value = random.normal();
+        many.emplace_back(Tensor::from(std::span<const double>(values), shape));
+      }
+      const Var y = c.f(x);
+      const Tensor together = jvp(y, wrt, many).value();
+      REQUIRE(together.shape() == y.shape().prepend({3}));
+      for (std::int64_t k = 0; k < 3; ++k) {
+        Vars one;
+        for (std::size_t i = 0; i < wrt.size(); ++i)
+          one.emplace_back(many[i].value().rows(k, k + 1).reshaped(wrt[i].shape()));
+        const std::vector<double> expected = jvp(y, wrt, one).value().to_vector();
+        const std::vector<double> found = together.rows(k, k + 1).to_vector();
+        for (std::size_t i = 0; i < expected.size(); ++i)
+          CHECK(std::abs(found[i] - expected[i]) <= 1e-13 * (1 + std::abs(expected[i])));
+      }
+    }
+  }
+}
+
+TEST_CASE("shape, type and tape errors name the operation and both shapes") {
+  const Var a(Tensor::zeros({2, 3}));
+  const Var b(Tensor::zeros({4, 3}));
+  CHECK_THROWS_WITH_AS(a + b, "[add] cannot broadcast (2, 3) and (4, 3)", levda::Error);
+  CHECK_THROWS_WITH_AS(matmul(a, b), "[matmul] (2, 3) times (4, 3)", levda::Error);
+  CHECK_THROWS_WITH_AS(linear(a, b, b), "[linear] input (2, 3), weight (4, 3), bias (4, 3)", levda::Error);
+  CHECK_THROWS_WITH_AS(reshape(a, {5}), "[reshape] (2, 3) to (5)", levda::Error);
+  CHECK_THROWS_WITH_AS(slice(a, 1, 2, 2), "[slice] 2 to 4 of axis -1 of (2, 3)", levda::Error);
+  CHECK_THROWS_WITH_AS(concat({a, Var(Tensor::zeros({2}))}, 0), "[concat] (2, 3) and (2) along axis -2", levda::Error);
+  CHECK_THROWS_WITH_AS(sum_to(a, {2}), "[sum_to] (2, 3) to (2)", levda::Error);
+  CHECK_THROWS_WITH_AS(expand(a, {3, 3}), "[expand] (2, 3) to (3, 3)", levda::Error);
+  CHECK_THROWS_WITH_AS(a + Var(Tensor::zeros({2, 3}, DType::float64)), "[add] inputs of types float32 and float64",
+                       levda::Error);
+  CHECK_THROWS_WITH_AS(gather(a, 0, index()), "[gather] index 2 of 2 rows", levda::Error);
+  Tape one;
+  Tape two;
+  CHECK_THROWS_WITH_AS(one.variable(a.value()) * two.variable(a.value()), "[mul] inputs on two tapes", levda::Error);
+}
