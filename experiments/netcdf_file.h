@@ -1,22 +1,24 @@
 #pragma once
 
-/// NetCDF files, thin over netCDF-C: dimensions, variables and attributes of the root group, whole files or nothing.
+/// NetCDF-4 files, thin over netCDF-C: dimensions, variables and attributes of the root group; whole files or
+/// nothing.
 ///
-/// netCDF-C is not thread-safe, not even for different files: a program uses all of this from one thread. (HDF5 below
-/// it is silenced for the first thread that uses it, and prints its own diagnostics about a bad file in another.)
-/// Every failure throws InputError(path, variable or dimension or attribute, message); messages are one line.
-/// _FillValue, scale_factor and add_offset are not applied.
+/// netCDF-C is not thread-safe, not even for different files: a program uses all of this from one thread.
+/// (HDF5 below it is silenced for the first thread that uses it, and prints its own diagnostics about a bad
+/// file in another.) Every failure throws InputError(path, variable or dimension or attribute, message);
+/// messages are one line. Numbers are converted between the file's type and the caller's; one out of range
+/// throws. To an integer, fractions are cut off and NaN is lost. _FillValue, scale_factor and add_offset are
+/// not applied.
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include "experiments/atomic_file.h"
+#include "nn/atomic_file.h"
 
 namespace levda::experiments {
 
@@ -25,6 +27,10 @@ enum class Type : std::uint8_t { Float32, Float64, Int32, Int64 };
 
 using AttributeValue = std::variant<std::string, double, std::int64_t, std::vector<double>>;
 using Attributes = std::vector<std::pair<std::string, AttributeValue>>;
+
+/// Numbers to be written, row-major: a vector, array or span of one of these types.
+using Values = std::variant<std::span<const float>, std::span<const double>, std::span<const std::int32_t>,
+                            std::span<const std::int64_t>>;
 
 /// How a variable is stored.
 struct Storage {
@@ -35,11 +41,11 @@ struct Storage {
 };
 
 /// Writes a NetCDF-4 file under a temporary name; nothing appears under the final name before commit().
-/// Definitions and data may come in any order, a dimension before its variables. After a failure that netCDF reports,
-/// commit() refuses. Data of another type than the variable's are converted; a value out of range throws.
+/// Definitions and data may come in any order, a dimension before its variables. After a failure commit()
+/// refuses.
 class NetcdfWriter {
  public:
-  /// Creates missing directories. Throws as AtomicFile does.
+  /// Creates missing folders. Throws as AtomicFile does.
   explicit NetcdfWriter(std::filesystem::path final_path);
   ~NetcdfWriter();
   NetcdfWriter(const NetcdfWriter&) = delete;
@@ -53,20 +59,11 @@ class NetcdfWriter {
   /// Of the whole file.
   void attribute(const std::string& name, const AttributeValue& value);
 
-  /// The whole variable: as many values as its shape holds (1 for a scalar), row-major.
-  void write(const std::string& name, std::span<const float> values);
-  void write(const std::string& name, std::span<const double> values);
-  void write(const std::string& name, std::span<const std::int32_t> values);
-  void write(const std::string& name, std::span<const std::int64_t> values);
-  /// The block from index `start`, `count` long, one entry of each per dimension; values row-major in the block.
+  /// The whole variable: as many values as its shape holds (1 for a scalar).
+  void write(const std::string& name, const Values& values);
+  /// The block from index `start`, `count` long, one entry of each per dimension.
   void write_slab(const std::string& name, std::span<const std::int64_t> start,
-                  std::span<const std::int64_t> count, std::span<const float> values);
-  void write_slab(const std::string& name, std::span<const std::int64_t> start,
-                  std::span<const std::int64_t> count, std::span<const double> values);
-  void write_slab(const std::string& name, std::span<const std::int64_t> start,
-                  std::span<const std::int64_t> count, std::span<const std::int32_t> values);
-  void write_slab(const std::string& name, std::span<const std::int64_t> start,
-                  std::span<const std::int64_t> count, std::span<const std::int64_t> values);
+                  std::span<const std::int64_t> count, const Values& values);
   /// Defines and writes a variable of strings over one dimension, one string per index.
   void write_strings(const std::string& name, const std::string& dimension,
                      const std::vector<std::string>& strings);
@@ -75,18 +72,61 @@ class NetcdfWriter {
   void commit();
 
  private:
-  class Impl;
-  void put_attribute(int variable, const std::string& owner, const std::string& name,
-                     const AttributeValue& value);
-  template <class T>
-  void put(const std::string& name, std::span<const T> values);
-  template <class T>
-  void put_slab(const std::string& name, std::span<const std::int64_t> start,
-                std::span<const std::int64_t> count, std::span<const T> values);
+  [[noreturn]] void fail(const std::string& field, const std::string& message);
   void check(int status, const std::string& field);
+  int define(const std::string& name, int type, const std::vector<std::string>& dimensions);
+  void put_attribute(int variable, const std::string& name, const AttributeValue& value,
+                     const std::string& field);
 
-  AtomicFile file_;
+  std::filesystem::path path_;
+  nn::AtomicFile file_;
   int id_ = -1;
   bool failed_ = false;
 };
-}
+
+/// Reads a NetCDF-4 file. Classic files are refused: netCDF-C reads a truncated one as zeros.
+class NetcdfReader {
+ public:
+  /// Throws: no such file, a folder, not NetCDF, truncated, classic.
+  explicit NetcdfReader(std::filesystem::path path);
+  ~NetcdfReader();
+  NetcdfReader(const NetcdfReader&) = delete;
+  NetcdfReader& operator=(const NetcdfReader&) = delete;
+
+  bool has_dimension(const std::string& name) const;
+  std::int64_t dimension(const std::string& name) const;
+  bool has_variable(const std::string& name) const;
+  std::vector<std::int64_t> shape(const std::string& variable) const;
+  /// Names of the dimensions, outermost first.
+  std::vector<std::string> dimensions(const std::string& variable) const;
+  void require_shape(const std::string& variable, const std::vector<std::int64_t>& expected) const;
+
+  /// The whole variable, row-major. T: float, double, int32, int64.
+  template <class T>
+  std::vector<T> read(const std::string& variable) const;
+  /// The block from index `start`, `count` long, one entry of each per dimension.
+  template <class T>
+  std::vector<T> read_slab(const std::string& variable, std::span<const std::int64_t> start,
+                           std::span<const std::int64_t> count) const;
+  /// A variable of strings over one dimension.
+  std::vector<std::string> read_strings(const std::string& variable) const;
+
+  /// Attributes of the whole file. Integers beyond 2^53 are rounded.
+  bool has_attribute(const std::string& name) const;
+  std::string text(const std::string& name) const;
+  double number(const std::string& name) const;
+  std::vector<double> numbers(const std::string& name) const;
+  /// An attribute of a variable.
+  std::string text(const std::string& variable, const std::string& name) const;
+
+ private:
+  [[noreturn]] void fail(const std::string& field, const std::string& message) const;
+  void check(int status, const std::string& field) const;
+  int find(const std::string& variable) const;
+  std::string text_of(int variable, const std::string& name, const std::string& field) const;
+
+  std::filesystem::path path_;
+  int id_ = -1;
+};
+
+}  // namespace levda::experiments

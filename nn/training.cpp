@@ -34,7 +34,7 @@ double train(Parameters& parameters, Adam& adam, const TrainingSettings& setting
     if (task.validate && settings.validate_every > 0 && (adam.steps() % settings.validate_every == 0 || last))
       validation = fmt::format("  validation {:.4f}", task.validate());
     if (task.checkpoint && !last && since(saved) > settings.checkpoint_seconds) {
-      task.checkpoint();
+      task.checkpoint(seconds);
       saved = Clock::now();
     }
     progress.update(adam.steps(), fmt::format("loss {:.3e}{}", smooth / weight, validation));

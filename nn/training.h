@@ -25,8 +25,8 @@ struct TrainingTask {
   std::function<autodiff::ValueAndGrad(std::int64_t step)> loss;
   /// Validation error, for the progress line; may be empty.
   std::function<double()> validate;
-  /// Saves parameters and optimiser; may be empty.
-  std::function<void()> checkpoint;
+  /// Saves parameters and optimiser, with the seconds of training so far; may be empty.
+  std::function<void(double seconds)> checkpoint;
 };
 
 /// Runs from adam.steps() to settings.steps. Returns the seconds it took, validation excluded. Throws Error when the loss

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <string>
 
@@ -256,4 +258,108 @@ TEST_CASE("shape, type and tape errors name the operation and both shapes") {
   Tape one;
   Tape two;
   CHECK_THROWS_WITH_AS(one.variable(a.value()) * two.variable(a.value()), "[mul] inputs on two tapes", levda::Error);
+}
+
+TEST_CASE("a value that is not a number comes through every operation") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    CAPTURE(name(dtype));
+    for (const Case& c : cases()) {
+      CAPTURE(c.op);
+      for (std::size_t which = 0; which < c.shapes.size(); ++which) {
+        Vars x;
+        std::size_t i = 0;
+        for (const Tensor& input : inputs_of(c, dtype)) {
+          const bool all = i++ == which;
+          x.emplace_back(all ? Tensor::full(input.shape(), nan, dtype) : input);
+        }
+        // Whatever depends on the input: all but pad's zeros, scatter_add's empty row and the other parts of concat.
+        const std::vector<double> y = c.f(x).value().to_vector();
+        const auto bad = static_cast<std::size_t>(
+            std::count_if(y.begin(), y.end(), [](double value) { return std::isnan(value); }));
+        const std::string op = c.op;
+        if (op == "pad" || op == "scatter_add" || op == "concat")
+          CHECK(bad > 0);
+        else
+          CHECK(bad == y.size());
+      }
+    }
+  }
+}
+
+TEST_CASE("an element's value depends neither on its place nor on its neighbours") {
+  // 37 elements: whole registers and a rest. The reference is each element alone.
+  Random random(5);
+  std::vector<double> values(37);
+  for (double& value : values) value = 0.1 + random.uniform();
+  using F = Var (*)(const Var&);
+  for (const F f : {F{neg}, F{sin}, F{cos}, F{exp}, F{sqrt}, F{square}, F{sigmoid}, F{silu}, F{silu_derivative}})
+    for (const DType dtype : {DType::float32, DType::float64}) {
+      const Tensor x = Tensor::from(std::span<const double>(values), {37}, dtype);
+      const std::vector<double> together = f(Var(x)).value().to_vector();
+      for (std::int64_t i = 0; i < 37; ++i)
+        CHECK(f(Var(x.rows(i, i + 1))).value().to_vector()[0] == together[static_cast<std::size_t>(i)]);
+    }
+}
+
+TEST_CASE("functions of large arguments saturate") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    const Var x = Tensor::from(std::vector<double>{-1000, 1000, -infinity, infinity}, {4}, dtype);
+    const std::vector<double> e = exp(x).value().to_vector();
+    const std::vector<double> s = sigmoid(x).value().to_vector();
+    const std::vector<double> y = silu(slice(x, 0, 0, 2)).value().to_vector();
+    const std::vector<double> d = silu_derivative(slice(x, 0, 0, 2)).value().to_vector();
+    // The least normal number of the type: vector code may stop there, and not at 0.
+    const double tiny = dtype == DType::float32 ? 0x1p-126 : 0x1p-1022;
+    CHECK(e[0] >= 0);
+    CHECK(e[0] <= tiny);
+    CHECK(e[1] == infinity);
+    CHECK(e[2] >= 0);
+    CHECK(e[2] <= tiny);
+    CHECK(e[3] == infinity);
+    CHECK(s[0] >= 0);
+    CHECK(s[0] <= tiny);
+    CHECK(s[1] == 1);
+    CHECK(s[2] >= 0);
+    CHECK(s[2] <= tiny);
+    CHECK(s[3] == 1);
+    CHECK(std::abs(y[0]) <= 1000 * tiny);
+    CHECK(y[1] == 1000);
+    CHECK(std::abs(d[0]) <= 1000 * tiny);
+    CHECK(d[1] == 1);
+  }
+}
+
+TEST_CASE("arrays without elements") {
+  const Var none(Tensor::zeros({0, 3}));
+  CHECK(sum(none).value().item() == 0);
+  CHECK(sum_to(none, {1, 3}).value().to_vector() == std::vector<double>(3, 0.0));
+  CHECK((none + Var(Tensor::zeros({3}))).shape() == Shape{0, 3});
+  CHECK(silu(none).shape() == Shape{0, 3});
+  CHECK(linear(none, Var(Tensor::zeros({3, 2})), Var(Tensor::zeros({2}))).shape() == Shape{0, 2});
+  // A sum over an empty inner axis is 0.
+  CHECK(matmul(none, none, true, false).value().to_vector() == std::vector<double>(9, 0.0));
+  CHECK(concat({none, Var(Tensor::full({1, 3}, 2))}, 0).value().to_vector() == std::vector<double>(3, 2.0));
+  CHECK(slice(Var(Tensor::zeros({4})), 0, 4, 0).shape() == Shape{0});
+  CHECK(gather(Var(Tensor::zeros({4})), 0, Tensor::indices({})).shape() == Shape{0});
+}
+
+TEST_CASE("sums of many float32 numbers keep float32's accuracy") {
+  // 10^6 times 0.1: a running sum in float32 is off by 1 in 100. Blocks of 1024 lose at most 1024 roundings each.
+  const double exact = 1e6 * static_cast<double>(0.1F);
+  const double found = sum(Var(Tensor::full({1000000}, 0.1))).value().item();
+  CHECK(std::abs(found - exact) <= 1024 * 0x1p-24 * exact);
+}
+
+TEST_CASE("indices are checked before anything is read") {
+  const Var x(Tensor::zeros({3, 2}));
+  const auto indices = [](std::int64_t k) { return Tensor::indices(std::vector<std::int64_t>{0, k, 1}); };
+  CHECK_THROWS_WITH_AS(gather(x, 0, indices(-1)), "[gather] index -1 of 3 rows", levda::Error);
+  CHECK_THROWS_WITH_AS(gather(x, 0, x.value()), "[gather] the index must be a list of int64", levda::Error);
+  CHECK_THROWS_WITH_AS(gather(x, 2, indices(0)), "axis 2 of shape (3, 2)", levda::Error);
+  CHECK_THROWS_WITH_AS(scatter_add(x, 0, indices(4), 4), "[scatter_add] index 4 of 4 rows", levda::Error);
+  CHECK_THROWS_WITH_AS(scatter_add(x, 1, indices(0), 4), "[scatter_add] 3 indices for axis -1 of (3, 2)", levda::Error);
+  CHECK_THROWS_WITH_AS(pad(x, 0, 2, 4), "[pad] 2 to 5 of axis -2 of (4, 2)", levda::Error);
+  CHECK_THROWS_WITH_AS(concat({}, 0), "[concat] nothing to join", levda::Error);
 }

@@ -1,0 +1,25 @@
+#pragma once
+
+/// A surrogate as a forward model: control vectors [s; u], latent state and normalised parameters.
+
+#include "da/forward_model.h"
+#include "models/surrogate.h"
+
+namespace levda::da {
+
+/// Time t after a latent state is whole latent steps and one shorter Euler step; places are decoded at any x. Values are
+/// in physical units. Works in float64 for float64 control vectors. The surrogate must outlive it.
+class LatentModel final : public ForwardModel {
+ public:
+  explicit LatentModel(const models::Surrogate& surrogate);
+
+  std::int64_t controls() const override;
+  autodiff::Var advance(const autodiff::Var& v, double seconds) const override;
+  /// Throws Error when a place lies outside the grid by more than a cell.
+  std::unique_ptr<ObservationOperator> observe(const Observations& observations) const override;
+
+ private:
+  const models::Surrogate& surrogate_;
+};
+
+}  // namespace levda::da

@@ -1,0 +1,68 @@
+#pragma once
+
+/// The interface that all assimilation methods share.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "da/ensemble.h"
+#include "da/error_covariance.h"
+#include "da/forward_model.h"
+
+namespace levda::da {
+
+/// Windows of `length` output times, a new one every `shift` of them, shift <= length.
+struct Windows {
+  std::int64_t length = 1;
+  std::int64_t shift = 1;
+};
+
+struct Problem {
+  const Ensemble& prior;  ///< at time 0
+  const ForwardModel& model;
+  const Observations& observations;
+  const ErrorCovariance& covariance;  ///< of all observations, in their order
+  std::vector<double> times;          ///< s, increasing and >= 0: where the analysis is wanted; they cut the windows
+  Windows windows;
+};
+
+/// What a method says of itself, by name ("iterations", "cost"); per window where it has several.
+using Diagnostics = std::map<std::string, std::vector<double>>;
+
+struct Analysis {
+  std::vector<Ensemble> ensembles;  ///< smoothed, one per time: from the last window that contains it
+  Diagnostics diagnostics;
+};
+
+class Method {
+ public:
+  virtual ~Method() = default;
+  virtual std::string name() const = 0;
+  /// Throws Error when the problem does not fit together.
+  virtual Analysis assimilate(const Problem& problem) const = 0;
+};
+
+/// The prior ensemble carried through all times: no observation is used.
+class FreeRun final : public Method {
+ public:
+  std::string name() const override { return "free"; }
+  Analysis assimilate(const Problem& problem) const override;
+};
+
+/// What a window method brings: the posterior ensemble where the window's control vector lies.
+class WindowMethod : public Method {
+ public:
+  /// Runs the windows one after the other: window k holds the times k shift .. k shift + length - 1; its control vector
+  /// lies at the first of them (for the first window at time 0). The posterior is carried on to the next window. Where
+  /// windows overlap, R of an observation is multiplied by the number of windows that it enters, so that it counts
+  /// once. Observations between the last time of a window and the next one's first belong to the window.
+  Analysis assimilate(const Problem& problem) const final;
+
+ protected:
+  /// first: no window came before. Adds to the diagnostics.
+  virtual Ensemble analyse(const Ensemble& prior, const ObservationOperator& observe, const autodiff::Tensor& values,
+                           const ErrorCovariance& covariance, bool first, Diagnostics& diagnostics) const = 0;
+};
+
+}  // namespace levda::da

@@ -1,0 +1,66 @@
+#include "da/observations.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "autodiff/error.h"
+
+namespace levda::da {
+
+void Observations::add(double t, double x_place, double y_place, std::int64_t c, double observed, double deviation,
+                       std::int32_t quality) {
+  time.push_back(t);
+  x.push_back(x_place);
+  y.push_back(y_place);
+  channel.push_back(c);
+  value.push_back(observed);
+  error_std.push_back(deviation);
+  qc.push_back(quality);
+}
+
+Observations Observations::part(std::span<const std::int64_t> positions) const {
+  Observations some;
+  for (const std::int64_t i : positions) some.add(time[i], x[i], y[i], channel[i], value[i], error_std[i], qc[i]);
+  return some;
+}
+
+std::vector<std::int64_t> Observations::in_window(double begin, double end) const {
+  std::vector<std::int64_t> positions;
+  for (std::int64_t i = 0; i < size(); ++i)
+    if (qc[i] == used && time[i] >= begin && time[i] < end) positions.push_back(i);
+  return positions;
+}
+
+void check(const Observations& o, const std::string& source, double last_time, std::int64_t channels) {
+  const auto rows = static_cast<std::size_t>(o.size());
+  const auto fail = [&](const char* column, std::size_t row, const std::string& message) {
+    throw InputError(source, column, fmt::format("row {}: {}", row, message));
+  };
+  const auto length = [&](const char* column, std::size_t size) {
+    if (size != rows) throw InputError(source, column, fmt::format("{} rows, where value has {}", size, rows));
+  };
+  length("time", o.time.size());
+  length("x", o.x.size());
+  length("y", o.y.size());
+  length("channel", o.channel.size());
+  length("error_std", o.error_std.size());
+  length("qc", o.qc.size());
+  for (std::size_t i = 0; i < rows; ++i) {
+    if (o.qc[i] != used) continue;
+    if (!(o.time[i] >= 0 && o.time[i] <= last_time))
+      fail("time", i, fmt::format("{} s is outside the time span, 0 to {} s", o.time[i], last_time));
+    if (!std::isfinite(o.x[i])) fail("x", i, fmt::format("{} is not a place", o.x[i]));
+    if (!std::isfinite(o.y[i])) fail("y", i, fmt::format("{} is not a place", o.y[i]));
+    if (o.channel[i] < 0 || o.channel[i] >= channels)
+      fail("channel", i, fmt::format("{} is not in 0 .. {}", o.channel[i], channels - 1));
+    if (!std::isfinite(o.value[i])) fail("value", i, fmt::format("{} is not finite", o.value[i]));
+    if (!(o.error_std[i] > 0) || !std::isfinite(o.error_std[i]))
+      fail("error_std", i, fmt::format("{} is not positive", o.error_std[i]));
+  }
+  if (std::count(o.qc.begin(), o.qc.end(), used) == 0)
+    throw InputError(source, "qc", "no observation is to be assimilated");
+}
+
+}  // namespace levda::da

@@ -1,0 +1,326 @@
+#include "experiments/assimilation.h"
+
+#include <fmt/format.h>
+#include <oneapi/tbb/parallel_for.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "autodiff/error.h"
+#include "da/catalogue.h"
+#include "da/latent_model.h"
+#include "da/levda.h"
+#include "experiments/netcdf_file.h"
+#include "experiments/version.h"
+
+namespace levda::experiments {
+
+using autodiff::DType;
+using autodiff::Random;
+using autodiff::Tensor;
+using autodiff::Var;
+
+namespace {
+
+constexpr const char* format_name = "levda-analysis-1";
+constexpr std::uint32_t score_stream = 50;  // of the seed, one per experiment, then one per method
+
+da::DiagonalCovariance total_covariance(const Config& config, const models::Surrogate& s,
+                                        const ObservationFile& file) {
+  const std::vector<double> own = surrogate_variance(config, s, file.experiment);
+  std::vector<double> variance;
+  const da::Observations& o = file.observations;
+  for (std::int64_t i = 0; i < o.size(); ++i) {
+    const double deviation = s.field_std[o.channel[i]];
+    // Entries that are not to be assimilated may hold anything.
+    const double error = o.qc[i] == da::used ? o.error_std[i] : deviation;
+    variance.push_back(error * error + own[o.channel[i]] * deviation * deviation);
+  }
+  return da::DiagonalCovariance(std::move(variance));
+}
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+Tensor states_of(const da::Ensemble& ensemble, std::int64_t d) {
+  return autodiff::slice(Var(ensemble.members()), 1, 0, d).value();
+}
+
+Tensor parameters_of(const models::Surrogate& s, const da::Ensemble& ensemble) {
+  const std::int64_t d = s.net.architecture().latent;
+  const std::int64_t p = s.net.architecture().parameters;
+  const std::vector<double> u = autodiff::slice(Var(ensemble.members()), 1, d, p).value().to_vector();
+  const std::vector<double> physical = s.physical_parameters(u);
+  return Tensor::from(std::span<const double>(physical), {ensemble.size(), p});
+}
+
+/// Every stride-th node of a field (c, ny, nx), channels innermost, divided by the channels' standard deviations.
+void thin(std::span<const float> field, const models::Grid& grid, std::int64_t stride,
+          const std::vector<double>& deviation, float* out) {
+  for (std::int64_t j = 0; j < grid.ny; j += stride)
+    for (std::int64_t i = 0; i < grid.nx; i += stride)
+      for (std::size_t c = 0; c < deviation.size(); ++c)
+        *out++ = field[static_cast<std::int64_t>(c) * grid.cells() + j * grid.nx + i] / static_cast<float>(deviation[c]);
+}
+
+}  // namespace
+
+std::vector<float> decode_ensemble(const models::Surrogate& s, const da::Ensemble& ensemble, const Tensor& points) {
+  const Tensor states = states_of(ensemble, s.net.architecture().latent).to(DType::float32);
+  std::vector<float> fields = models::decode_states(s.net, states, points).to_floats();
+  const std::size_t c = s.field_std.size();
+  std::vector<float> offset;
+  for (std::size_t k = 0; k < c; ++k) offset.push_back(static_cast<float>(s.field_mean[k] / s.field_std[k]));
+  for (std::size_t i = 0; i < fields.size(); ++i) fields[i] += offset[i % c];
+  return fields;
+}
+
+LatentAnalysis assimilate(const Config& config, const models::Surrogate& s, const ObservationFile& file) {
+  const AssimilationConfig& a = config.assimilation;
+  const da::LatentModel model(s);
+  const std::int64_t index = file.truth ? file.truth->index : 0;
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  const da::Ensemble prior = draw_prior(config, s, file.experiment, index);
+  const da::DiagonalCovariance covariance = total_covariance(config, s, file);
+  const da::Problem problem{.prior = prior,
+                            .model = model,
+                            .observations = file.observations,
+                            .covariance = covariance,
+                            .times = analysis_times(config, s.about, file.experiment),
+                            .windows = {.length = a.window, .shift = a.shift}};
+  const da::Levda levda({.starts = a.starts, .annealing = a.annealing, .iterations = a.iterations});
+  da::Analysis analysis = levda.assimilate(problem);
+  const double seconds = seconds_since(begin);
+  const Clock::time_point free_begin = Clock::now();
+  da::Analysis free = da::FreeRun().assimilate(problem);
+  return {.times = problem.times,
+          .prior = std::move(free.ensembles),
+          .ensembles = std::move(analysis.ensembles),
+          .diagnostics = std::move(analysis.diagnostics),
+          .seconds = seconds,
+          .seconds_free = seconds_since(free_begin)};
+}
+
+void write_analysis(const std::filesystem::path& path, const Config& config, const models::Surrogate& s,
+                    const ObservationFile& observations, const LatentAnalysis& analysis,
+                    const std::string& fingerprint) {
+  const models::Grid& grid = s.about.grid;
+  const std::int64_t stride = config.assimilation.score_stride;
+  const Tensor points = models::grid_points(grid, stride);
+  const std::int64_t nx = (grid.nx + stride - 1) / stride;
+  const std::int64_t ny = (grid.ny + stride - 1) / stride;
+  const std::int64_t c = s.about.channels();
+  const auto times = static_cast<std::int64_t>(analysis.times.size());
+  const std::int64_t members = analysis.ensembles[0].size();
+  const std::int64_t d = s.net.architecture().latent;
+  const std::int64_t p = s.net.architecture().parameters;
+
+  NetcdfWriter file(path);
+  file.attribute("Conventions", "CF-1.10");
+  file.attribute("title", s.about.case_name + " analysis by LEVDA");
+  file.attribute("source", "levda " + version());
+  file.attribute("levda_format", format_name);
+  file.attribute("levda_configuration", fingerprint);
+  file.attribute("experiment", observations.experiment);
+  for (const auto& [name, values] : analysis.diagnostics) file.attribute("diagnostic_" + name, values);
+  file.dimension("time", times);
+  file.dimension("member", members);
+  file.dimension("latent", d);
+  file.dimension("parameter", p);
+  file.dimension("channel", c);
+  file.dimension("y", ny);
+  file.dimension("x", nx);
+  file.variable("time", Type::Float64, {"time"}, {{"units", "s"}, {"long_name", "time after the start of the assimilation"}});
+  file.write("time", analysis.times);
+  const auto axis = [&](const std::string& name, const std::string& letter, double first, double step, std::int64_t n) {
+    std::vector<double> values;
+    for (std::int64_t i = 0; i < n; ++i) values.push_back(first + static_cast<double>(i * stride) * step);
+    file.variable(name, Type::Float64, {name}, {{"units", "m"}, {"axis", letter}});
+    file.write(name, values);
+  };
+  axis("y", "Y", grid.y0, grid.dy, ny);
+  axis("x", "X", grid.x0, grid.dx, nx);
+  file.write_strings("channel_name", "channel", s.about.channel_names);
+  file.write_strings("channel_units", "channel", s.about.channel_units);
+  file.write_strings("parameter_name", "parameter", s.about.parameter_names);
+  file.write_strings("parameter_units", "parameter", s.about.parameter_units);
+
+  const auto write_ensembles = [&](const std::string& prefix, const std::string& of,
+                                   const std::vector<da::Ensemble>& ensembles) {
+    std::vector<double> latent;
+    std::vector<double> parameter;
+    for (const da::Ensemble& ensemble : ensembles) {
+      const std::vector<double> states = states_of(ensemble, d).to_vector();
+      const std::vector<double> u = parameters_of(s, ensemble).to_vector();
+      latent.insert(latent.end(), states.begin(), states.end());
+      parameter.insert(parameter.end(), u.begin(), u.end());
+    }
+    file.variable(prefix + "latent", Type::Float64, {"time", "member", "latent"},
+                  {{"long_name", "latent state, " + of}, {"units", "1"}});
+    file.write(prefix + "latent", latent);
+    file.variable(prefix + "parameter", Type::Float64, {"time", "member", "parameter"},
+                  {{"long_name", "parameters, " + of + "; units in parameter_units"}});
+    file.write(prefix + "parameter", parameter);
+  };
+  write_ensembles("", "analysis", analysis.ensembles);
+  write_ensembles("prior_", "free run of the prior ensemble", analysis.prior);
+
+  std::vector<float> mean(static_cast<std::size_t>(times * c * ny * nx));
+  std::vector<float> spread(mean.size());
+  for (std::int64_t t = 0; t < times; ++t) {
+    const std::vector<float> fields = decode_ensemble(s, analysis.ensembles[t], points);
+    const std::int64_t values = points.shape()[0] * c;
+    for (std::int64_t i = 0; i < values; ++i) {
+      double sum = 0;
+      for (std::int64_t k = 0; k < members; ++k) sum += fields[k * values + i];
+      const double average = sum / static_cast<double>(members);
+      double squares = 0;
+      for (std::int64_t k = 0; k < members; ++k) {
+        const double anomaly = fields[k * values + i] - average;
+        squares += anomaly * anomaly;
+      }
+      const std::int64_t to = (t * c + i % c) * ny * nx + i / c;
+      mean[to] = static_cast<float>(average * s.field_std[i % c]);
+      spread[to] = static_cast<float>(std::sqrt(squares / static_cast<double>(members - 1)) * s.field_std[i % c]);
+    }
+  }
+  file.variable("field_mean", Type::Float32, {"time", "channel", "y", "x"},
+                {{"long_name", "ensemble mean of the analysis, units in channel_units"}});
+  file.write("field_mean", mean);
+  file.variable("field_spread", Type::Float32, {"time", "channel", "y", "x"},
+                {{"long_name", "ensemble standard deviation of the analysis, units in channel_units"}});
+  file.write("field_spread", spread);
+  file.commit();
+}
+
+LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Surrogate& s) {
+  const NetcdfReader file(path);
+  if (!file.has_attribute("levda_format") || file.text("levda_format") != format_name)
+    throw InputError(path.string(), "levda_format", fmt::format("not an analysis (\"{}\" expected)", format_name));
+  const std::int64_t times = file.dimension("time");
+  const std::int64_t members = file.dimension("member");
+  const std::int64_t d = s.net.architecture().latent;
+  const std::int64_t p = s.net.architecture().parameters;
+  LatentAnalysis analysis;
+  analysis.times = file.read<double>("time");
+  const auto read_ensembles = [&](const std::string& prefix, std::vector<da::Ensemble>& ensembles) {
+    file.require_shape(prefix + "latent", {times, members, d});
+    file.require_shape(prefix + "parameter", {times, members, p});
+    const std::vector<double> latent = file.read<double>(prefix + "latent");
+    const std::vector<double> parameter = s.normal_parameters(file.read<double>(prefix + "parameter"));
+    for (std::int64_t t = 0; t < times; ++t) {
+      const Tensor states = Tensor::from(std::span(latent).subspan(t * members * d, members * d), {members, d});
+      const Tensor u = Tensor::from(std::span(parameter).subspan(t * members * p, members * p), {members, p});
+      ensembles.emplace_back(autodiff::concat({Var(states), Var(u)}, 1).value());
+    }
+  };
+  read_ensembles("", analysis.ensembles);
+  read_ensembles("prior_", analysis.prior);
+  return analysis;
+}
+
+TruthScores score(const Config& config, const models::Surrogate& s, const Dataset& data, const ObservationFile& file,
+                  const LatentAnalysis& analysis) {
+  using Clock = std::chrono::steady_clock;
+  const Truth& truth = file.truth.value();
+  const models::Grid& grid = s.about.grid;
+  const std::int64_t stride = config.assimilation.score_stride;
+  const Tensor points = models::grid_points(grid, stride);
+  const std::int64_t c = s.about.channels();
+  const std::int64_t p = s.about.parameters();
+  const std::int64_t values = points.shape()[0] * c;
+  const auto frames = static_cast<std::int64_t>(analysis.times.size());
+  const bool cold = file.experiment == "cold";
+  const std::int64_t first_frame = cold ? 0 : truth.start;
+  const std::vector<double> own_error = surrogate_variance(config, s, file.experiment);
+  const std::vector<double> no_error(static_cast<std::size_t>(c), 0.0);
+  const std::span<const double> true_parameters = data.parameters_of(truth.member);
+
+  std::vector<float> true_fields(static_cast<std::size_t>(frames * values));
+  for (std::int64_t t = 0; t < frames; ++t)
+    thin(data.frame(truth.member, first_frame + t), grid, stride, s.field_std, true_fields.data() + t * values);
+
+  // members(t): (N, points, c) of a method at an analysis time.
+  std::uint32_t method_number = 0;
+  const auto score_frames = [&](const auto& members, const std::vector<double>& error) {
+    std::vector<da::FieldScores> scores(static_cast<std::size_t>(frames));
+    const std::uint32_t stream = score_stream + 10 * (cold ? 0U : 1U) + method_number++;
+    for (std::int64_t t = 0; t < frames; ++t) {
+      const std::vector<float> fields = members(t);
+      Random random(static_cast<std::uint64_t>(config.seed), stream, static_cast<std::uint32_t>(truth.index * frames + t));
+      scores[t].add(fields, std::span(true_fields).subspan(t * values, values), error, random);
+    }
+    return scores;
+  };
+  const auto score_parameters = [&](const std::vector<double>& members) {  // (N, p), physical units
+    std::vector<da::ParameterScore> scores;
+    for (std::int64_t k = 0; k < p; ++k) {
+      std::vector<double> one;
+      for (std::size_t i = static_cast<std::size_t>(k); i < members.size(); i += static_cast<std::size_t>(p))
+        one.push_back(members[i]);
+      scores.push_back(da::score_parameter(one, true_parameters[k], s.about.parameter_max[k] - s.about.parameter_min[k]));
+    }
+    return scores;
+  };
+
+  TruthScores result{.truth = truth, .methods = {}};
+  const auto latent_method = [&](const std::vector<da::Ensemble>& ensembles) {
+    return MethodScores{
+        .frames = score_frames([&](std::int64_t t) { return decode_ensemble(s, ensembles[t], points); }, own_error),
+        .parameters = score_parameters(parameters_of(s, ensembles[0]).to_vector()),
+        .seconds = 0,
+        .iterations = std::nullopt};
+  };
+  MethodScores& levda = result.methods["levda"] = latent_method(analysis.ensembles);
+  levda.seconds = analysis.seconds;
+  levda.iterations = 0;
+  for (const double window : analysis.diagnostics.at("iterations")) *levda.iterations += window;
+  MethodScores& free = result.methods["free"] = latent_method(analysis.prior);
+  free.seconds = analysis.seconds_free;
+
+  const std::vector<double> u = s.normal_parameters(true_parameters);
+  const Tensor latents = models::latent_trajectories(s.net, u, s.about.frames);
+  const auto decode_floor = [&](std::int64_t t) {
+    const std::int64_t frame = first_frame + t;
+    std::vector<float> fields =
+        models::decode_states(s.net, latents.reshaped({s.about.frames, latents.shape()[2]}).rows(frame, frame + 1), points)
+            .to_floats();
+    for (std::size_t i = 0; i < fields.size(); ++i)
+      fields[i] += static_cast<float>(s.field_mean[i % c] / s.field_std[i % c]);
+    return fields;
+  };
+  result.methods["floor"].frames = score_frames(decode_floor, no_error);
+
+  const auto training_fields = [&](std::int64_t first, std::int64_t last, std::int64_t frame) {
+    std::vector<float> fields(static_cast<std::size_t>((last - first) * values));
+    oneapi::tbb::parallel_for(first, last, [&](std::int64_t member) {
+      thin(data.frame(member, frame), grid, stride, s.field_std, fields.data() + (member - first) * values);
+    });
+    return fields;
+  };
+  MethodScores& climatology = result.methods["climatology"];
+  climatology.frames =
+      score_frames([&](std::int64_t t) { return training_fields(0, data.train, first_frame + t); }, no_error);
+  climatology.parameters = score_parameters({data.parameters.begin(), data.parameters.begin() + data.train * p});
+
+  const Clock::time_point begin = Clock::now();
+  const da::Catalogue catalogue(data.about, std::span(data.fields).first(static_cast<std::size_t>(
+                                                data.train * data.about.frames * data.frame_size())));
+  const da::DiagonalCovariance covariance = total_covariance(config, s, file);
+  const std::vector<std::int64_t> used = file.observations.in_window(0, std::numeric_limits<double>::infinity());
+  const da::Catalogue::Fit fit =
+      catalogue.best_fit(file.observations.part(used), *covariance.part(used, std::vector<double>(used.size(), 1.0)),
+                         cold ? -1 : config.assimilation.start_min, cold ? -1 : config.assimilation.start_max);
+  MethodScores& lookup = result.methods["lookup"];
+  lookup.seconds = seconds_since(begin);
+  lookup.frames = score_frames(
+      [&](std::int64_t t) { return training_fields(fit.member, fit.member + 1, (cold ? 0 : fit.start) + t); }, no_error);
+  const std::span<const double> found = data.parameters_of(fit.member);
+  lookup.parameters = score_parameters({found.begin(), found.end()});
+  return result;
+}
+
+}  // namespace levda::experiments

@@ -1,0 +1,23 @@
+#include "experiments/cases.h"
+
+#include <fmt/format.h>
+
+#include "autodiff/error.h"
+
+namespace levda::experiments {
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all{tsunami_case()};
+  return all;
+}
+
+const Case& find_case(const std::string& name) {
+  std::string known;
+  for (const Case& system : cases()) {
+    if (system.name == name) return system;
+    known += (known.empty() ? "" : ", ") + system.name;
+  }
+  throw InputError("CASE", name, fmt::format("unknown; there are {}", known));
+}
+
+}  // namespace levda::experiments

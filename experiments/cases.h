@@ -1,0 +1,35 @@
+#pragma once
+
+/// The benchmark systems that this program can generate data for. A new one is one file and one line in cases.cpp.
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "experiments/config.h"
+#include "models/surrogate.h"
+
+namespace levda::experiments {
+
+struct Case {
+  std::string name;
+  std::string about;  ///< a line for --help
+  /// Sets what follows from the system itself: numbers of parameters and channels.
+  void (*shape)(Config& config);
+  /// Names, units, prior ranges, grid and times of the data set. Throws Error when the solver refuses the settings.
+  models::Description (*describe)(const DataConfig& data);
+  /// Trajectories of parameters (members, p) into out (members, frames, c, ny, nx), in parallel; `finished` is called
+  /// with the number of finished members, one call at a time.
+  void (*simulate)(const DataConfig& data, std::span<const double> parameters, std::span<float> out,
+                   const std::function<void(std::int64_t)>& finished);
+};
+
+const std::vector<Case>& cases();
+
+/// Throws InputError naming the known ones.
+const Case& find_case(const std::string& name);
+
+Case tsunami_case();
+
+}  // namespace levda::experiments

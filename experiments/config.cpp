@@ -1,0 +1,225 @@
+#include "experiments/config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <toml++/toml.h>
+
+#include "autodiff/error.h"
+#include "experiments/cases.h"
+#include "experiments/presets.h"
+#include "nn/atomic_file.h"
+
+namespace levda::experiments {
+
+namespace {
+
+std::string text_of(const Key& key) {
+  return std::visit(
+      [](const auto* value) {
+        if constexpr (std::is_same_v<decltype(value), const std::vector<double>*>)
+          return fmt::format("[{}]", fmt::join(*value, ", "));
+        else
+          return fmt::format("{}", *value);
+      },
+      key.value);
+}
+
+/// Sets a key from a TOML value.
+class Assignment {
+ public:
+  Assignment(const std::string& source, const Key& key, const toml::node& node)
+      : source_(source), key_(key), node_(node) {
+    std::visit([&](auto* target) { set(*target); }, key.value);
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& message) const { throw InputError(source_, key_.name, message); }
+
+  double in_range(double value) const {
+    if (!(value >= key_.minimum && value <= key_.maximum))
+      fail(fmt::format("{} is not in {} .. {}", value, key_.minimum, key_.maximum));
+    return value;
+  }
+  void set(std::int64_t& target) const {
+    const auto value = node_.value_exact<std::int64_t>();
+    if (!value) fail("a whole number is needed");
+    in_range(static_cast<double>(*value));
+    target = *value;
+  }
+  void set(double& target) const { target = number(node_); }
+  void set(std::string& target) const {
+    const auto value = node_.value_exact<std::string>();
+    if (!value) fail("a text is needed");
+    target = *value;
+  }
+  void set(std::vector<double>& target) const {
+    const toml::array* list = node_.as_array();
+    if (list == nullptr || list->empty()) fail("a list of numbers is needed");
+    std::vector<double> values;
+    for (const toml::node& entry : *list) values.push_back(number(entry));
+    target = std::move(values);
+  }
+  double number(const toml::node& node) const {
+    const auto value = node.value<double>();
+    if (!value || node.is_boolean()) fail("a number is needed");
+    return in_range(*value);
+  }
+
+  const std::string& source_;
+  const Key& key_;
+  const toml::node& node_;
+};
+
+void apply_table(Config& config, const toml::table& table, const std::string& source) {
+  const std::vector<Key> all = keys(config);
+  const auto apply = [&](const std::string& name, const toml::node& node) {
+    const auto key = std::find_if(all.begin(), all.end(), [&](const Key& k) { return k.name == name; });
+    if (key == all.end()) throw InputError(source, name, "unknown key; levda keys lists them");
+    Assignment(source, *key, node);
+  };
+  for (const auto& [name, node] : table) {
+    if (const toml::table* section = node.as_table()) {
+      for (const auto& [inner, value] : *section) apply(fmt::format("{}.{}", name.str(), inner.str()), value);
+    } else {
+      apply(std::string(name.str()), node);
+    }
+  }
+}
+
+toml::table parse(const std::string& text, const std::string& source) {
+  try {
+    return toml::parse(text);
+  } catch (const toml::parse_error& error) {
+    throw InputError(source, fmt::format("line {}", error.source().begin.line), std::string(error.description()));
+  }
+}
+
+}  // namespace
+
+std::vector<Key> keys(Config& c) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  constexpr double many = 1e6;
+  models::LdnetArchitecture& s = c.surrogate;
+  return {
+      {"seed", &c.seed, "of start frames, ensembles and observation noise", 0, 1e15},
+      {"data.seed", &c.data.seed, "of the trajectories' parameters", 0, 1e15},
+      {"data.nodes", &c.data.nodes, "grid nodes in x and in y", 3, 4096},
+      {"data.frames", &c.data.frames, "per trajectory", 2, many},
+      {"data.steps_per_frame", &c.data.steps_per_frame, "solver steps between frames", 1, many},
+      {"data.train", &c.data.train, "training trajectories", 2, many},
+      {"data.valid", &c.data.valid, "validation trajectories: they measure the surrogate's error", 1, many},
+      {"data.test", &c.data.test, "test trajectories: truths come from them", 1, many},
+      {"surrogate.latent", &s.latent, "latent variables", 1, 4096},
+      {"surrogate.latent_dt", &s.latent_dt, "latent time of one frame", 1e-9, 1e9},
+      {"surrogate.fourier_features", &s.fourier_features, "random frequencies of the coordinates", 1, 4096},
+      {"surrogate.fourier_scale", &s.fourier_scale, "standard deviation of the frequencies", 1e-9, 1e9},
+      {"surrogate.dynamics_depth", &s.dynamics_depth, "hidden layers of the dynamics", 1, 1000},
+      {"surrogate.dynamics_width", &s.dynamics_width, "their width", 1, 8192},
+      {"surrogate.decoder_depth", &s.decoder_depth, "hidden layers of the decoder", 1, 1000},
+      {"surrogate.decoder_width", &s.decoder_width, "their width", 1, 8192},
+      {"training.seed", &c.training.seed, "of weights and batches", 0, 1e15},
+      {"training.steps", &c.training.steps, "of Adam", 1, 1e9},
+      {"training.trajectories", &c.training.trajectories, "per step", 1, many},
+      {"training.points", &c.training.points, "per frame, drawn afresh each step", 1, many},
+      {"training.rate", &c.training.rate, "of Adam at the start; falls to 0 along a cosine", 1e-12, 1e3},
+      {"training.clip", &c.training.clip, "largest global norm of the gradient", 1e-12, infinity},
+      {"training.tile", &c.training.tile, "frames decoded together in one thread's cache", 1, many},
+      {"training.validate_every", &c.training.validate_every, "steps", 1, 1e9},
+      {"observations.truths", &c.observations.truths, "test trajectories to be observed", 1, many},
+      {"observations.sensors", &c.observations.sensors, "grid:NXxNY", 0, 0},
+      {"observations.sigma", &c.observations.sigma, "error, in standard deviations of the channel", 1e-12, 1e6},
+      {"observations.every", &c.observations.every, "frames between observations", 1, many},
+      {"assimilation.members", &c.assimilation.members, "of the ensemble", 2, many},
+      {"assimilation.frames", &c.assimilation.frames, "observed frames", 1, many},
+      {"assimilation.window", &c.assimilation.window, "frames of one window, L", 1, many},
+      {"assimilation.shift", &c.assimilation.shift, "frames from window to window, S <= L", 1, many},
+      {"assimilation.start_min", &c.assimilation.start_min, "warm: earliest start frame of a truth", 0, many},
+      {"assimilation.start_max", &c.assimilation.start_max, "warm: latest start frame of a truth", 0, many},
+      {"assimilation.starts", &c.assimilation.starts, "starting points: the mean and the best members", 1, many},
+      {"assimilation.annealing", &c.assimilation.annealing, "factors of R, one minimisation each; the last is 1", 1,
+       1e12},
+      {"assimilation.iterations", &c.assimilation.iterations, "Gauss-Newton iterations per minimisation, at most", 1,
+       many},
+      {"assimilation.score_stride", &c.assimilation.score_stride, "fields are scored at every so many-th node", 1, 64},
+  };
+}
+
+std::vector<std::string> preset_names() {
+  std::vector<std::string> names;
+  for (const Preset& preset : presets()) names.push_back(preset.name);
+  return names;
+}
+
+Config load_preset(const std::string& case_name, const std::string& preset) {
+  const Case& system = find_case(case_name);
+  const std::string name = case_name + "-" + preset;
+  for (const Preset& known : presets()) {
+    if (known.name != name) continue;
+    Config config;
+    config.case_name = case_name;
+    config.preset = preset;
+    system.shape(config);
+    apply_table(config, parse(known.toml, name + ".toml"), name + ".toml");
+    return config;
+  }
+  throw InputError("--preset", preset, fmt::format("unknown; there are {}", fmt::join(preset_names(), ", ")));
+}
+
+void apply_file(Config& config, const std::filesystem::path& path) {
+  apply_table(config, parse(nn::read_text_file(path), path.string()), path.string());
+}
+
+void apply_setting(Config& config, const std::string& setting) {
+  const std::size_t sign = setting.find('=');
+  if (sign == std::string::npos) throw InputError("--set", setting, "section.key=value is needed");
+  const std::string key = setting.substr(0, sign);
+  const std::string value = setting.substr(sign + 1);
+  toml::table table;
+  try {
+    table = toml::parse(fmt::format("{} = {}", key, value));
+  } catch (const toml::parse_error&) {
+    try {
+      table = toml::parse(fmt::format("{} = '''{}'''", key, value));
+    } catch (const toml::parse_error& error) {
+      throw InputError("--set", setting, std::string(error.description()));
+    }
+  }
+  apply_table(config, table, "--set");
+}
+
+void check(const Config& config) {
+  const AssimilationConfig& a = config.assimilation;
+  const auto fail = [](const char* key, const std::string& message) {
+    throw InputError("configuration", key, message);
+  };
+  if (a.start_max < a.start_min) fail("assimilation.start_max", "is below start_min");
+  if (a.start_max + a.frames > config.data.frames)
+    fail("assimilation.start_max", fmt::format("start frame {} and {} observed frames leave the {} of the data",
+                                               a.start_max, a.frames, config.data.frames));
+  if (a.shift > a.window) fail("assimilation.shift", "is above the window");
+  if (a.annealing.back() != 1) fail("assimilation.annealing", "the last factor of R must be 1");
+  if (a.members > config.data.train)
+    fail("assimilation.members", fmt::format("{} members need as many training trajectories; there are {}", a.members,
+                                             config.data.train));
+  if (config.observations.truths > config.data.test)
+    fail("observations.truths",
+         fmt::format("{} truths need as many test trajectories; there are {}", config.observations.truths,
+                     config.data.test));
+  if (config.training.trajectories > config.data.train)
+    fail("training.trajectories", fmt::format("more than the {} training trajectories", config.data.train));
+}
+
+std::string fingerprint(Config config, const std::vector<std::string>& sections) {
+  std::string text = fmt::format("case = {}\n", config.case_name);
+  for (const Key& key : keys(config)) {
+    const std::string section = key.name.substr(0, key.name.find('.'));
+    if (std::find(sections.begin(), sections.end(), section) != sections.end())
+      text += fmt::format("{} = {}\n", key.name, text_of(key));
+  }
+  return text;
+}
+
+}  // namespace levda::experiments

@@ -1,0 +1,100 @@
+#pragma once
+
+/// What a run is made of. A preset is a TOML file in experiments/presets/, compiled in; a user's own file and
+/// `--set section.key=value` change single keys of it.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "models/ldnet.h"
+
+namespace levda::experiments {
+
+struct DataConfig {
+  std::int64_t seed = 1;
+  std::int64_t nodes = 64;
+  std::int64_t frames = 50;
+  std::int64_t steps_per_frame = 17;
+  std::int64_t train = 100;
+  std::int64_t valid = 20;
+  std::int64_t test = 30;
+};
+
+struct TrainingConfig {
+  std::int64_t seed = 1;
+  std::int64_t steps = 18000;
+  std::int64_t trajectories = 8;
+  std::int64_t points = 32;
+  double rate = 3e-3;
+  double clip = 1;
+  std::int64_t tile = 8;
+  std::int64_t validate_every = 500;
+};
+
+struct ObservationConfig {
+  std::int64_t truths = 16;
+  std::string sensors = "grid:8x8";
+  double sigma = 0.1;
+  std::int64_t every = 1;
+};
+
+struct AssimilationConfig {
+  std::int64_t members = 20;
+  std::int64_t frames = 20;
+  std::int64_t window = 20;
+  std::int64_t shift = 20;
+  std::int64_t start_min = 5;
+  std::int64_t start_max = 20;
+  std::int64_t starts = 4;
+  std::vector<double> annealing{100, 10, 1};
+  std::int64_t iterations = 40;
+  std::int64_t score_stride = 2;
+};
+
+struct Config {
+  std::string case_name;
+  std::string preset;
+  std::int64_t seed = 1;  ///< of start frames, ensembles and observation noise
+  DataConfig data;
+  models::LdnetArchitecture surrogate;
+  TrainingConfig training;
+  ObservationConfig observations;
+  AssimilationConfig assimilation;
+};
+
+/// A key as a user sets it: "section.key", where its value lies, what it means, what it may be.
+struct Key {
+  std::string name;
+  std::variant<std::int64_t*, double*, std::string*, std::vector<double>*> value;
+  std::string help;
+  double minimum;
+  double maximum;
+};
+
+/// All keys of a configuration, in the order in which they are shown.
+std::vector<Key> keys(Config& config);
+
+/// Names of the cases' presets, "tsunami-small".
+std::vector<std::string> preset_names();
+
+/// The preset of a case. Throws InputError naming the option: unknown case or preset.
+Config load_preset(const std::string& case_name, const std::string& preset);
+
+/// Sets the keys of a TOML file. Throws InputError naming the file and the key: no such file, not TOML, unknown key, a
+/// value of the wrong type or out of range.
+void apply_file(Config& config, const std::filesystem::path& path);
+
+/// Sets one key from "section.key=value"; strings need no quotes. Throws InputError.
+void apply_setting(Config& config, const std::string& setting);
+
+/// Throws InputError (source "configuration") when keys contradict each other.
+void check(const Config& config);
+
+/// The keys of some sections ("data", "surrogate", ..) as text, one "key = value" per line: what a stage's output
+/// depends on. Equal text, equal output.
+std::string fingerprint(Config config, const std::vector<std::string>& sections);
+
+}  // namespace levda::experiments

@@ -1,0 +1,387 @@
+#include "experiments/figures.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <iterator>
+#include <span>
+#include <utility>
+
+#include "experiments/gnuplot.h"
+#include "experiments/html.h"
+
+namespace levda::experiments {
+
+namespace {
+
+// ColorBrewer RdBu and Purples.
+constexpr const char* diverging =
+    "defined (0 '#053061', 1 '#2166ac', 2 '#4393c3', 3 '#92c5de', 4 '#d1e5f0', 5 '#f7f7f7', 6 '#fddbc7', "
+    "7 '#f4a582', 8 '#d6604d', 9 '#b2182b', 10 '#67001f')";
+constexpr const char* sequential =
+    "defined (0 '#fcfbfd', 1 '#efedf5', 2 '#dadaeb', 3 '#bcbddc', 4 '#9e9ac8', 5 '#807dba', 6 '#6a51a3', "
+    "7 '#54278f', 8 '#3f007d')";
+
+struct Range {
+  double low = 0;
+  double high = 1;
+  double length() const { return high - low; }
+};
+
+/// A gnuplot script under construction, on a canvas in pixels with the origin at the top left.
+class Canvas {
+ public:
+  Canvas(double width, double height) : width_(width), height_(height) {
+    add("set encoding utf8\nset terminal svg size {:.0f},{:.0f} noenhanced standalone font 'sans-serif,12'\n", width,
+        height);
+    add("unset key\nset border lw 0.6\nset tics nomirror out scale 0.5\nset format '%g'\nset multiplot\n");
+  }
+
+  template <class... Arguments>
+  void add(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+    fmt::format_to(std::back_inserter(script_), format, std::forward<Arguments>(arguments)...);
+  }
+
+  /// Where the axes of the next plot lie.
+  void place(double left, double top, double width, double height) {
+    add("set lmargin at screen {:.5f}\nset rmargin at screen {:.5f}\n", left / width_, (left + width) / width_);
+    add("set tmargin at screen {:.5f}\nset bmargin at screen {:.5f}\n", 1 - top / height_, 1 - (top + height) / height_);
+  }
+
+  /// Centred text.
+  void write(const std::string& text, double x, double y, int size, bool upright = false) {
+    add("set label {} at screen {:.5f},{:.5f} center font ',{}' {}\n", gnuplot_literal(text), x / width_,
+        1 - y / height_, size, upright ? "rotate by 90" : "");
+  }
+
+  /// The picture as an element of an HTML page: no prologue, no ids, gnuplot's title replaced.
+  std::string draw(const std::string& alternative) const {
+    const std::string svg = run_gnuplot(script_ + "unset multiplot\n");
+    const std::size_t begin = std::min(svg.find("</defs>"), svg.size() - 7) + 7;
+    std::string body = svg.substr(begin, svg.rfind("</svg>") - begin);
+    for (std::size_t at = 0; (at = body.find("<g id=\"gnuplot_plot", at)) != std::string::npos;) {
+      const std::size_t end = std::min(body.find("</title>", at), body.size() - 8) + 8;
+      body.replace(at, end - at, "<g>");
+    }
+    return fmt::format("<svg class=\"plot\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\"><g>{}</svg>\n",
+                       width_, height_, escaped(alternative), body);
+  }
+
+ private:
+  double width_;
+  double height_;
+  std::string script_;
+};
+
+/// A round distance between about `count` ticks.
+double tick_step(const Range& range, int count) {
+  const double rough = range.length() / count;
+  const double power = std::pow(10, std::floor(std::log10(rough)));
+  for (const double factor : {1., 2., 5.})
+    if (rough <= factor * power * 1.0001) return factor * power;
+  return 10 * power;
+}
+
+std::string labelled(const std::string& name, const std::string& unit) {
+  return unit.empty() || unit == "1" ? name : fmt::format("{} ({})", name, unit);
+}
+
+/// Smallest and largest finite value of several lists and of some single values.
+Range extent(std::initializer_list<std::span<const double>> lists, std::initializer_list<double> values = {}) {
+  Range range{INFINITY, -INFINITY};
+  const auto include = [&](double value) {
+    if (!std::isfinite(value)) return;
+    range = {std::min(range.low, value), std::max(range.high, value)};
+  };
+  for (const auto& list : lists) std::for_each(list.begin(), list.end(), include);
+  std::for_each(values.begin(), values.end(), include);
+  return range.low <= range.high ? range : Range{};
+}
+
+/// Widened by a share of its length on both sides; never empty.
+Range padded(Range range, double share) {
+  const double least = 1e-9 * std::max({std::abs(range.low), std::abs(range.high), 1e-30});
+  const double by = std::max(share * range.length(), least);
+  return {range.low - by, range.high + by};
+}
+
+using Fields = std::vector<std::vector<float>>;
+
+/// The value that 99.5% of all |values| do not exceed: a few extremes must not bleach the rest.
+double colour_limit(const Fields& fields) {
+  std::vector<float> sizes;
+  for (const auto& field : fields)
+    for (const float value : field)
+      if (std::isfinite(value)) sizes.push_back(std::abs(value));
+  if (sizes.empty()) return 1;
+  const auto at = sizes.begin() + static_cast<std::ptrdiff_t>(0.995 * static_cast<double>(sizes.size() - 1));
+  std::nth_element(sizes.begin(), at, sizes.end());
+  return *at > 0 ? *at : 1;
+}
+
+Fields difference(const Fields& a, const Fields& b) {
+  Fields result = a;
+  for (std::size_t t = 0; t < std::min(a.size(), b.size()); ++t)
+    for (std::size_t i = 0; i < std::min(a[t].size(), b[t].size()); ++i) result[t][i] -= b[t][i];
+  return result;
+}
+
+double root_mean_square(const std::vector<float>& field) {
+  double sum = 0;
+  for (const float value : field) sum += static_cast<double>(value) * value;
+  return std::sqrt(sum / static_cast<double>(std::max<std::size_t>(1, field.size())));
+}
+
+void colour_bar(Canvas& canvas, const Range& range, const std::string& label) {
+  constexpr int steps = 128;
+  canvas.add("$bar << EOD\n");
+  for (int i = 0; i < steps; ++i) {
+    const double value = range.low + range.length() * (i + 0.5) / steps;
+    canvas.add("0 {:.6g} {:.6g}\n", value, value);
+  }
+  canvas.add("EOD\nset xrange [-0.5:0.5]\nset yrange [{0:.6g}:{1:.6g}]\nset y2range [{0:.6g}:{1:.6g}]\n", range.low,
+             range.high);
+  canvas.add("unset xtics\nunset ytics\nset y2tics {:.6g} font ',10'\nset y2label {} font ',11'\n",
+             tick_step(range, 4), gnuplot_literal(label));
+  canvas.add("plot $bar using 1:2:3 with image\nunset y2tics\nunset y2label\n");
+}
+
+}  // namespace
+
+bool is_levda(const std::string& method) {
+  std::string name = method;
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name == "levda";
+}
+
+LineStyle line_style(const ExperimentReport& experiment, std::size_t i) {
+  static const std::vector<std::string> colours{"#4a7fb5", "#d98c21", "#3f9b6c", "#9a6fb0",
+                                                "#2aa3a8", "#9c755f", "#c46a9b"};
+  if (is_levda(experiment.curves[i].method)) return {posterior_colour};
+  std::size_t before = 0;
+  for (std::size_t k = 0; k < i; ++k) before += is_levda(experiment.curves[k].method) ? 0 : 1;
+  return {colours[before % colours.size()], before >= colours.size()};
+}
+
+std::string plot_symbols() {
+  const std::string svg = run_gnuplot("set terminal svg\nplot 0\n");
+  const std::size_t begin = svg.find("<defs>");
+  const std::size_t end = svg.find("</defs>");
+  if (begin >= end || end == std::string::npos) return "";
+  return "<svg width=\"0\" height=\"0\" style=\"position:absolute\" aria-hidden=\"true\">" +
+         svg.substr(begin, end + 7 - begin) + "</svg>\n";
+}
+
+std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
+  struct Row {
+    const char* name;
+    Fields fields;
+    bool sensors;
+    bool size_written;  // rms above each map
+  };
+  const Row rows[] = {{"truth", maps.truth, true, false},
+                      {"prior mean", maps.prior_mean, false, false},
+                      {"analysis mean", maps.analysis_mean, false, false},
+                      {"error", difference(maps.analysis_mean, maps.truth), true, true},
+                      {"spread", maps.spread, false, true}};
+  const auto columns = static_cast<double>(maps.times.size());
+  // A value stands for the cell around its node, so the maps reach half a cell beyond the outermost nodes.
+  const double dx = maps.nx > 1 ? (maps.x_max - maps.x_min) / static_cast<double>(maps.nx - 1) : 1;
+  const double dy = maps.ny > 1 ? (maps.y_max - maps.y_min) / static_cast<double>(maps.ny - 1) : dx;
+  const Range x{maps.x_min - dx / 2, maps.x_max + dx / 2};
+  const Range y{maps.y_min - dy / 2, maps.y_max + dy / 2};
+
+  constexpr double left = 84, right = 84, top = 26, bottom = 46, gap = 8, line = 17;
+  const double width = std::min(168., (960 - left - right - (columns - 1) * gap) / columns);
+  const double height = width * y.length() / x.length();
+  Canvas canvas(left + columns * width + (columns - 1) * gap + right, top + 5 * height + 4 * gap + 2 * line + bottom);
+
+  canvas.add("$sensors << EOD\n");
+  for (const auto& [sx, sy] : maps.sensors) canvas.add("{:.6g} {:.6g}\n", sx, sy);
+  canvas.add("EOD\n");
+  const double field_limit = colour_limit(maps.truth);
+  double row_top = top;
+  for (std::size_t r = 0; r < std::size(rows); ++r) {
+    const Row& row = rows[r];
+    const bool first = r == 0;
+    const bool last = r + 1 == std::size(rows);
+    const double limit = r < 3 ? field_limit : colour_limit(row.fields);
+    const Range colours{last ? 0 : -limit, limit};
+    if (row.size_written) row_top += line;
+    canvas.add("set palette {}\nset cbrange [{:.6g}:{:.6g}]\nunset colorbox\n", last ? sequential : diverging, colours.low,
+               colours.high);
+    for (std::size_t t = 0; t < std::min(maps.times.size(), row.fields.size()); ++t) {
+      const double panel_left = left + static_cast<double>(t) * (width + gap);
+      canvas.place(panel_left, row_top, width, height);
+      canvas.add("unset label\n");
+      if (first) canvas.write(maps.times[t], panel_left + width / 2, top - 12, 12);
+      if (t == 0) canvas.write(row.name, 12, row_top + height / 2, 12, true);
+      if (row.size_written)
+        canvas.write(fmt::format("rms {:.2g}", root_mean_square(row.fields[t])), panel_left + width / 2,
+                     row_top - 8, 10);
+      canvas.add("set xrange [{:.6g}:{:.6g}]\nset yrange [{:.6g}:{:.6g}]\n", x.low, x.high, y.low, y.high);
+      canvas.add("set xtics {:.6g} font ',10'\nset ytics {:.6g} font ',10'\n", tick_step(x, 3), tick_step(y, 3));
+      canvas.add("set format x '{}'\nset format y '{}'\n", last ? "%g" : "", t == 0 ? "%g" : "");
+      canvas.add("set xlabel {} font ',11'\n", gnuplot_literal(last ? labelled("x", maps.length_unit) : ""));
+      canvas.add("set ylabel {} font ',11'\n", gnuplot_literal(t == 0 ? labelled("y", maps.length_unit) : ""));
+      canvas.add("$field << EOD\n");
+      for (std::size_t i = 0; i < row.fields[t].size(); ++i)
+        canvas.add("{:.4g}{}", row.fields[t][i], (static_cast<std::int64_t>(i) + 1) % maps.nx == 0 ? '\n' : ' ');
+      canvas.add("EOD\nplot $field matrix using ({:.8g}+$1*{:.8g}):({:.8g}+$2*{:.8g}):3 with image{}\n", maps.x_min, dx,
+                 maps.y_min, dy,
+                 row.sensors && !maps.sensors.empty() ? ", $sensors with points pt 6 ps 0.35 lw 0.6 lc rgb '#222222'" : "");
+    }
+    if (r >= 2) {
+      const double bar_height = r == 2 ? 3 * height + 2 * gap : height;
+      canvas.place(left + columns * (width + gap) + 4, row_top + height - bar_height, 11, bar_height);
+      canvas.add("unset label\nunset xlabel\nunset ylabel\n");
+      colour_bar(canvas, colours, labelled(r == 2 ? maps.channel : row.name, maps.unit));
+    }
+    row_top += height + gap;
+  }
+  return canvas.draw(alternative);
+}
+
+std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, const std::string& alternative) {
+  Range range = extent({}, {experiment.floor > 0 ? experiment.floor : NAN});
+  bool first = !(experiment.floor > 0);
+  for (const MethodCurve& curve : experiment.curves)
+    for (const auto* values : {&curve.error, &curve.spread})
+      for (const double value : *values) {
+        if (!(value > 0) || !std::isfinite(value)) continue;
+        range = first ? Range{value, value} : Range{std::min(range.low, value), std::max(range.high, value)};
+        first = false;
+      }
+  const bool logarithmic = range.low > 0 && range.high > 8 * range.low;
+  Canvas canvas(470, 320);
+  canvas.place(58, 30, 400, 240);
+  canvas.write(quantity == Quantity::error ? "relative error of the mean" : "relative spread", 258, 14, 12);
+  canvas.add("set xlabel {}\n", gnuplot_literal(labelled("time", experiment.time_unit)));
+  canvas.add("set grid y lw 0.4 lc rgb '#909090' dt (2,4)\n");
+  const Range times = padded(extent({experiment.times}), 0.02);
+  canvas.add("set xrange [{:.6g}:{:.6g}]\n", times.low, times.high);
+  if (logarithmic) {
+    range = {range.low / 1.2, range.high * 1.2};
+    canvas.add("set logscale y\nset yrange [{:.6g}:{:.6g}]\nset ytics (", range.low, range.high);
+    const bool dense = range.high < 1000 * range.low;
+    const char* separator = "";
+    for (int power = static_cast<int>(std::floor(std::log10(range.low))); std::pow(10, power) < range.high; ++power)
+      for (const double factor : {1., 2., 5.}) {
+        const double tick = factor * std::pow(10, power);
+        if ((factor > 1 && !dense) || tick < range.low || tick > range.high) continue;
+        canvas.add("{}{:.6g}", std::exchange(separator, ", "), tick);
+      }
+    canvas.add(")\n");
+  } else {
+    canvas.add("set yrange [0:{:.6g}]\n", 1.1 * range.high);
+  }
+
+  const char* separator = "plot ";
+  std::string plots;
+  if (experiment.floor > 0 && quantity == Quantity::error)
+    plots = fmt::format("{}{:.6g} with lines lw 1.6 dt (7,5) lc rgb '{}'", std::exchange(separator, ", "),
+                        experiment.floor, floor_colour);
+  // LEVDA is drawn last, above the others.
+  for (const bool levda : {false, true})
+    for (std::size_t i = 0; i < experiment.curves.size(); ++i) {
+      const MethodCurve& curve = experiment.curves[i];
+      const auto& values = quantity == Quantity::error ? curve.error : curve.spread;
+      if (values.empty() || is_levda(curve.method) != levda) continue;
+      canvas.add("$c{} << EOD\n", i);
+      for (std::size_t t = 0; t < std::min(values.size(), experiment.times.size()); ++t)
+        canvas.add("{:.6g} {:.6g}\n", experiment.times[t], values[t]);
+      canvas.add("EOD\n");
+      const LineStyle style = line_style(experiment, i);
+      plots += fmt::format("{}$c{} with {} lc rgb '{}'", std::exchange(separator, ", "), i,
+                           levda          ? "linespoints lw 3 pt 7 ps 0.5"
+                           : style.dotted ? "lines lw 1.6 dt (2,3)"
+                                          : "lines lw 1.6",
+                           style.colour);
+    }
+  if (plots.empty()) plots = "plot NaN";
+  canvas.add("{}\n", plots);
+  return canvas.draw(alternative);
+}
+
+std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, Extent shown,
+                             const std::string& alternative) {
+  const bool whole = shown == Extent::prior;
+  const auto close_up = [](const ParameterPosterior& p) { return padded(extent({p.posterior}, {p.truth}), 0.3); };
+  const auto range = [&](const ParameterPosterior& p) {
+    return whole ? padded(extent({p.prior, p.posterior}, {p.minimum, p.maximum, p.truth}), 0.05) : close_up(p);
+  };
+  const std::string prior = fmt::format("with points pt 6 ps 0.7 lw 1.2 lc rgb '{}'", prior_colour);
+  const std::string posterior = fmt::format("with points pt 7 ps 0.55 lc rgb '{}'", posterior_colour);
+  const char* title = whole ? "prior range" : "close-up of the posterior";
+  const auto members = [](Canvas& canvas, const char* name, std::span<const double> x, const auto& y) {
+    canvas.add("${} << EOD\n", name);
+    for (std::size_t i = 0; i < x.size(); ++i) canvas.add("{:.8g} {:.8g}\n", x[i], y(i));
+    canvas.add("EOD\n");
+  };
+  const auto axis = [](Canvas& canvas, char name, const Range& r) {
+    canvas.add("set {0}range [{1:.8g}:{2:.8g}]\nset {0}tics {3:.6g}\n", name, r.low, r.high, tick_step(r, 4));
+  };
+
+  if (parameters.size() == 2) {
+    const ParameterPosterior& x = parameters[0];
+    const ParameterPosterior& y = parameters[1];
+    Canvas canvas(470, 440);
+    canvas.place(80, 30, 360, 360);
+    canvas.write(title, 260, 14, 12);
+    axis(canvas, 'x', range(x));
+    axis(canvas, 'y', range(y));
+    canvas.add("set xlabel {}\nset ylabel {}\n", gnuplot_literal(labelled(x.name, x.unit)),
+               gnuplot_literal(labelled(y.name, y.unit)));
+    const auto rectangle = [&](const Range& rx, const Range& ry, const char* style) {
+      canvas.add("set object rectangle from {:.8g},{:.8g} to {:.8g},{:.8g} fs empty border rgb {}\n", rx.low, ry.low,
+                 rx.high, ry.high, style);
+    };
+    if (whole) rectangle({x.minimum, x.maximum}, {y.minimum, y.maximum}, "'#8a8f98' lw 1 dt (4,4)");
+    if (whole) rectangle(close_up(x), close_up(y), fmt::format("'{}' lw 1", posterior_colour).c_str());
+    const auto value_of = [](const std::vector<double>& values) {
+      return [&values](std::size_t i) { return i < values.size() ? values[i] : NAN; };
+    };
+    members(canvas, "prior", x.prior, value_of(y.prior));
+    members(canvas, "posterior", x.posterior, value_of(y.posterior));
+    canvas.add("$truth << EOD\n{:.8g} {:.8g}\nEOD\n", x.truth, y.truth);
+    canvas.add("plot $prior {}, $posterior {}, $truth with points pt 1 ps 2 lw 2 lc rgb 'black'\n", prior, posterior);
+    return canvas.draw(alternative);
+  }
+
+  constexpr double strip = 54, pitch = 116;
+  Canvas canvas(470, 30 + pitch * static_cast<double>(parameters.size()));
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const ParameterPosterior& p = parameters[i];
+    canvas.place(80, 30 + pitch * static_cast<double>(i), 360, strip);
+    if (i == 0) canvas.write(title, 260, 14, 12);
+    axis(canvas, 'x', range(p));
+    canvas.add("set yrange [-0.6:1.6]\nset ytics ('posterior' 0, 'prior' 1)\n");
+    canvas.add("set xlabel {}\n", gnuplot_literal(labelled(p.name, p.unit)));
+    canvas.add("set arrow 1 from {0:.8g},graph 0 to {0:.8g},graph 1 nohead lw 2 lc rgb 'black'\n", p.truth);
+    const auto lane = [](double y) { return [y](std::size_t) { return y; }; };
+    members(canvas, "prior", p.prior, lane(1));
+    members(canvas, "posterior", p.posterior, lane(0));
+    canvas.add("plot $prior {}, $posterior {}\nunset label\n", prior, posterior);
+  }
+  return canvas.draw(alternative);
+}
+
+std::string rank_figure(const std::vector<double>& ranks, const std::string& alternative) {
+  const auto bins = static_cast<double>(ranks.size());
+  Canvas canvas(470, 280);
+  canvas.place(58, 14, 400, 216);
+  canvas.add("$ranks << EOD\n");
+  for (std::size_t i = 0; i < ranks.size(); ++i) canvas.add("{} {:.6g}\n", i, ranks[i]);
+  canvas.add("EOD\nset xrange [-0.7:{}]\nset yrange [0:{:.6g}]\n", bins - 0.3,
+             1.12 * extent({ranks}, {1 / bins}).high);
+  canvas.add("set xtics {:.6g}\n", std::max(1., tick_step({0, bins}, 6)));
+  canvas.add("set xlabel 'rank of the truth among the members'\nset ylabel 'share'\nset boxwidth 0.86\n");
+  canvas.add("plot $ranks with boxes fs solid 1 noborder lc rgb '#6f93b8', {:.6g} with lines lw 1.6 dt (7,5) lc rgb "
+             "'black'\n",
+             1 / bins);
+  return canvas.draw(alternative);
+}
+
+}  // namespace levda::experiments

@@ -1,0 +1,152 @@
+/// The program levda.
+
+#include <fmt/format.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/info.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <optional>
+
+#include "autodiff/error.h"
+#include "experiments/cases.h"
+#include "experiments/pipeline.h"
+#include "experiments/version.h"
+
+namespace {
+
+using namespace levda;
+using namespace levda::experiments;
+
+/// Options as typed; a stage turns them into RunOptions.
+struct Arguments {
+  std::string case_name;
+  std::string preset = "small";
+  std::string config;
+  std::string out;
+  std::string data;
+  std::string weights;
+  std::string observations;
+  std::optional<std::int64_t> seed;
+  int threads = oneapi::tbb::info::default_concurrency();
+  std::vector<std::string> settings;
+  bool retrain = false;
+};
+
+constexpr const char* introduction = R"(Latent ensemble variational data assimilation (LEVDA).
+
+A neural surrogate of a geophysical system is trained once; then observations at any time and place are
+assimilated in its latent space, for the state and unknown parameters together.
+
+  levda run tsunami --preset small      everything, with the shipped weights, into runs/tsunami-small:
+                                        the score table is printed, report.html shows the rest
+  levda generate | train | observe | assimilate | report tsunami
+                                        the same, stage by stage
+  levda keys tsunami                    what --set and --config can change)";
+
+constexpr const char* footer = R"(Exit codes: 0 done; 2 bad input, said in one line; 1 a fault of the program.)";
+
+void add_options(CLI::App& stage, Arguments& a) {
+  std::string known;
+  for (const Case& system : cases()) known += (known.empty() ? "" : ", ") + system.name;
+  stage.add_option("CASE", a.case_name, "System: " + known)->required();
+  stage.add_option("--preset", a.preset, "Size of the case")->capture_default_str();
+  stage.add_option("--config", a.config, "TOML file with keys to change");
+  stage.add_option("--set", a.settings, "Change one key: --set section.key=value (repeatable)")->allow_extra_args(false);
+  stage.add_option("--out", a.out, "Folder of the run (default runs/CASE-PRESET)");
+  stage.add_option("--data", a.data, "Data set (default OUT/data.nc)");
+  stage.add_option("--weights", a.weights, "Surrogate (default OUT/weights.safetensors; run: the shipped one where it fits)");
+  stage.add_option("--seed", a.seed, "Of start frames, ensembles and observation noise; data and training have their own");
+  stage.add_option("--threads", a.threads, "Threads; the results do not depend on it")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+}
+
+Config configuration(const Arguments& a) {
+  Config config = load_preset(a.case_name, a.preset);
+  if (!a.config.empty()) apply_file(config, a.config);
+  for (const std::string& setting : a.settings) apply_setting(config, setting);
+  if (a.seed) apply_setting(config, fmt::format("seed={}", *a.seed));
+  return config;
+}
+
+void print_keys(const Arguments& a) {
+  Config config = configuration(a);
+  const std::string values = fingerprint(config, {"seed", "data", "surrogate", "training", "observations", "assimilation"});
+  const std::vector<Key> all = keys(config);
+  std::size_t line = values.find('\n') + 1;  // after the name of the case
+  for (const Key& key : all) {
+    const std::size_t end = values.find('\n', line);
+    fmt::print("{:<44}  # {}\n", values.substr(line, end - line), key.help);
+    line = end + 1;
+  }
+}
+
+int run(int argc, char** argv) {
+  CLI::App app(introduction, "levda");
+  app.footer(footer);
+  app.set_version_flag("--version", "levda " + version());
+  app.require_subcommand(1);
+  Arguments a;
+  struct Stage {
+    const char* name;
+    const char* help;
+    void (Pipeline::*work)();
+  };
+  const std::vector<Stage> stages{
+      {"generate", "Run the solver: OUT/data.nc", &Pipeline::generate},
+      {"train", "Train the surrogate on the data set: OUT/weights.safetensors", &Pipeline::train},
+      {"observe", "Observe truths of test trajectories: OUT/observations/", &Pipeline::observe},
+      {"assimilate", "Assimilate all observations and score: OUT/analysis/, OUT/results.json", &Pipeline::assimilate},
+      {"report", "Draw the results: OUT/report.html", &Pipeline::report},
+      {"run", "All stages; those whose outputs match the configuration are skipped", &Pipeline::run}};
+  void (Pipeline::*chosen)() = nullptr;
+  for (const Stage& stage : stages) {
+    CLI::App* command = app.add_subcommand(stage.name, stage.help);
+    add_options(*command, a);
+    if (std::string(stage.name) == "run") command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");
+    if (std::string(stage.name) == "assimilate")
+      command->add_option("--observations", a.observations, "Assimilate this file only: OUT/analysis.nc");
+    command->callback([&chosen, &stage] { chosen = stage.work; });
+  }
+  CLI::App* list = app.add_subcommand("keys", "List the keys of a configuration with their values");
+  add_options(*list, a);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    fmt::print(stderr, "levda: {}\n", error.what());
+    return 2;
+  }
+  if (list->parsed()) {
+    print_keys(a);
+    return 0;
+  }
+  const oneapi::tbb::global_control threads(oneapi::tbb::global_control::max_allowed_parallelism,
+                                            static_cast<std::size_t>(a.threads));
+  RunOptions options{.config = configuration(a),
+                     .out = a.out.empty() ? fmt::format("runs/{}-{}", a.case_name, a.preset) : a.out,
+                     .data = a.data,
+                     .weights = a.weights,
+                     .observations = a.observations,
+                     .retrain = a.retrain,
+                     .threads = a.threads};
+  Pipeline pipeline(std::move(options));
+  (pipeline.*chosen)();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const levda::Error& error) {
+    fmt::print(stderr, "levda: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "levda: internal fault: {}\n", error.what());
+    return 1;
+  }
+}

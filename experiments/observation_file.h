@@ -1,0 +1,37 @@
+#pragma once
+
+/// Files of observations: NetCDF, one row per value.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "da/observations.h"
+#include "models/surrogate.h"
+
+namespace levda::experiments {
+
+/// Where a truth comes from, in a twin experiment.
+struct Truth {
+  std::int64_t index = 0;   ///< 0-based number among the truths of the experiment
+  std::int64_t member = 0;  ///< of the data set
+  std::int64_t start = 0;   ///< data-set frame at time 0 of the observations; -1 is one frame before the first
+};
+
+struct ObservationFile {
+  std::string experiment;  ///< "warm" or "cold"
+  da::Observations observations;
+  std::optional<Truth> truth;  ///< none for observations of the world
+  std::string fingerprint;
+};
+
+/// Throws InputError. Channels are written by name.
+void write_observations(const std::filesystem::path& path, const ObservationFile& file,
+                        const models::Description& about);
+
+/// Throws InputError naming the file and the column: not such a file, an unknown channel, and all that da::check finds
+/// with times up to last_time.
+ObservationFile read_observations(const std::filesystem::path& path, const models::Description& about,
+                                  double last_time);
+
+}  // namespace levda::experiments

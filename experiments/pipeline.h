@@ -1,0 +1,62 @@
+#pragma once
+
+/// The stages of a run and the files between them. In the folder of a run:
+///   data.nc -> weights.safetensors -> observations/EXPERIMENT-NN.nc -> analysis/EXPERIMENT-NN.nc, .json
+///   -> results.json -> report.html
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/results.h"
+
+namespace levda::experiments {
+
+struct RunOptions {
+  Config config;
+  std::filesystem::path out;
+  std::filesystem::path data;          ///< empty: data.nc in out
+  std::filesystem::path weights;       ///< empty: the shipped ones where they fit (run only), else those in out
+  std::filesystem::path observations;  ///< assimilate this file only; empty: all of the twin experiments
+  bool retrain = false;
+  int threads = 1;
+};
+
+class Pipeline {
+ public:
+  /// Throws InputError when the configuration contradicts itself or `out` cannot be written to.
+  explicit Pipeline(RunOptions options);
+
+  // Each stage does its work anew, but goes on where the same stage of the same configuration was interrupted.
+  void generate();
+  void train();
+  void observe();
+  void assimilate();
+  void report();
+  /// All stages; those whose outputs match the configuration are skipped.
+  void run();
+
+ private:
+  std::filesystem::path data_path() const;
+  std::filesystem::path weights_path() const;
+  std::filesystem::path observation_path(const std::string& experiment, std::int64_t truth) const;
+  std::filesystem::path analysis_path(const std::string& experiment, std::int64_t truth, const char* extension) const;
+  std::string training_fingerprint();
+  std::string assimilation_fingerprint();
+  const Dataset& data();
+  const models::Surrogate& surrogate();
+  /// Scores of all truths, as far as they are there for this configuration.
+  std::vector<std::vector<std::optional<TruthScores>>> finished_scores();
+  std::vector<ExperimentSummary> summaries();
+  void assimilate_one_file();
+
+  RunOptions options_;
+  std::optional<Dataset> data_;
+  std::optional<models::Surrogate> surrogate_;
+};
+
+/// Folder of the shipped weights: LEVDA_PRETRAINED of the environment, or where the program was built or installed from.
+std::filesystem::path pretrained_folder();
+
+}  // namespace levda::experiments

@@ -1,0 +1,171 @@
+#include "experiments/report_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "experiments/version.h"
+
+namespace levda::experiments {
+
+using autodiff::Tensor;
+
+namespace {
+
+/// Mean and standard deviation of an ensemble of fields, physical units, as (c, points).
+struct Moments2 {
+  std::vector<std::vector<float>> mean;
+  std::vector<std::vector<float>> spread;
+};
+
+Moments2 moments_of(const models::Surrogate& s, const da::Ensemble& ensemble, const Tensor& points) {
+  const std::vector<float> fields = decode_ensemble(s, ensemble, points);
+  const std::int64_t c = s.about.channels();
+  const std::int64_t n = ensemble.size();
+  const std::int64_t values = points.shape()[0] * c;
+  Moments2 result{std::vector<std::vector<float>>(static_cast<std::size_t>(c)),
+                  std::vector<std::vector<float>>(static_cast<std::size_t>(c))};
+  for (std::int64_t i = 0; i < values; ++i) {
+    double sum = 0;
+    double squares = 0;
+    for (std::int64_t k = 0; k < n; ++k) sum += fields[k * values + i];
+    const double mean = sum / static_cast<double>(n);
+    for (std::int64_t k = 0; k < n; ++k) squares += (fields[k * values + i] - mean) * (fields[k * values + i] - mean);
+    const double deviation = s.field_std[i % c];
+    result.mean[i % c].push_back(static_cast<float>(mean * deviation));
+    result.spread[i % c].push_back(static_cast<float>(std::sqrt(squares / static_cast<double>(n - 1)) * deviation));
+  }
+  return result;
+}
+
+std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data, const ShownTruth& shown) {
+  const models::Grid& grid = s.about.grid;
+  const Tensor points = models::grid_points(grid, 1);
+  const std::int64_t c = s.about.channels();
+  const auto times = static_cast<std::int64_t>(shown.analysis.times.size());
+  const Truth& truth = shown.observations.truth.value();
+  const std::int64_t first_frame = truth.start < 0 ? 0 : truth.start;
+  constexpr double km = 1e-3;
+  std::vector<FieldMaps> maps;
+  for (std::int64_t k = 0; k < c; ++k) {
+    FieldMaps map{.channel = s.about.channel_names[k],
+                  .unit = s.about.channel_units[k],
+                  .nx = grid.nx,
+                  .ny = grid.ny,
+                  .x_min = grid.x0 * km,
+                  .x_max = (grid.x0 + static_cast<double>(grid.nx - 1) * grid.dx) * km,
+                  .y_min = grid.y0 * km,
+                  .y_max = (grid.y0 + static_cast<double>(grid.ny - 1) * grid.dy) * km,
+                  .length_unit = "km",
+                  .times = {},
+                  .truth = {},
+                  .prior_mean = {},
+                  .analysis_mean = {},
+                  .spread = {},
+                  .sensors = {}};
+    std::set<std::pair<double, double>> places;
+    const da::Observations& o = shown.observations.observations;
+    for (std::int64_t i = 0; i < o.size(); ++i)
+      if (o.channel[i] == k && o.qc[i] == da::used) places.emplace(o.x[i] * km, o.y[i] * km);
+    map.sensors.assign(places.begin(), places.end());
+    maps.push_back(std::move(map));
+  }
+  const std::int64_t columns = std::min<std::int64_t>(5, times);
+  for (std::int64_t column = 0; column < columns; ++column) {
+    const std::int64_t t = columns == 1 ? 0 : column * (times - 1) / (columns - 1);
+    const Moments2 prior = moments_of(s, shown.analysis.prior[t], points);
+    const Moments2 analysis = moments_of(s, shown.analysis.ensembles[t], points);
+    const std::span<const float> field = data.frame(truth.member, first_frame + t);
+    for (std::int64_t k = 0; k < c; ++k) {
+      const auto own = field.subspan(static_cast<std::size_t>(k * grid.cells()), static_cast<std::size_t>(grid.cells()));
+      maps[k].times.push_back(fmt::format("t = {:.1f} h", shown.analysis.times[t] / 3600));
+      maps[k].truth.emplace_back(own.begin(), own.end());
+      maps[k].prior_mean.push_back(prior.mean[k]);
+      maps[k].analysis_mean.push_back(analysis.mean[k]);
+      maps[k].spread.push_back(analysis.spread[k]);
+    }
+  }
+  return maps;
+}
+
+/// Column of the parameters of an ensemble, physical units.
+std::vector<double> parameter_members(const models::Surrogate& s, const da::Ensemble& ensemble, std::int64_t k) {
+  const std::int64_t d = s.net.architecture().latent;
+  const std::vector<double> v = ensemble.members().to_vector();
+  const double low = s.about.parameter_min[k];
+  const double range = s.about.parameter_max[k] - low;
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < ensemble.size(); ++i)
+    values.push_back(low + 0.5 * (v[i * ensemble.controls() + d + k] + 1) * range);
+  return values;
+}
+
+std::string describe(const std::string& experiment, const AssimilationConfig& a) {
+  if (experiment == "cold")
+    return fmt::format("Every member starts before the first frame at the latent state 0; only the parameters are unknown. "
+                       "{} frames are observed.",
+                       a.frames);
+  return fmt::format("The truth starts at an unknown frame between {} and {}; members are latent states of {} other "
+                     "trajectories at random frames of that range. State and parameters are estimated jointly from {} "
+                     "observed frames.",
+                     a.start_min, a.start_max, a.members, a.frames);
+}
+
+}  // namespace
+
+Report make_report(const Config& config, const models::Surrogate& s, const Dataset& data,
+                   const std::vector<ExperimentSummary>& results, const std::vector<ShownTruth>& shown) {
+  const auto provenance = [&](const std::string& key) {
+    const auto entry = s.provenance.find(key);
+    return entry == s.provenance.end() ? std::string("unknown") : entry->second;
+  };
+  Report report{.title = fmt::format("{}, preset {}", config.case_name, config.preset), .facts = {}, .experiments = {}};
+  report.facts = {
+      {"Surrogate", fmt::format("LDNet of {} weights, relative RMSE {} on {} test trajectories", s.net.parameters().count(),
+                                provenance("test_rel_rmse"), data.test)},
+      {"Trained", fmt::format("{} s on {}, {}", provenance("train_seconds"), provenance("machine"), provenance("trained"))},
+      {"Observations", fmt::format("{}, every {} frame(s), error {} standard deviations", config.observations.sensors,
+                                   config.observations.every, config.observations.sigma)},
+      {"Ensemble", fmt::format("{} members, windows of {} frames shifted by {}", config.assimilation.members,
+                               config.assimilation.window, config.assimilation.shift)},
+      {"Truths", fmt::format("{} test trajectories, seed {}", config.observations.truths, config.seed)},
+      {"Program", fmt::format("levda {} on {}, {}", version(), machine(), timestamp())}};
+  for (std::size_t e = results.size(); e-- > 0;) {  // warm first
+    const ExperimentSummary& result = results[e];
+    const ShownTruth& one = shown[e];
+    const Truth& truth = one.observations.truth.value();
+    ExperimentReport experiment{.name = result.name,
+                                .description = describe(result.name, config.assimilation),
+                                .truth_label = fmt::format("truth {} (test trajectory {}{}), the one with the median error",
+                                                           truth.index, truth.member - data.first_test(),
+                                                           truth.start < 0 ? "" : fmt::format(", from frame {}", truth.start)),
+                                .maps = make_maps(s, data, one),
+                                .time_unit = "h",
+                                .times = {},
+                                .curves = {},
+                                .floor = result.floor,
+                                .parameters = {},
+                                .ranks = result.method("levda").ranks,
+                                .score_columns = score_columns(),
+                                .score_rows = {}};
+    for (const double t : one.analysis.times) experiment.times.push_back(t / 3600);
+    for (const MethodSummary& method : result.methods) {
+      experiment.curves.push_back({method.method, method.rel_rmse_per_time, method.rel_spread_per_time});
+      experiment.score_rows.emplace_back(method.method, score_cells(method, result.floor));
+    }
+    for (std::int64_t k = 0; k < s.about.parameters(); ++k)
+      experiment.parameters.push_back({.name = s.about.parameter_names[k],
+                                       .unit = s.about.parameter_units[k],
+                                       .minimum = s.about.parameter_min[k],
+                                       .maximum = s.about.parameter_max[k],
+                                       .truth = data.parameters_of(truth.member)[k],
+                                       .prior = parameter_members(s, one.analysis.prior[0], k),
+                                       .posterior = parameter_members(s, one.analysis.ensembles[0], k)});
+    report.experiments.push_back(std::move(experiment));
+  }
+  return report;
+}
+
+}  // namespace levda::experiments

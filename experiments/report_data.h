@@ -1,0 +1,22 @@
+#pragma once
+
+/// From a run's files to what its report shows.
+
+#include <vector>
+
+#include "experiments/report.h"
+#include "experiments/results.h"
+
+namespace levda::experiments {
+
+/// The truth of an experiment that maps and parameters show.
+struct ShownTruth {
+  ObservationFile observations;
+  LatentAnalysis analysis;
+};
+
+/// results and shown in the order of experiment_names(). Warm, the headline, comes first in the report.
+Report make_report(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
+                   const std::vector<ExperimentSummary>& results, const std::vector<ShownTruth>& shown);
+
+}  // namespace levda::experiments

@@ -1,0 +1,33 @@
+#pragma once
+
+/// Training of a surrogate from a data set.
+
+#include <cstdio>
+#include <filesystem>
+
+#include "experiments/dataset.h"
+
+namespace levda::experiments {
+
+/// Rates in FLOP/s.
+struct TrainingRate {
+  double training = 0;  ///< 6 x decoder weights x rows per second, over all steps
+  double product = 0;   ///< of products of 1024^3 in float32, one per thread at once, best of 5
+};
+
+/// The machine's product rate, as above.
+double product_rate(int threads);
+
+/// Trains an LDNet as in Xiao et al. (LD-EnSF, arXiv 2411.19305): mean squared error of normalised fields over whole
+/// trajectories of a batch at random points, which are drawn afresh at each step. Its checkpoint, removed at the end,
+/// lets a killed run go on to the same weights. Fills everything that a Surrogate holds, with the relative RMSE over
+/// the test trajectories (key test_rel_rmse), seconds and machine in its provenance.
+/// progress may be null. Throws InputError when the checkpoint belongs to another configuration.
+models::Surrogate train_surrogate(const Config& config, const Dataset& data, const std::filesystem::path& checkpoint,
+                                  int threads, std::FILE* progress);
+
+/// Relative RMSE of the surrogate from s = 0 with the true parameters over members [first, last), all frames, all
+/// nodes: per channel the root of (mean squared error / mean square), pooled as the root mean square over channels.
+double surrogate_error(const models::Surrogate& surrogate, const Dataset& data, std::int64_t first, std::int64_t last);
+
+}  // namespace levda::experiments

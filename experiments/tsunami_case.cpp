@@ -1,0 +1,56 @@
+/// The tsunami benchmark: closed basin, unknown place of the source (Xiao et al., LD-EnSF, arXiv 2411.19305).
+
+#include "experiments/cases.h"
+#include "models/tsunami.h"
+
+namespace levda::experiments {
+
+namespace {
+
+models::Tsunami solver(const DataConfig& data) { return models::Tsunami({.nodes = data.nodes}); }
+
+}  // namespace
+
+Case tsunami_case() {
+  return {.name = "tsunami",
+          .about = "shallow-water wave from an unknown source in a closed basin",
+          .shape =
+              [](Config& config) {
+                config.surrogate.parameters = 2;
+                config.surrogate.channels = models::Tsunami::channels;
+                config.surrogate.coordinates = 2;
+              },
+          .describe =
+              [](const DataConfig& data) {
+                const models::TsunamiSettings settings{.nodes = data.nodes};
+                const models::Tsunami model = solver(data);
+                using models::Tsunami;
+                return models::Description{
+                    .case_name = "tsunami",
+                    .parameter_names = {"source_x", "source_y"},
+                    .parameter_units = {"1", "1"},
+                    .parameter_min = {0, 0},
+                    .parameter_max = {0.5, 0.5},
+                    .channel_names = {"u", "v", "eta"},
+                    .channel_units = {"m s-1", "m s-1", "m"},
+                    .grid = {.nx = data.nodes,
+                             .ny = data.nodes,
+                             .x0 = -0.5 * settings.length,
+                             .y0 = -0.5 * settings.length,
+                             .dx = model.dx(),
+                             .dy = model.dx(),
+                             .offset_x = {Tsunami::offset_x.begin(), Tsunami::offset_x.end()},
+                             .offset_y = {Tsunami::offset_y.begin(), Tsunami::offset_y.end()}},
+                    .frames = data.frames,
+                    .first_time = static_cast<double>(data.steps_per_frame) * model.dt(),
+                    .frame_interval = static_cast<double>(data.steps_per_frame) * model.dt()};
+              },
+          .simulate =
+              [](const DataConfig& data, std::span<const double> parameters, std::span<float> out,
+                 const std::function<void(std::int64_t)>& finished) {
+                models::tsunami_trajectories(solver(data), parameters, data.frames, data.steps_per_frame,
+                                             data.steps_per_frame, out, finished);
+              }};
+}
+
+}  // namespace levda::experiments

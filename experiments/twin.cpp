@@ -1,0 +1,152 @@
+#include "experiments/twin.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "autodiff/error.h"
+#include "autodiff/random.h"
+
+namespace levda::experiments {
+
+using autodiff::Random;
+using autodiff::Tensor;
+
+namespace {
+
+// Streams of the seed; an experiment's position is added, so that warm and cold draw their own.
+enum Stream : std::uint32_t { truth_stream = 10, start_stream = 20, noise_stream = 30, prior_stream = 40 };
+
+Random random_for(const Config& config, Stream stream, const std::string& experiment, std::int64_t truth) {
+  const auto& names = experiment_names();
+  const auto position = std::find(names.begin(), names.end(), experiment) - names.begin();
+  return Random(static_cast<std::uint64_t>(config.seed), stream + static_cast<std::uint32_t>(position),
+                static_cast<std::uint32_t>(truth));
+}
+
+struct SensorGrid {
+  std::int64_t nx = 0;
+  std::int64_t ny = 0;
+};
+
+SensorGrid parse_sensors(const std::string& text, const models::Grid& grid) {
+  SensorGrid sensors;
+  int end = 0;
+  long long nx = 0;
+  long long ny = 0;
+  if (std::sscanf(text.c_str(), "grid:%lldx%lld%n", &nx, &ny, &end) != 2 || end != static_cast<int>(text.size()))
+    throw InputError("configuration", "observations.sensors", fmt::format("\"{}\" is not grid:NXxNY", text));
+  sensors = {nx, ny};
+  if (nx < 1 || ny < 1 || nx > grid.nx || ny > grid.ny)
+    throw InputError("configuration", "observations.sensors",
+                     fmt::format("{} x {} sensors on {} x {} cells", nx, ny, grid.nx, grid.ny));
+  return sensors;
+}
+
+}  // namespace
+
+const std::vector<std::string>& experiment_names() {
+  static const std::vector<std::string> names{"cold", "warm"};
+  return names;
+}
+
+std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const std::string& experiment) {
+  const AssimilationConfig& a = config.assimilation;
+  if (config.observations.truths > data.test)
+    throw InputError("configuration", "observations.truths",
+                     fmt::format("{}, but the data set has {} test trajectories", config.observations.truths, data.test));
+  const std::vector<std::int64_t> order = random_for(config, truth_stream, experiment, 0).permutation(data.test);
+  std::vector<Truth> truths;
+  for (std::int64_t i = 0; i < config.observations.truths; ++i) {
+    std::int64_t start = -1;
+    if (experiment == "warm")
+      start = a.start_min + random_for(config, start_stream, experiment, i).below(a.start_max - a.start_min + 1);
+    truths.push_back({.index = i, .member = data.first_test() + order[i], .start = start});
+  }
+  return truths;
+}
+
+std::vector<double> analysis_times(const Config& config, const models::Description& about,
+                                   const std::string& experiment) {
+  std::vector<double> times;
+  const std::int64_t first = experiment == "cold" ? 1 : 0;
+  for (std::int64_t j = 0; j < config.assimilation.frames; ++j)
+    times.push_back(static_cast<double>(first + j) * about.frame_interval);
+  return times;
+}
+
+ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
+                              const std::string& experiment) {
+  const models::Grid& grid = data.about.grid;
+  const SensorGrid sensors = parse_sensors(config.observations.sensors, grid);
+  Random random = random_for(config, noise_stream, experiment, truth.index);
+  ObservationFile file{.experiment = experiment, .observations = {}, .truth = truth,
+                       .fingerprint = observation_fingerprint(config)};
+  const std::vector<double> times = analysis_times(config, data.about, experiment);
+  const std::int64_t first_frame = experiment == "cold" ? 0 : truth.start;
+  for (std::int64_t k = 0; k < config.assimilation.frames; k += config.observations.every) {
+    const std::span<const float> field = data.frame(truth.member, first_frame + k);
+    for (std::int64_t b = 0; b < sensors.ny; ++b)
+      for (std::int64_t a = 0; a < sensors.nx; ++a)
+        for (std::int64_t c = 0; c < data.about.channels(); ++c) {
+          const std::int64_t i = a * grid.nx / sensors.nx;
+          const std::int64_t j = b * grid.ny / sensors.ny;
+          const double error = config.observations.sigma * moments.deviation[c];
+          file.observations.add(times[k], grid.x0 + (static_cast<double>(i) + grid.offset_x[c]) * grid.dx,
+                                grid.y0 + (static_cast<double>(j) + grid.offset_y[c]) * grid.dy, c,
+                                field[c * grid.cells() + j * grid.nx + i] + error * random.normal(), error);
+        }
+  }
+  return file;
+}
+
+da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const std::string& experiment,
+                        std::int64_t truth_index) {
+  const AssimilationConfig& a = config.assimilation;
+  const std::int64_t trajectories = s.training_latents.shape()[0];
+  if (a.members > trajectories)
+    throw InputError("configuration", "assimilation.members",
+                     fmt::format("{} members, but the weights hold {} training trajectories", a.members, trajectories));
+  const std::int64_t d = s.net.architecture().latent;
+  const std::int64_t p = s.net.architecture().parameters;
+  const std::int64_t frames = s.about.frames;
+  const std::vector<double> u = s.normal_parameters(s.training_parameters.to_vector());
+  const std::vector<double> latents = s.training_latents.to_vector();
+  Random random = random_for(config, prior_stream, experiment, truth_index);
+  const std::vector<std::int64_t> order = random.permutation(trajectories);
+  std::vector<double> members;
+  for (std::int64_t k = 0; k < a.members; ++k) {
+    const std::int64_t m = order[k];
+    if (experiment == "warm") {
+      const std::int64_t frame = a.start_min + random.below(a.start_max - a.start_min + 1);
+      const auto state = latents.begin() + (m * frames + frame) * d;
+      members.insert(members.end(), state, state + d);
+    } else {
+      members.insert(members.end(), static_cast<std::size_t>(d), 0.0);
+    }
+    members.insert(members.end(), u.begin() + m * p, u.begin() + (m + 1) * p);
+  }
+  return da::Ensemble(Tensor::from(std::span<const double>(members), {a.members, d + p}));
+}
+
+std::vector<double> surrogate_variance(const Config& config, const models::Surrogate& s,
+                                       const std::string& experiment) {
+  const AssimilationConfig& a = config.assimilation;
+  const std::int64_t first = experiment == "cold" ? 0 : a.start_min;
+  const std::int64_t last = std::min((experiment == "cold" ? 0 : a.start_max) + a.frames, s.about.frames);
+  const std::int64_t c = s.about.channels();
+  const std::vector<double> per_frame = s.error_variance.to_vector();
+  std::vector<double> mean(static_cast<std::size_t>(c), 0);
+  for (std::int64_t frame = first; frame < last; ++frame)
+    for (std::int64_t k = 0; k < c; ++k) mean[k] += per_frame[frame * c + k] / static_cast<double>(last - first);
+  return mean;
+}
+
+std::string observation_fingerprint(const Config& config) {
+  const AssimilationConfig& a = config.assimilation;
+  return fingerprint(config, {"data", "observations", "seed"}) +
+         fmt::format("frames = {}\nstarts = {} .. {}\n", a.frames, a.start_min, a.start_max);
+}
+
+}  // namespace levda::experiments

@@ -1,0 +1,43 @@
+#pragma once
+
+/// Twin experiments: truths from test trajectories, observations of them, prior ensembles that do not know them.
+///
+/// cold: every member starts at the latent state 0, before frame 0, and only the parameters are unknown.
+/// warm: the truth starts at an unknown frame; members are latent states of other trajectories at random frames.
+
+#include <string>
+#include <vector>
+
+#include "da/ensemble.h"
+#include "experiments/dataset.h"
+#include "experiments/observation_file.h"
+
+namespace levda::experiments {
+
+/// "cold" and "warm", in the order in which they run.
+const std::vector<std::string>& experiment_names();
+
+/// Distinct test trajectories, and for warm each its own start frame.
+std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const std::string& experiment);
+
+/// Seconds, from where the control vector lies, at which the truth is observed and the analysis wanted.
+std::vector<double> analysis_times(const Config& config, const models::Description& about,
+                                   const std::string& experiment);
+
+/// All channels at the sensors ("grid:NXxNY": cells (i nx / NX, j ny / NY)), with independent normal errors of sigma
+/// times the channel's training standard deviation. Throws InputError when the sensors make no sense.
+ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
+                              const std::string& experiment);
+
+/// N members [s; u] from N distinct training trajectories of the surrogate, (N, d + p), parameters in [-1, 1].
+da::Ensemble draw_prior(const Config& config, const models::Surrogate& surrogate, const std::string& experiment,
+                        std::int64_t truth_index);
+
+/// Error variance of the surrogate (c), in training variances: mean over the frames that the experiment can observe.
+std::vector<double> surrogate_variance(const Config& config, const models::Surrogate& surrogate,
+                                       const std::string& experiment);
+
+/// What observations depend on.
+std::string observation_fingerprint(const Config& config);
+
+}  // namespace levda::experiments

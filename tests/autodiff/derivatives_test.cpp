@@ -1,0 +1,265 @@
+#include "autodiff/derivatives.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "autodiff/error.h"
+#include "tests/autodiff/compare.h"
+
+using namespace levda::autodiff;
+using levda::testing::largest_difference;
+using levda::testing::normal_tensor;
+using levda::testing::same_bits;
+
+namespace {
+
+constexpr double u = 0x1p-53;  // round-off unit of float64
+
+Var one() { return Tensor::full({}, 1, DType::float64); }
+
+Tensor vector_of(const std::vector<double>& values) {
+  return Tensor::from(std::span<const double>(values), {static_cast<std::int64_t>(values.size())});
+}
+
+/// sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2 (Rosenbrock).
+Var rosenbrock(const Var& x) {
+  const std::int64_t n = x.shape()[0];
+  const Var head = slice(x, 0, 0, n - 1);
+  const Var tail = slice(x, 0, 1, n - 1);
+  return sum(100 * square(tail - square(head)) + square(1 - head));
+}
+
+std::vector<double> rosenbrock_gradient(const std::vector<double>& x) {
+  std::vector<double> g(x.size(), 0.0);
+  for (std::size_t i = 0; i + 1 < x.size(); ++i) {
+    const double r = x[i + 1] - x[i] * x[i];
+    g[i] += -400 * x[i] * r - 2 * (1 - x[i]);
+    g[i + 1] += 200 * r;
+  }
+  return g;
+}
+
+std::vector<double> rosenbrock_hessian_times(const std::vector<double>& x, const std::vector<double>& v) {
+  std::vector<double> y(x.size(), 0.0);
+  for (std::size_t i = 0; i + 1 < x.size(); ++i) {
+    y[i] += (1200 * x[i] * x[i] - 400 * x[i + 1] + 2) * v[i] - 400 * x[i] * v[i + 1];
+    y[i + 1] += -400 * x[i] * v[i] + 200 * v[i + 1];
+  }
+  return y;
+}
+
+const std::vector<double> point{-1.2, 1.0, 0.7, -0.4, 1.9};
+const std::vector<double> direction{0.3, -1.1, 0.8, 2.0, -0.6};
+
+}  // namespace
+
+TEST_CASE("value_and_grad: sum of sin(a) exp(b)") {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    const Tensor a = normal_tensor({4, 3}, 1, dtype);
+    const Tensor b = normal_tensor({3}, 2, dtype);
+    const ValueAndGrad result =
+        value_and_grad([](const Vars& x) { return sum(sin(x[0]) * exp(x[1])); }, std::vector<Tensor>{a, b});
+    const std::vector<double> va = a.to_vector();
+    const std::vector<double> vb = b.to_vector();
+    double value = 0;
+    std::vector<double> ga(12);
+    std::vector<double> gb(3, 0.0);
+    for (std::size_t i = 0; i < 12; ++i) {
+      value += std::sin(va[i]) * std::exp(vb[i % 3]);
+      ga[i] = std::cos(va[i]) * std::exp(vb[i % 3]);
+      gb[i % 3] += std::sin(va[i]) * std::exp(vb[i % 3]);
+    }
+    // At most 12 terms below e^3 = 20, each of a few roundings.
+    const double tolerance = (dtype == DType::float64 ? u : 0x1p-24) * 12 * 20 * 4;
+    CHECK(std::abs(result.value - value) <= tolerance);
+    REQUIRE(result.gradients.size() == 2);
+    CHECK(result.gradients[0].dtype() == dtype);
+    CHECK(result.gradients[0].shape() == a.shape());
+    CHECK(result.gradients[1].shape() == b.shape());
+    CHECK(largest_difference(result.gradients[0].to_vector(), ga) <= tolerance);
+    CHECK(largest_difference(result.gradients[1].to_vector(), gb) <= tolerance);
+  }
+}
+
+TEST_CASE("value_and_grad: Rosenbrock's function and a quadratic form") {
+  const ValueAndGrad r = value_and_grad([](const Vars& x) { return rosenbrock(x[0]); }, std::vector<Tensor>{vector_of(point)});
+  // Terms up to 400 x^3 = 3000, ten roundings.
+  CHECK(largest_difference(r.gradients[0].to_vector(), rosenbrock_gradient(point)) <= 10 * u * 3000);
+  const ValueAndGrad least =
+      value_and_grad([](const Vars& x) { return rosenbrock(x[0]); }, std::vector<Tensor>{Tensor::full({5}, 1, DType::float64)});
+  CHECK(least.value == 0);
+  CHECK(least.gradients[0].to_vector() == std::vector<double>(5, 0.0));
+
+  // 1/2 x' A x has the gradient (A + A') x / 2.
+  const Tensor a = normal_tensor({6, 6}, 3);
+  const Tensor x = normal_tensor({6, 1}, 4);
+  const ValueAndGrad q = value_and_grad([&](const Vars& v) { return 0.5 * sum(matmul(v[0], matmul(Var(a), v[0]), true)); },
+                                        std::vector<Tensor>{x});
+  const Tensor expected = (0.5 * (matmul(Var(a), Var(x)) + matmul(Var(a), Var(x), true))).value();
+  CHECK(largest_difference(q.gradients[0], expected) <= 20 * u * 6 * 9);  // sums of 6 products below 9
+}
+
+TEST_CASE("vjp: a variable that is used many times gathers all its cotangents") {
+  Tape tape;
+  const Var x = tape.variable(normal_tensor({7}, 1));
+  const Tensor before = x.value().clone();
+  const Var y = x + x + x * x - x;  // derivative 1 + 2 x
+  const Tensor w = normal_tensor({7}, 2);
+  const Tensor w_before = w.clone();
+  const Tensor first = vjp(y, w, {x})[0].value();
+  CHECK(largest_difference(first, (Var(w) * (1 + 2 * Var(x.value()))).value()) <= 8 * u * 3 * 7);
+  // Sums in place must not touch what the caller holds.
+  CHECK(same_bits(w, w_before));
+  CHECK(same_bits(x.value(), before));
+  CHECK(same_bits(vjp(y, w, {x})[0].value(), first));
+}
+
+TEST_CASE("vjp and jvp: a variable that does not matter gives zeros") {
+  Tape tape;
+  const Var x = tape.variable(normal_tensor({3}, 1));
+  const Var unused = tape.variable(normal_tensor({2, 2}, 2));
+  const Var y = sum(square(x));
+  const Var later = tape.variable(normal_tensor({4}, 3));
+  const Vars g = vjp(y, one(), {x, unused, later});
+  REQUIRE(g.size() == 3);
+  CHECK(g[1].shape() == unused.shape());
+  CHECK(g[1].value().to_vector() == std::vector<double>(4, 0.0));
+  CHECK(g[2].value().to_vector() == std::vector<double>(4, 0.0));
+  CHECK(largest_difference(g[0].value(), (2 * Var(x.value())).value()) == 0);
+
+  CHECK(jvp(y, {unused, later}, {normal_tensor({2, 2}, 4), normal_tensor({4}, 5)}).value().item() == 0);
+  const Var many = jvp(y, {unused}, {normal_tensor({5, 2, 2}, 4)});
+  CHECK(many.shape() == Shape{5});
+  CHECK(many.value().to_vector() == std::vector<double>(5, 0.0));
+  CHECK(same_bits(vjp(x, x.value(), {x})[0].value(), x.value()));
+}
+
+TEST_CASE("vjp: cotangents of intermediate results") {
+  Tape tape;
+  const Var x = tape.variable(normal_tensor({3}, 1));
+  const Var h = exp(x);
+  const Var y = sum(square(h));
+  const Vars g = vjp(y, one(), {x, h});
+  CHECK(largest_difference(g[1].value(), (2 * Var(h.value())).value()) == 0);
+  CHECK(same_bits(g[0].value(), (g[1].detach() * Var(h.value())).value()));
+}
+
+TEST_CASE("jvp: many directions at once are the columns of the Jacobian") {
+  // y = A sin(x): J = A diag(cos x); the unit vectors as directions give its columns.
+  Tape tape;
+  const Tensor a = normal_tensor({4, 3}, 1);
+  const Var x = tape.variable(normal_tensor({3, 1}, 2));
+  const Var y = matmul(Var(a), sin(x));
+  std::vector<double> unit(9, 0.0);
+  for (std::size_t i = 0; i < 3; ++i) unit[4 * i] = 1;
+  const Tensor columns = jvp(y, {x}, {Tensor::from(std::span<const double>(unit), {3, 3, 1})}).value();
+  REQUIRE(columns.shape() == Shape{3, 4, 1});
+  for (std::size_t column = 0; column < 3; ++column)
+    for (std::size_t row = 0; row < 4; ++row) {
+      const double expected = a.to_vector()[row * 3 + column] * std::cos(x.value().to_vector()[column]);
+      CHECK(std::abs(columns.to_vector()[column * 4 + row] - expected) <= 8 * u * 3);
+    }
+}
+
+TEST_CASE("Hessian times vector: vjp of <gradient, v>, jvp of the gradient and the formula agree") {
+  Tape tape;
+  const Var x = tape.variable(vector_of(point));
+  const Var v = vector_of(direction);
+  const Var y = rosenbrock(x);
+  const Var gradient = vjp(y, one(), {x}, Graph::keep)[0];
+  REQUIRE(gradient.tracked());
+  const Tensor reverse = vjp(dot(gradient, v), one(), {x})[0].value();
+  const Tensor forward = jvp(gradient, {x}, {v}).value();
+  const Var slope = jvp(y, {x}, {v}, Graph::keep);
+  const Tensor reverse_of_forward = vjp(slope, one(), {x})[0].value();
+  const std::vector<double> expected = rosenbrock_hessian_times(point, direction);
+  const double tolerance = 20 * u * 5000;  // terms up to 1200 x^2 v = 5000, twenty roundings
+  CHECK(largest_difference(reverse.to_vector(), expected) <= tolerance);
+  CHECK(largest_difference(forward.to_vector(), expected) <= tolerance);
+  CHECK(largest_difference(reverse_of_forward.to_vector(), expected) <= tolerance);
+}
+
+TEST_CASE("Hessian times vector through a small network with broadcasting") {
+  // No formula here: the three ways and the symmetry <w, H v> = <v, H w> check each other.
+  Tape tape;
+  const Var x(normal_tensor({9, 3}, 1));
+  const Vars p{tape.variable(normal_tensor({3, 4}, 2)), tape.variable(normal_tensor({4}, 3)),
+               tape.variable(normal_tensor({4, 1}, 4))};
+  const Var y = sum(square(matmul(silu(linear(x, p[0], p[1])), p[2]) / (2 + square(p[1]) * Var(normal_tensor({9, 1}, 5)) *
+                                                                                Var(normal_tensor({9, 1}, 5)))));
+  const Vars gradient = vjp(y, one(), p, Graph::keep);
+  const auto random_direction = [&](std::uint64_t seed) {
+    Vars v;
+    for (const Var& part : p) v.emplace_back(normal_tensor(part.shape(), seed++));
+    return v;
+  };
+  const Vars v = random_direction(10);
+  const Vars w = random_direction(20);
+  const auto inner = [](const Vars& a, const Vars& b) {
+    Var total = dot(a[0], b[0]);
+    for (std::size_t i = 1; i < a.size(); ++i) total = total + dot(a[i], b[i]);
+    return total;
+  };
+  const Vars hv = vjp(inner(gradient, v), one(), p);
+  const Vars hw = vjp(inner(gradient, w), one(), p);
+  Vars hv_forward;
+  for (const Var& part : gradient) hv_forward.push_back(jvp(part, p, v));
+  double scale = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) scale = std::max(scale, levda::testing::largest(hv[i].value().to_vector()));
+  CHECK(scale > 0);
+  // Sums over 9 x 4 x 3 terms that may cancel to the scale: a thousand units.
+  for (std::size_t i = 0; i < p.size(); ++i)
+    CHECK(largest_difference(hv[i].value(), hv_forward[i].value()) <= 1000 * u * scale);
+  const double wHv = inner(hv, w).value().item();
+  const double vHw = inner(hw, v).value().item();
+  CHECK(std::abs(wHv - vHw) <= 1000 * u * scale * 20);
+}
+
+TEST_CASE("derivatives of derivatives: the fourth of sin is sin") {
+  Tape tape;
+  const Var x = tape.variable(vector_of({-2.0, -0.3, 0.0, 0.9, 3.0}));
+  Var y = sin(x);
+  const Var ones(Tensor::full({5}, 1, DType::float64));
+  for (int order = 0; order < 4; ++order) y = order % 2 == 0 ? vjp(y, ones, {x}, Graph::keep)[0] : jvp(y, {x}, {ones}, Graph::keep);
+  CHECK(largest_difference(y.value(), sin(x.detach()).value()) <= 4 * u);
+}
+
+TEST_CASE("a sweep is recorded only when asked") {
+  Tape tape;
+  const Var x = tape.variable(normal_tensor({3}, 1));
+  const Var y = sum(exp(x) * x);
+  const std::int64_t size = tape.size();
+  CHECK_FALSE(vjp(y, one(), {x})[0].tracked());
+  CHECK_FALSE(jvp(y, {x}, {normal_tensor({3}, 2)}).tracked());
+  CHECK(tape.size() == size);
+  const Var kept = vjp(y, one(), {x}, Graph::keep)[0];
+  CHECK(kept.tracked());
+  CHECK(tape.size() > size);
+  CHECK(same_bits(kept.value(), vjp(y, one(), {x})[0].value()));
+}
+
+TEST_CASE("derivatives: errors name the sweep") {
+  Tape tape;
+  Tape other;
+  const Var x = tape.variable(normal_tensor({3}, 1));
+  const Var y = square(x);
+  const Var foreign = other.variable(normal_tensor({3}, 1));
+  const Var constant(normal_tensor({3}, 1));
+  CHECK_THROWS_WITH_AS(vjp(constant, constant, {x}), "[vjp] the result is a constant: it is not on a tape", levda::Error);
+  CHECK_THROWS_WITH_AS(jvp(constant, {x}, {constant}), "[jvp] the result is a constant: it is not on a tape",
+                       levda::Error);
+  CHECK_THROWS_WITH_AS(vjp(y, constant, {foreign}), "[vjp] a variable is not on the result's tape", levda::Error);
+  CHECK_THROWS_WITH_AS(vjp(y, constant, {constant}), "[vjp] a variable is not on the result's tape", levda::Error);
+  CHECK_THROWS_WITH_AS(jvp(y, {foreign}, {constant}), "[jvp] a variable is not on the result's tape", levda::Error);
+  CHECK_THROWS_WITH_AS(vjp(y, one(), {x}), "[vjp] cotangent () for a result (3)", levda::Error);
+  CHECK_THROWS_WITH_AS(jvp(y, {x}, {}), "[jvp] 0 tangents for 1 variables", levda::Error);
+  CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({2}, 1))}), "[jvp] tangent (2) for a variable (3)", levda::Error);
+  CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({3, 2}, 1))}), "[jvp] tangent (3, 2) for a variable (3)",
+                       levda::Error);
+  CHECK_THROWS_WITH_AS(value_and_grad([](const Vars& v) { return square(v[0]); }, std::vector<Tensor>{x.value()}),
+                       "[value_and_grad] the function's result has shape (3), not a scalar's", levda::Error);
+  CHECK_THROWS_WITH_AS(value_and_grad([](const Vars&) { return one(); }, std::vector<Tensor>{x.value()}),
+                       "[vjp] the result is a constant: it is not on a tape", levda::Error);
+}

@@ -1,0 +1,238 @@
+#include "autodiff/tiled_sum.h"
+
+#include <doctest/doctest.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include <cmath>
+
+#include "autodiff/check.h"
+#include "autodiff/derivatives.h"
+#include "autodiff/error.h"
+#include "tests/autodiff/compare.h"
+
+using namespace levda::autodiff;
+using levda::testing::largest_difference;
+using levda::testing::normal_tensor;
+using levda::testing::same_bits;
+
+namespace {
+
+constexpr double u = 0x1p-53;  // round-off unit of float64
+constexpr std::int64_t n = 103;  // not a multiple of any tile
+constexpr std::size_t weights = 4;
+
+/// Sum of squared errors of a network with one hidden layer; shared: its weights, rows: inputs (n, 3), targets (n, 2).
+Var network(const Vars& w, const Vars& rows) {
+  return sum(square(linear(silu(linear(rows[0], w[0], w[1])), w[2], w[3]) - rows[1]));
+}
+
+/// Weights, then inputs and targets.
+std::vector<Tensor> problem(DType dtype = DType::float64) {
+  return {normal_tensor({3, 5}, 1, dtype), normal_tensor({5}, 2, dtype), normal_tensor({5, 2}, 3, dtype),
+          normal_tensor({2}, 4, dtype),    normal_tensor({n, 3}, 5, dtype), normal_tensor({n, 2}, 6, dtype)};
+}
+
+Vars shared_of(const Vars& x) { return {x.begin(), x.begin() + weights}; }
+Vars rows_of(const Vars& x) { return {x.begin() + weights, x.end()}; }
+
+std::function<Var(const Vars&)> untiled() {
+  return [](const Vars& x) { return network(shared_of(x), rows_of(x)); };
+}
+std::function<Var(const Vars&)> tiled(std::int64_t tile) {
+  return [tile](const Vars& x) { return tiled_sum(network, shared_of(x), rows_of(x), tile); };
+}
+
+/// Sum over rows of |gradient of the row|: what round-off of a sum over rows is measured against.
+std::vector<std::vector<double>> gradient_scales(const std::vector<Tensor>& x) {
+  std::vector<std::vector<double>> scales;
+  for (std::size_t i = 0; i < weights; ++i) scales.emplace_back(static_cast<std::size_t>(x[i].size()), 0.0);
+  for (std::int64_t row = 0; row < n; ++row) {
+    std::vector<Tensor> one = x;
+    for (std::size_t i = weights; i < x.size(); ++i) one[i] = x[i].rows(row, row + 1);
+    const ValueAndGrad result = value_and_grad(untiled(), one);
+    for (std::size_t i = 0; i < weights; ++i) {
+      const std::vector<double> g = result.gradients[i].to_vector();
+      for (std::size_t k = 0; k < g.size(); ++k) scales[i][k] += std::abs(g[k]);
+    }
+  }
+  return scales;
+}
+
+template <typename F>
+auto with_threads(int threads, F f) {
+  const oneapi::tbb::global_control limit(oneapi::tbb::global_control::max_allowed_parallelism,
+                                          static_cast<std::size_t>(threads));
+  oneapi::tbb::task_arena arena(threads);
+  return arena.execute(f);
+}
+
+}  // namespace
+
+TEST_CASE("tiled_sum: value and gradients are the untiled ones, whatever the tile") {
+  const std::vector<Tensor> x = problem();
+  const ValueAndGrad whole = value_and_grad(untiled(), x);
+  const std::vector<std::vector<double>> scales = gradient_scales(x);
+  for (const std::int64_t tile : {1, 2, 7, 32, 102, 103, 104, 100000}) {
+    CAPTURE(tile);
+    const ValueAndGrad parts = value_and_grad(tiled(tile), x);
+    // A sum of 2 n squares in any order: 2 n units relative to itself, since all are positive.
+    CHECK(std::abs(parts.value - whole.value) <= 2 * static_cast<double>(n) * u * whole.value);
+    REQUIRE(parts.gradients.size() == x.size());
+    for (std::size_t i = 0; i < weights; ++i) {
+      CAPTURE(i);
+      REQUIRE(parts.gradients[i].shape() == x[i].shape());
+      const std::vector<double> a = parts.gradients[i].to_vector();
+      const std::vector<double> b = whole.gradients[i].to_vector();
+      // Any order of n terms, each of a few dozen operations.
+      for (std::size_t k = 0; k < a.size(); ++k)
+        CHECK(std::abs(a[k] - b[k]) <= (static_cast<double>(n) + 50) * u * scales[i][k]);
+    }
+    // Rows do not mix: only kernels for other shapes may round otherwise.
+    for (std::size_t i = weights; i < x.size(); ++i)
+      CHECK(largest_difference(parts.gradients[i], whole.gradients[i]) <=
+            50 * u * levda::testing::largest(whole.gradients[i].to_vector()));
+  }
+}
+
+TEST_CASE("tiled_sum: the same bits for any number of threads") {
+  const std::vector<Tensor> x = problem(DType::float32);
+  Vars tangents;
+  for (const Tensor& input : x) tangents.emplace_back(normal_tensor(input.shape(), 9, DType::float32));
+  struct Result {
+    ValueAndGrad sweep;
+    Tensor tangent;
+  };
+  const auto run = [&] {
+    Tape tape;
+    const Vars v = tape.variables(x);
+    return Result{value_and_grad(tiled(3), x), jvp(tiled(3)(v), v, tangents).value()};  // 35 tiles in 16 slots
+  };
+  const Result one = with_threads(1, run);
+  for (const int threads : {2, 4})
+    for (int repetition = 0; repetition < 20; ++repetition) {
+      const Result many = with_threads(threads, run);
+      REQUIRE(many.sweep.value == one.sweep.value);
+      for (std::size_t i = 0; i < x.size(); ++i) REQUIRE(same_bits(many.sweep.gradients[i], one.sweep.gradients[i]));
+      REQUIRE(same_bits(many.tangent, one.tangent));
+    }
+}
+
+TEST_CASE("tiled_sum: the adjoint dot product, finite differences and the factor from above") {
+  const auto within = [](const Vars& x) {  // weights computed upstream, the sum used twice downstream
+    Vars v = x;
+    v[0] = sin(x[0]);
+    v[2] = x[2] * x[2];
+    const Var y = tiled(10)(v);
+    return -0.3 * y + 1e-3 * square(y);
+  };
+  const auto plain = [](const Vars& x) {
+    Vars v = x;
+    v[0] = sin(x[0]);
+    v[2] = x[2] * x[2];
+    const Var y = untiled()(v);
+    return -0.3 * y + 1e-3 * square(y);
+  };
+  const DerivativeCheck check = check_derivatives(within, problem());
+  INFO(check.text());
+  CHECK(check.scale > 0);
+  CHECK(check.adjoint_error() <= 1e-12);
+  CHECK(check.finite_difference_error() <= 1e-8);
+  CHECK(std::abs(check.by_jvp - check_derivatives(plain, problem()).by_jvp) <= 1e-12 * check.scale);
+}
+
+TEST_CASE("tiled_sum: jvp is the untiled one, for one and for many directions, and any inputs tracked") {
+  const std::vector<Tensor> values = problem();
+  for (const std::size_t mask : {0b111111U, 0b000001U, 0b001010U, 0b010000U, 0b110100U})
+    for (const std::int64_t directions : {0, 3}) {
+      CAPTURE(mask);
+      CAPTURE(directions);
+      Tape tape;
+      Vars x;
+      Vars wrt;
+      Vars v;
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const bool varies = mask >> i & 1;
+        x.push_back(varies ? tape.variable(values[i]) : Var(values[i]));
+        if (!varies) continue;
+        wrt.push_back(x.back());
+        const Shape lead = directions > 0 ? Shape{directions} : Shape{};
+        v.emplace_back(normal_tensor(values[i].shape().prepend(lead), 20 + i));
+      }
+      const Tensor expected = jvp(untiled()(x), wrt, v).value();
+      const Tensor found = jvp(tiled(13)(x), wrt, v).value();
+      // Sums of 2 n terms of a hundred or less, in another order.
+      CHECK(largest_difference(found, expected) <= 2 * n * u * 2 * n * 100);
+      CHECK(std::abs(expected.to_vector()[0]) > 1);
+
+      const Tensor one = Tensor::full({}, 1, DType::float64);
+      const Vars g = vjp(tiled(13)(x), one, wrt);
+      const Vars g_expected = vjp(untiled()(x), one, wrt);
+      for (std::size_t i = 0; i < wrt.size(); ++i)
+        CHECK(largest_difference(g[i].value(), g_expected[i].value()) <= 2 * n * u * 2 * n * 100);
+    }
+}
+
+TEST_CASE("tiled_sum: the tape sees one node, holds the gradients only, and gives them back") {
+  const std::vector<Tensor> x = problem();
+  const std::int64_t before = cpu().memory().live;
+  {
+    Tape tape;
+    const Vars v = tape.variables(x);
+    const Var y = tiled(10)(v);
+    CHECK(tape.size() == static_cast<std::int64_t>(x.size()) + 1);
+    std::int64_t gradients = 64;  // and the sum
+    for (const Tensor& input : x) gradients += input.size() * 8 + input.size() * 2 + 64;  // blocks: a quarter over
+    CHECK(cpu().memory().live - before <= gradients);
+    tape.rewind(0);
+  }
+  CHECK(cpu().memory().live == before);
+}
+
+TEST_CASE("tiled_sum: constants record nothing and give the same value") {
+  const std::vector<Tensor> x = problem();
+  const Vars constants(x.begin(), x.end());
+  const Var y = tiled(10)(constants);
+  CHECK_FALSE(y.tracked());
+  CHECK(y.value().item() == value_and_grad(tiled(10), x).value);
+}
+
+TEST_CASE("tiled_sum: a function that ignores its tracked inputs has zero gradients") {
+  const std::vector<Tensor> x{normal_tensor({2}, 1), normal_tensor({5, 2}, 2)};
+  const ValueAndGrad result = value_and_grad(
+      [](const Vars& v) {
+        return tiled_sum([](const Vars&, const Vars& rows) { return sum(rows[0].detach()); }, {v[0]}, {v[1]}, 2);
+      },
+      x);
+  CHECK(std::abs(result.value - sum(Var(x[1])).value().item()) <= 10 * 10 * u * 3);
+  CHECK(result.gradients[0].to_vector() == std::vector<double>(2, 0.0));
+  CHECK(result.gradients[1].to_vector() == std::vector<double>(10, 0.0));
+}
+
+TEST_CASE("tiled_sum: errors") {
+  const Vars w{Var(Tensor::zeros({2}))};
+  const Var x(Tensor::zeros({5, 2}));
+  const TileFunction f = [](const Vars& shared, const Vars& rows) { return sum(shared[0] * rows[0]); };
+  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x}, 0), "[tiled_sum] a tile of 0 rows", levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x}, -3), "[tiled_sum] a tile of -3 rows", levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {}, 2), "[tiled_sum] no rows", levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x, Var(Tensor::zeros({4}))}, 2), "[tiled_sum] rows of shapes (5, 2) and (4)",
+                       levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {Var(Tensor::zeros({}))}, 2), "[tiled_sum] rows of shapes () and ()",
+                       levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum([](const Vars&, const Vars& rows) { return rows[0]; }, w, {x}, 2),
+                       "[tiled_sum] the tile's result has shape (2, 2), not a scalar's", levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum(f, {Var(Tensor::zeros({2}, DType::float64))}, {x}, 2),
+                       "[tiled_sum] inputs of types float64 and float32", levda::Error);
+  // An error inside a tile reaches the caller, and leaves the tape as it was.
+  Tape tape;
+  const Var v = tape.variable(Tensor::zeros({3}));
+  CHECK_THROWS_WITH_AS(tiled_sum(f, {v}, {x}, 2), "[mul] cannot broadcast (3) and (2, 2)", levda::Error);
+  CHECK(tape.size() == 1);
+
+  Tape again;
+  const Var p = again.variable(Tensor::zeros({2}));
+  const Var y = tiled_sum(f, {p}, {x}, 2);
+  CHECK_THROWS_WITH_AS(vjp(y, Tensor::full({}, 1), {p}, Graph::keep),
+                       "[tiled_sum] a vjp that is to be differentiated again is not available", levda::Error);
+}

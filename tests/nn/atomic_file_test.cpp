@@ -1,0 +1,112 @@
+#include "nn/atomic_file.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+
+#include "autodiff/error.h"
+#include "tests/nn/temporary_folder.h"
+
+using namespace levda::nn;
+using levda::InputError;
+using levda::testing::TemporaryFolder;
+namespace fs = std::filesystem;
+
+namespace {
+
+void write_plainly(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+}  // namespace
+
+TEST_CASE("atomic file: nothing under the final name before commit, all of it after") {
+  const TemporaryFolder folder;
+  const fs::path target = folder / "new.txt";
+  {
+    AtomicFile file(target);
+    write_plainly(file.path(), "contents");
+    CHECK(file.path().parent_path() == folder.path());  // a rename stays on one file system
+    CHECK_FALSE(fs::exists(target));
+    file.commit();
+    CHECK_FALSE(fs::exists(file.path()));
+  }
+  CHECK(read_text_file(target) == "contents");
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("atomic file: without commit the old file stays and nothing is left behind") {
+  const TemporaryFolder folder;
+  const fs::path target = folder / "old.txt";
+  write_plainly(target, "old");
+  {
+    AtomicFile file(target);
+    write_plainly(file.path(), "half of the n");
+  }
+  CHECK(read_text_file(target) == "old");
+  CHECK(folder.entries() == 1);
+  try {
+    AtomicFile file(target);
+    write_plainly(file.path(), "half");
+    throw levda::Error("stopped");
+  } catch (const levda::Error&) {}
+  CHECK(read_text_file(target) == "old");
+  CHECK(folder.entries() == 1);
+
+  AtomicFile file(target);
+  write_plainly(file.path(), "new");
+  file.commit();
+  CHECK(read_text_file(target) == "new");
+}
+
+TEST_CASE("atomic file: two writers of one name do not meet; the last commit stays") {
+  const TemporaryFolder folder;
+  const fs::path target = folder / "shared.txt";
+  AtomicFile first(target);
+  AtomicFile second(target);
+  CHECK(first.path() != second.path());
+  write_plainly(first.path(), "first");
+  write_plainly(second.path(), "second");
+  second.commit();
+  first.commit();
+  CHECK(read_text_file(target) == "first");
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("atomic file: missing folders are made, readable for others") {
+  const TemporaryFolder folder;
+  const fs::path target = folder / "a" / "b" / "c.txt";
+  write_text_file(target, std::string("two\nlines\0and a zero", 20));
+  CHECK(read_text_file(target) == std::string("two\nlines\0and a zero", 20));
+  CHECK((fs::status(target).permissions() & fs::perms::others_read) != fs::perms::none);
+  write_text_file(target, "");
+  CHECK(read_text_file(target).empty());
+}
+
+TEST_CASE("atomic file: a name without a folder is in the current one") {
+  const TemporaryFolder folder;
+  const fs::path back = fs::current_path();
+  fs::current_path(folder.path());
+  write_text_file("here.txt", "x");
+  fs::current_path(back);
+  CHECK(read_text_file(folder / "here.txt") == "x");
+}
+
+TEST_CASE("atomic file: errors name the file and what is wrong") {
+  const TemporaryFolder folder;
+  const fs::path file = folder / "file";
+  write_plainly(file, "x");
+  const std::string under = (file / "sub" / "name").string();
+  CHECK_THROWS_WITH_AS(AtomicFile{under}, (under + ": " + file.string() + " is a file, not a folder").c_str(), InputError);
+  CHECK_THROWS_WITH_AS(write_text_file(folder.path(), "x"), (folder.path().string() + ": is a folder").c_str(), InputError);
+  CHECK(read_text_file(file) == "x");
+  CHECK(folder.entries() == 1);
+
+  const std::string missing = (folder / "missing").string();
+  CHECK_THROWS_WITH_AS(read_text_file(missing), (missing + ": no such file").c_str(), InputError);
+  CHECK_THROWS_WITH_AS(read_text_file(folder.path()), (folder.path().string() + ": is a folder, not a file").c_str(),
+                       InputError);
+
+  // The target turns into a folder while the file is being written.
+  AtomicFile late(folder / "late");
+  fs::create_directories(folder / "late" / "full");
+  CHECK_THROWS_AS(late.commit(), InputError);
+}
