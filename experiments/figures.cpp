@@ -75,13 +75,16 @@ class Canvas {
   std::string script_;
 };
 
-/// A round distance between about `count` ticks.
-double tick_step(const Range& range, int count) {
-  const double rough = range.length() / count;
-  const double power = std::pow(10, std::floor(std::log10(rough)));
-  for (const double factor : {1., 2., 5.})
-    if (rough <= factor * power * 1.0001) return factor * power;
-  return 10 * power;
+/// "first, step, last" of at least so many ticks at round values of a range.
+std::string ticks(const Range& range, int at_least) {
+  double power = std::pow(10, std::ceil(std::log10(range.length())));
+  for (;; power /= 10)
+    for (const double factor : {5., 2.5, 2., 1.}) {
+      const double step = factor * power;
+      const double first = std::ceil(range.low / step - 1e-9);
+      const double last = std::floor(range.high / step + 1e-9);
+      if (last - first + 1 >= at_least) return fmt::format("{:.8g},{:.8g},{:.8g}", first * step, step, last * step);
+    }
 }
 
 std::string labelled(const std::string& name, const std::string& unit) {
@@ -100,10 +103,10 @@ Range extent(std::initializer_list<std::span<const double>> lists, std::initiali
   return range.low <= range.high ? range : Range{};
 }
 
-/// Widened by a share of its length on both sides; never empty.
-Range padded(Range range, double share) {
-  const double least = 1e-9 * std::max({std::abs(range.low), std::abs(range.high), 1e-30});
-  const double by = std::max(share * range.length(), least);
+/// Widened by a share of its length on both sides (narrowed where it is negative); never empty.
+Range padded(const Range& range, double share) {
+  const double size = std::max({std::abs(range.low), std::abs(range.high), 1e-30});
+  const double by = range.length() > 1e-9 * size ? share * range.length() : 1e-6 * size;
   return {range.low - by, range.high + by};
 }
 
@@ -139,12 +142,11 @@ void colour_bar(Canvas& canvas, const Range& range, const std::string& label) {
   canvas.add("$bar << EOD\n");
   for (int i = 0; i < steps; ++i) {
     const double value = range.low + range.length() * (i + 0.5) / steps;
-    canvas.add("0 {:.6g} {:.6g}\n", value, value);
+    canvas.add("0 {0:.6g} {0:.6g}\n1 {0:.6g} {0:.6g}\n", value);
   }
-  canvas.add("EOD\nset xrange [-0.5:0.5]\nset yrange [{0:.6g}:{1:.6g}]\nset y2range [{0:.6g}:{1:.6g}]\n", range.low,
+  canvas.add("EOD\nset xrange [-0.5:1.5]\nset yrange [{0:.6g}:{1:.6g}]\nset y2range [{0:.6g}:{1:.6g}]\n", range.low,
              range.high);
-  canvas.add("unset xtics\nunset ytics\nset y2tics {:.6g} font ',10'\nset y2label {} font ',11'\n",
-             tick_step(range, 4), gnuplot_literal(label));
+  canvas.add("unset xtics\nunset ytics\nset y2tics {} font ',10'\nset y2label {} offset -2,0 font ',11'\n", ticks(range, 3), gnuplot_literal(label));
   canvas.add("plot $bar using 1:2:3 with image\nunset y2tics\nunset y2label\n");
 }
 
@@ -193,7 +195,7 @@ std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
   const Range x{maps.x_min - dx / 2, maps.x_max + dx / 2};
   const Range y{maps.y_min - dy / 2, maps.y_max + dy / 2};
 
-  constexpr double left = 84, right = 84, top = 26, bottom = 46, gap = 8, line = 17;
+  constexpr double left = 74, right = 88, top = 26, bottom = 42, gap = 8, line = 17;
   const double width = std::min(168., (960 - left - right - (columns - 1) * gap) / columns);
   const double height = width * y.length() / x.length();
   Canvas canvas(left + columns * width + (columns - 1) * gap + right, top + 5 * height + 4 * gap + 2 * line + bottom);
@@ -217,21 +219,27 @@ std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
       canvas.place(panel_left, row_top, width, height);
       canvas.add("unset label\n");
       if (first) canvas.write(maps.times[t], panel_left + width / 2, top - 12, 12);
-      if (t == 0) canvas.write(row.name, 12, row_top + height / 2, 12, true);
+      if (t == 0) canvas.write(row.name, 10, row_top + height / 2, 12, true);
       if (row.size_written)
         canvas.write(fmt::format("rms {:.2g}", root_mean_square(row.fields[t])), panel_left + width / 2,
                      row_top - 8, 10);
       canvas.add("set xrange [{:.6g}:{:.6g}]\nset yrange [{:.6g}:{:.6g}]\n", x.low, x.high, y.low, y.high);
-      canvas.add("set xtics {:.6g} font ',10'\nset ytics {:.6g} font ',10'\n", tick_step(x, 3), tick_step(y, 3));
+      // Away from the corners, where the labels of neighbours would meet.
+      canvas.add("set xtics {} offset 0,0.5 font ',10'\nset ytics {} font ',10'\n", ticks(padded(x, -0.1), 3),
+                 ticks(padded(y, -0.1), 3));
       canvas.add("set format x '{}'\nset format y '{}'\n", last ? "%g" : "", t == 0 ? "%g" : "");
-      canvas.add("set xlabel {} font ',11'\n", gnuplot_literal(last ? labelled("x", maps.length_unit) : ""));
-      canvas.add("set ylabel {} font ',11'\n", gnuplot_literal(t == 0 ? labelled("y", maps.length_unit) : ""));
+      const bool named = last && t == 0;
+      canvas.add("set xlabel {} offset 0,1 font ',11'\nset ylabel {} offset 1.5,0 font ',11'\n",
+                 gnuplot_literal(named ? labelled("x", maps.length_unit) : ""),
+                 gnuplot_literal(named ? labelled("y", maps.length_unit) : ""));
+      // Many sensors are shown once only: every symbol costs a hundred bytes.
+      const bool sensors = !maps.sensors.empty() && (maps.sensors.size() > 200 ? first && t == 0 : row.sensors);
       canvas.add("$field << EOD\n");
       for (std::size_t i = 0; i < row.fields[t].size(); ++i)
         canvas.add("{:.4g}{}", row.fields[t][i], (static_cast<std::int64_t>(i) + 1) % maps.nx == 0 ? '\n' : ' ');
       canvas.add("EOD\nplot $field matrix using ({:.8g}+$1*{:.8g}):({:.8g}+$2*{:.8g}):3 with image{}\n", maps.x_min, dx,
                  maps.y_min, dy,
-                 row.sensors && !maps.sensors.empty() ? ", $sensors with points pt 6 ps 0.35 lw 0.6 lc rgb '#222222'" : "");
+                 sensors ? ", $sensors with points pt 6 ps 0.35 lw 0.6 lc rgb '#222222'" : "");
     }
     if (r >= 2) {
       const double bar_height = r == 2 ? 3 * height + 2 * gap : height;
@@ -258,7 +266,8 @@ std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, 
   Canvas canvas(470, 320);
   canvas.place(58, 30, 400, 240);
   canvas.write(quantity == Quantity::error ? "relative error of the mean" : "relative spread", 258, 14, 12);
-  canvas.add("set xlabel {}\n", gnuplot_literal(labelled("time", experiment.time_unit)));
+  canvas.add("set xtics offset 0,0.4\nset xlabel {} offset 0,0.6\n",
+             gnuplot_literal(labelled("time", experiment.time_unit)));
   canvas.add("set grid y lw 0.4 lc rgb '#909090' dt (2,4)\n");
   const Range times = padded(extent({experiment.times}), 0.02);
   canvas.add("set xrange [{:.6g}:{:.6g}]\n", times.low, times.high);
@@ -321,7 +330,7 @@ std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, 
     canvas.add("EOD\n");
   };
   const auto axis = [](Canvas& canvas, char name, const Range& r) {
-    canvas.add("set {0}range [{1:.8g}:{2:.8g}]\nset {0}tics {3:.6g}\n", name, r.low, r.high, tick_step(r, 4));
+    canvas.add("set {0}range [{1:.8g}:{2:.8g}]\nset {0}tics {3}\n", name, r.low, r.high, ticks(r, 3));
   };
 
   if (parameters.size() == 2) {
@@ -332,21 +341,23 @@ std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, 
     canvas.write(title, 260, 14, 12);
     axis(canvas, 'x', range(x));
     axis(canvas, 'y', range(y));
-    canvas.add("set xlabel {}\nset ylabel {}\n", gnuplot_literal(labelled(x.name, x.unit)),
+    canvas.add("set xtics offset 0,0.4\nset xlabel {} offset 0,0.6\nset ylabel {}\n", gnuplot_literal(labelled(x.name, x.unit)),
                gnuplot_literal(labelled(y.name, y.unit)));
-    const auto rectangle = [&](const Range& rx, const Range& ry, const char* style) {
-      canvas.add("set object rectangle from {:.8g},{:.8g} to {:.8g},{:.8g} fs empty border rgb {}\n", rx.low, ry.low,
-                 rx.high, ry.high, style);
+    const auto frame = [&](const char* name, const Range& rx, const Range& ry) {
+      canvas.add("${0} << EOD\n{1:.8g} {3:.8g}\n{2:.8g} {3:.8g}\n{2:.8g} {4:.8g}\n{1:.8g} {4:.8g}\n{1:.8g} {3:.8g}\nEOD\n",
+                 name, rx.low, rx.high, ry.low, ry.high);
     };
-    if (whole) rectangle({x.minimum, x.maximum}, {y.minimum, y.maximum}, "'#8a8f98' lw 1 dt (4,4)");
-    if (whole) rectangle(close_up(x), close_up(y), fmt::format("'{}' lw 1", posterior_colour).c_str());
+    frame("box", {x.minimum, x.maximum}, {y.minimum, y.maximum});
+    frame("close", close_up(x), close_up(y));
     const auto value_of = [](const std::vector<double>& values) {
       return [&values](std::size_t i) { return i < values.size() ? values[i] : NAN; };
     };
     members(canvas, "prior", x.prior, value_of(y.prior));
     members(canvas, "posterior", x.posterior, value_of(y.posterior));
     canvas.add("$truth << EOD\n{:.8g} {:.8g}\nEOD\n", x.truth, y.truth);
-    canvas.add("plot $prior {}, $posterior {}, $truth with points pt 1 ps 2 lw 2 lc rgb 'black'\n", prior, posterior);
+    canvas.add("plot $box with lines dt (4,4) lc rgb '{}', $prior {}, $posterior {}, ", prior_colour, prior, posterior);
+    if (whole) canvas.add("$close with lines lc rgb '{}', ", posterior_colour);
+    canvas.add("$truth with points pt 1 ps 1.6 lw 1.6 lc black\n");
     return canvas.draw(alternative);
   }
 
@@ -358,8 +369,8 @@ std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, 
     if (i == 0) canvas.write(title, 260, 14, 12);
     axis(canvas, 'x', range(p));
     canvas.add("set yrange [-0.6:1.6]\nset ytics ('posterior' 0, 'prior' 1)\n");
-    canvas.add("set xlabel {}\n", gnuplot_literal(labelled(p.name, p.unit)));
-    canvas.add("set arrow 1 from {0:.8g},graph 0 to {0:.8g},graph 1 nohead lw 2 lc rgb 'black'\n", p.truth);
+    canvas.add("set xtics offset 0,0.4\nset xlabel {} offset 0,0.6\n", gnuplot_literal(labelled(p.name, p.unit)));
+    canvas.add("set arrow 1 from {0:.8g},graph 0 to {0:.8g},graph 1 nohead lw 2 lc black\n", p.truth);
     const auto lane = [](double y) { return [y](std::size_t) { return y; }; };
     members(canvas, "prior", p.prior, lane(1));
     members(canvas, "posterior", p.posterior, lane(0));
@@ -376,8 +387,8 @@ std::string rank_figure(const std::vector<double>& ranks, const std::string& alt
   for (std::size_t i = 0; i < ranks.size(); ++i) canvas.add("{} {:.6g}\n", i, ranks[i]);
   canvas.add("EOD\nset xrange [-0.7:{}]\nset yrange [0:{:.6g}]\n", bins - 0.3,
              1.12 * extent({ranks}, {1 / bins}).high);
-  canvas.add("set xtics {:.6g}\n", std::max(1., tick_step({0, bins}, 6)));
-  canvas.add("set xlabel 'rank of the truth among the members'\nset ylabel 'share'\nset boxwidth 0.86\n");
+  canvas.add("set xtics {} offset 0,0.4\n", ticks({0, std::max(1., bins - 1)}, std::min(5, static_cast<int>(bins))));
+  canvas.add("set xlabel 'rank of the truth among the members' offset 0,0.6\nset ylabel 'share'\nset boxwidth 0.86\n");
   canvas.add("plot $ranks with boxes fs solid 1 noborder lc rgb '#6f93b8', {:.6g} with lines lw 1.6 dt (7,5) lc rgb "
              "'black'\n",
              1 / bins);

@@ -51,7 +51,8 @@ std::string first_complaint(const std::string& messages) {
   std::string first;
   for (std::string line; std::getline(lines, line);) {
     line.erase(0, line.find_first_not_of(" \t"));
-    if (line.starts_with("line ") && line.find("warning:") == std::string::npos) return line;
+    constexpr std::string_view place = "\"/dev/stdin\" ";
+    if (line.starts_with(place) && line.find("warning:") == std::string::npos) return line.substr(place.size());
     if (first.empty()) first = line;
   }
   return first;
@@ -72,7 +73,8 @@ std::string run_gnuplot(std::string_view script) {
   posix_spawn_file_actions_adddup2(&streams, messages.descriptor(), STDERR_FILENO);
   char name[] = "gnuplot";
   char no_start_up_files[] = "-d";
-  char* arguments[] = {name, no_start_up_files, nullptr};
+  char script_file[] = "/dev/stdin";  // as a file it is read in blocks, else byte by byte
+  char* arguments[] = {name, no_start_up_files, script_file, nullptr};
   pid_t process = 0;
   const int error = posix_spawnp(&process, name, &streams, nullptr, arguments, environ);
   posix_spawn_file_actions_destroy(&streams);

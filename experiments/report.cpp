@@ -27,19 +27,19 @@ a { color: inherit; }
 nav a { margin-right: 1rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .75rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 th { font-weight: 500; }
 .facts { overflow-wrap: anywhere; }
 .facts th { color: var(--quiet); white-space: nowrap; padding-left: 0; }
 .scores { margin-top: 1rem; min-width: 60%; }
 .scores th + th, .scores td { text-align: right; white-space: nowrap; }
-.scores thead th { color: var(--quiet); vertical-align: bottom; border-bottom: 2px solid var(--line); }
+.scores thead th { color: var(--quiet); white-space: normal; vertical-align: bottom; border-bottom: 2px solid var(--line); }
 .scores .levda > * { background: var(--tint); font-weight: 700; }
 figure { margin: 0 0 1.5rem; }
 figcaption { color: var(--quiet); font-size: .875rem; max-width: 76ch; margin-top: .4rem; }
 .pair { display: flex; flex-wrap: wrap; gap: 1rem; }
-.pair .plot { flex: 1 1 340px; min-width: 0; max-width: 560px; }
-.map .plot { min-width: 600px; }
+.pair .plot { flex: 1 1 340px; min-width: 0; max-width: 472px; }
+.map .plot { min-width: 760px; }
 .plot { display: block; width: 100%; height: auto; color: var(--ink); }
 .plot * { font-family: inherit; }
 .plot [color=black] { color: inherit; }
@@ -90,7 +90,7 @@ std::string map_section(const ExperimentReport& experiment) {
     html += figure("wide map", map_figure(maps, alternative),
                    fmt::format("<b>{}</b>, {}. The first three rows share one colour scale, set by the truth; error is "
                                "analysis mean minus truth, spread the standard deviation of the analysis members. "
-                               "Scales end where 99.5% of the values lie below. {}Error and spread should be small "
+                               "Colours saturate beyond the 99.5th percentile. {}Error and spread should be small "
                                "beside the truth, of similar rms, and large in the same places.",
                                escaped(maps.channel), escaped(experiment.truth_label),
                                maps.sensors.empty() ? "" : "Circles are sensors. "));
@@ -120,8 +120,8 @@ std::string curve_section(const ExperimentReport& experiment) {
   return "<h3>Error and spread against time</h3>\n" + legend +
          figure("pair", figures,
                 fmt::format("Means over all truths; lower is better. {}{}",
-                            experiment.floor > 0 ? "The floor is the surrogate run from the true start: no method that "
-                                                   "uses this surrogate can be expected to go far below it. "
+                            experiment.floor > 0 ? "The floor is the surrogate run from the true start, what a perfect "
+                                                   "analysis with this surrogate would reach. "
                             : "",
                             any_spread ? "Both panels have the same axis: a calibrated ensemble has a spread "
                                          "as large as its error."
@@ -142,7 +142,7 @@ std::string parameter_section(const ExperimentReport& experiment) {
                 fmt::format("{}. Left: the prior range{}. Right: close-up of the posterior and the truth; the truth should "
                             "lie among the posterior members, not beside them.",
                             escaped(experiment.truth_label),
-                            experiment.parameters.size() == 2 ? " (dashed), the close-up framed" : ""));
+                            experiment.parameters.size() == 2 ? " (dashed); the red frame is the close-up" : ""));
 }
 
 std::string rank_section(const ExperimentReport& experiment) {

@@ -10,7 +10,8 @@
 
 namespace levda::experiments {
 
-/// One channel of one truth at several times. A field is (ny, nx), row-major, y outermost and increasing.
+/// One channel of one truth at several times. A field is (ny, nx), row-major, y outermost and increasing; nodes are
+/// evenly spaced. Values that are not finite stay blank.
 struct FieldMaps {
   std::string channel;
   std::string unit;
@@ -23,12 +24,13 @@ struct FieldMaps {
   std::vector<std::vector<float>> prior_mean;
   std::vector<std::vector<float>> analysis_mean;
   std::vector<std::vector<float>> spread;  ///< standard deviation of the analysis
-  std::vector<std::pair<double, double>> sensors;
+  std::vector<std::pair<double, double>> sensors;  ///< x, y in `length_unit`; may be empty
 };
 
-/// Relative error and spread of one method against time, mean over truths.
+/// Relative error and spread of one method against time, mean over truths; both are divided by the same size of the
+/// truth, since they are drawn on one axis.
 struct MethodCurve {
-  std::string method;
+  std::string method;  ///< "levda", in any case of letters, is emphasised, here and in the scores
   std::vector<double> error;
   std::vector<double> spread;  ///< empty where the method has none
 };
@@ -43,6 +45,7 @@ struct ParameterPosterior {
   std::vector<double> posterior;
 };
 
+/// Parts that are empty are left out.
 struct ExperimentReport {
   std::string name;         ///< "warm"
   std::string description;  ///< a sentence
@@ -51,7 +54,7 @@ struct ExperimentReport {
   std::string time_unit;
   std::vector<double> times;  ///< of the curves
   std::vector<MethodCurve> curves;
-  double floor = 0;  ///< relative error of the surrogate from the true start; drawn as a line
+  double floor = 0;  ///< relative error of the surrogate from the true start; drawn as a line where positive
   std::vector<ParameterPosterior> parameters;
   std::vector<double> ranks;  ///< share of truth values per rank, N + 1 bins
   std::vector<std::string> score_columns;
@@ -64,8 +67,8 @@ struct Report {
   std::vector<ExperimentReport> experiments;
 };
 
-/// Draws with gnuplot and writes the file whole or not at all. Throws InputError when the path cannot be written, Error
-/// when gnuplot is missing or fails.
+/// Draws with gnuplot and writes the file whole or not at all; it loads nothing from elsewhere. Throws InputError when
+/// the path cannot be written, Error when gnuplot is missing or fails.
 void write_report(const std::filesystem::path& path, const Report& report);
 
 }  // namespace levda::experiments

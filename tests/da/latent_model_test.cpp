@@ -1,0 +1,193 @@
+/// The surrogate as a forward model: any time, any place, exact derivatives.
+
+#include "da/latent_model.h"
+
+#include <doctest/doctest.h>
+#include <oneapi/tbb/global_control.h>
+
+#include <cmath>
+
+#include "autodiff/check.h"
+#include "autodiff/derivatives.h"
+#include "autodiff/error.h"
+#include "da/levda.h"
+#include "tests/autodiff/compare.h"
+
+using namespace levda;
+using namespace levda::da;
+using autodiff::DType;
+using autodiff::Tensor;
+using autodiff::Var;
+using testing::largest_difference;
+using testing::normal_tensor;
+
+namespace {
+
+models::Surrogate make_surrogate() {
+  const models::LdnetArchitecture architecture{.latent = 4,
+                                               .parameters = 2,
+                                               .channels = 3,
+                                               .coordinates = 2,
+                                               .fourier_features = 6,
+                                               .fourier_scale = 0.5,
+                                               .latent_dt = 0.1,
+                                               .dynamics_depth = 2,
+                                               .dynamics_width = 8,
+                                               .decoder_depth = 3,
+                                               .decoder_width = 12};
+  models::Surrogate s{.about = {.case_name = "test",
+                                .parameter_names = {"a", "b"},
+                                .parameter_units = {"1", "1"},
+                                .parameter_min = {0, 0},
+                                .parameter_max = {1, 2},
+                                .channel_names = {"u", "v", "eta"},
+                                .channel_units = {"m s-1", "m s-1", "m"},
+                                .grid = {.nx = 16, .ny = 12, .x0 = -5, .y0 = 10, .dx = 0.5, .dy = 2,
+                                         .offset_x = {0.5, 0, 0}, .offset_y = {0, 0.5, 0}},
+                                .frames = 10,
+                                .first_time = 60,
+                                .frame_interval = 60},
+                      .net = models::Ldnet(architecture, 3),
+                      .field_mean = {0.1, -0.2, 3},
+                      .field_std = {2, 0.5, 1.5},
+                      .training_parameters = {},
+                      .training_latents = {},
+                      .error_variance = {},
+                      .provenance = {}};
+  return s;
+}
+
+/// Values at random places and times, several channels of one cell among them.
+Observations random_observations(const models::Surrogate& s, int count) {
+  autodiff::Random random(5);
+  Observations o;
+  const models::Grid& g = s.about.grid;
+  for (int i = 0; i < count; ++i) {
+    const double t = i % 3 == 0 ? 60.0 * static_cast<double>(random.below(6)) : 300 * random.uniform();
+    const double x = g.x0 + 15 * g.dx * random.uniform();
+    const double y = g.y0 + 11 * g.dy * random.uniform();
+    for (std::int64_t c = 0; c < (i % 2 == 0 ? 3 : 1); ++c)
+      o.add(t, x + g.offset_x[c] * g.dx, y + g.offset_y[c] * g.dy, c, random.normal(), 0.3);
+  }
+  return o;
+}
+
+/// One value straight from the formulas of the surrogate.
+double by_hand(const models::Surrogate& s, const std::vector<double>& v, double t, double x, double y, std::int64_t c) {
+  const models::Ldnet& net = s.net;
+  const autodiff::Vars w = net.parameters().constants(DType::float64);
+  const std::int64_t d = net.architecture().latent;
+  Var state(Tensor::from(std::span(v).first(static_cast<std::size_t>(d)), {1, d}));
+  const Var u(Tensor::from(std::span(v).subspan(static_cast<std::size_t>(d)), {1, 2}));
+  double left = t / s.about.frame_interval;
+  for (; left >= 1; left -= 1) state = net.step(w, u, state);
+  if (left > 0) state = net.step(w, u, state, left);
+  const models::Grid& g = s.about.grid;
+  const std::vector<double> place{g.normal_x(x - g.offset_x[c] * g.dx), g.normal_y(y - g.offset_y[c] * g.dy)};
+  const Var q = net.features(w, Var(Tensor::from(std::span<const double>(place), {1, 2})));
+  return s.field_mean[c] + s.field_std[c] * net.decode(w, q, state).value().to_vector()[c];
+}
+
+}  // namespace
+
+TEST_CASE("observations between frames and off the grid are what the surrogate's formulas say") {
+  const models::Surrogate s = make_surrogate();
+  const LatentModel model(s);
+  CHECK(model.controls() == 6);
+  const Observations o = random_observations(s, 40);
+  const auto observe = model.observe(o);
+  REQUIRE(observe->size() == o.size());
+  const Tensor v = normal_tensor({1, 6}, 7);
+  const std::vector<double> found = observe->predict(v).to_vector();
+  for (std::int64_t i = 0; i < o.size(); ++i) {
+    const double expected = by_hand(s, v.to_vector(), o.time[i], o.x[i], o.y[i], o.channel[i]);
+    // The same operations in another order; cells are matched to 1e-9 of the domain.
+    CHECK(std::abs(found[i] - expected) <= 1e-8 * (1 + std::abs(expected)));
+  }
+}
+
+TEST_CASE("many members at once, and the tape, agree with single predictions") {
+  const models::Surrogate s = make_surrogate();
+  const LatentModel model(s);
+  const auto observe = model.observe(random_observations(s, 60));
+  const Tensor v = normal_tensor({5, 6}, 8);
+  const Tensor together = observe->predict(v);
+  CHECK(largest_difference((*observe)(Var(v)).value(), together) <= 1e-13 * 10);
+  for (std::int64_t k = 0; k < 5; ++k)
+    CHECK(largest_difference(observe->predict(v.rows(k, k + 1)), together.rows(k, k + 1)) <= 1e-13 * 10);
+}
+
+TEST_CASE("derivatives: adjoint product, differences, and the tiled sweep against the plain one") {
+  const models::Surrogate s = make_surrogate();
+  const LatentModel model(s);
+  const auto observe = model.observe(random_observations(s, 60));
+  const Tensor v = normal_tensor({1, 6}, 9);
+  const auto check = autodiff::check_derivatives([&](const autodiff::Vars& x) { return (*observe)(x[0]); }, std::span(&v, 1));
+  INFO(check.text());
+  CHECK(check.adjoint_error() <= 1e-12);
+  CHECK(check.finite_difference_error() <= 1e-9);
+  const Tensor directions = normal_tensor({7, 6}, 10);
+  const Linearisation tiled = observe->linearise(v.reshaped({6}), directions);
+  const Linearisation plain = observe->ObservationOperator::linearise(v.reshaped({6}), directions);
+  CHECK(largest_difference(tiled.value, plain.value) <= 1e-12);
+  CHECK(largest_difference(tiled.tangents, plain.tangents) <= 1e-12 * 10);
+  // The same in float32, to its own accuracy.
+  const Linearisation single =
+      observe->linearise(v.reshaped({6}).to(DType::float32), directions.to(DType::float32));
+  CHECK(largest_difference(single.tangents.to(DType::float64), plain.tangents) <= 1e-5 * 20);
+}
+
+TEST_CASE("advancing keeps the parameters and composes over whole frames") {
+  const models::Surrogate s = make_surrogate();
+  const LatentModel model(s);
+  const Tensor v = normal_tensor({3, 6}, 11);
+  CHECK(testing::same_bits(model.advance(Var(v), 0).value(), v));
+  const Var five = model.advance(Var(v), 300);
+  CHECK(largest_difference(model.advance(model.advance(Var(v), 120), 180).value(), five.value()) <= 1e-14);
+  CHECK(largest_difference(slice(five, 1, 4, 2).value(), slice(Var(v), 1, 4, 2).value()) == 0);
+  // A part of a step is one shorter Euler step.
+  const autodiff::Vars w = s.net.parameters().constants(DType::float64);
+  const Var state = s.net.step(w, slice(Var(v), 1, 4, 2), slice(Var(v), 1, 0, 4), 0.25);
+  CHECK(largest_difference(slice(model.advance(Var(v), 15), 1, 0, 4).value(), state.value()) <= 1e-14);
+}
+
+TEST_CASE("a place outside the domain is refused") {
+  const models::Surrogate s = make_surrogate();
+  const LatentModel model(s);
+  Observations o;
+  o.add(0, 100, 12, 0, 1, 1);
+  CHECK_THROWS_WITH_AS(model.observe(o), "observation 0: the place (100, 12) is outside the domain", Error);
+}
+
+TEST_CASE("LEVDA on the surrogate: the same bits at 1, 2 and 8 threads, and a stationary point of the exact cost") {
+  const models::Surrogate s = make_surrogate();
+  const LatentModel model(s);
+  Observations o = random_observations(s, 80);
+  std::vector<double> variance(static_cast<std::size_t>(o.size()), 0.09);
+  const DiagonalCovariance covariance(variance);
+  const Ensemble prior(normal_tensor({8, 6}, 12));
+  const Problem problem{prior, model, o, covariance, {0, 60, 120, 180, 240, 300}, {6, 6}};
+  const Levda levda({.starts = 2, .annealing = {10, 1}, .tolerance = 1e-13});
+  std::vector<Tensor> results;
+  for (const std::size_t threads : {1, 2, 8}) {
+    const oneapi::tbb::global_control control(oneapi::tbb::global_control::max_allowed_parallelism, threads);
+    results.push_back(levda.assimilate(problem).ensembles[0].members());
+  }
+  CHECK(testing::same_bits(results[0], results[1]));
+  CHECK(testing::same_bits(results[0], results[2]));
+
+  // At the minimum v - vb = A A' (dG/dv)' R^-1 (y - G(v)): the right side by one reverse sweep in float64.
+  const auto observe = model.observe(o);
+  const Tensor values = Tensor::from(std::span<const double>(o.value), {1, o.size()});
+  autodiff::Tape tape;
+  const Var v = tape.variable(levda.assimilate(problem).ensembles[0].mean().reshaped({1, 6}));
+  const Var g = (*observe)(v);
+  const Var weighted = covariance.solve(Var(values) - g.detach());
+  const Var sensitivity = autodiff::vjp(g, weighted, {v})[0];  // (1, n)
+  const Var a(prior.anomalies());
+  const Var expected = matmul(matmul(sensitivity, a, false, true), a);
+  const Var step = v.detach() - Var(prior.mean());
+  // The gradient falls quadratically with the last step, and a step that gains 1e-13 of J is 1e-6 of the spread.
+  CHECK(largest_difference(step.value(), expected.value()) <= 1e-5 * testing::largest(step.value().to_vector()));
+  CHECK(testing::largest(step.value().to_vector()) > 0.1);
+}

@@ -1,0 +1,272 @@
+/// LEVDA against closed forms: with linear dynamics and observations it is the Kalman smoother in the ensemble's span.
+
+#include "da/levda.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "autodiff/error.h"
+#include "tests/da/linear_model.h"
+
+using namespace levda;
+using namespace levda::da;
+using autodiff::Random;
+using autodiff::Tensor;
+
+namespace {
+
+struct Twin {
+  LinearModel model;
+  Ensemble prior;
+  Observations observations;
+  DiagonalCovariance covariance;
+  std::vector<double> times;
+
+  Problem problem(Windows windows) const { return {prior, model, observations, covariance, times, windows}; }
+};
+
+/// n controls, N members, `steps` times with m observations each; errors of different sizes.
+Twin make_twin(std::int64_t n, std::int64_t members, std::int64_t steps, std::int64_t m, std::uint64_t seed) {
+  Random random(seed);
+  // A rotation-like step: well conditioned over many powers, so that closed forms keep their digits.
+  const Matrix step = Eigen::HouseholderQR<Matrix>(random_matrix(n, n, random)).householderQ();
+  LinearModel model(step, random_matrix(m, n, random));
+  Observations o;
+  std::vector<double> variance;
+  std::vector<double> times;
+  for (std::int64_t t = 0; t < steps; ++t) {
+    times.push_back(static_cast<double>(t));
+    for (std::int64_t c = 0; c < m; ++c) {
+      const double deviation = 0.5 + random.uniform();
+      o.add(static_cast<double>(t), 0, 0, c, random.normal(), deviation);
+      variance.push_back(deviation * deviation);
+    }
+  }
+  return {std::move(model), Ensemble(tensor_of(random_matrix(members, n, random))), o, DiagonalCovariance(variance),
+          times};
+}
+
+struct Gaussian {
+  Vector mean;
+  Matrix covariance;
+};
+
+/// Kalman's formula in state space, with the ensemble's sample covariance as the prior's.
+Gaussian kalman(const Twin& twin, const Observations& o, const std::vector<double>& variance) {
+  const Matrix a = matrix_of(twin.prior.anomalies()).transpose();
+  const Matrix p = a * a.transpose();
+  const Matrix g = twin.model.matrix(o);
+  const Vector mean = matrix_of(twin.prior.mean()).reshaped<Eigen::RowMajor>();
+  const Vector y = Eigen::Map<const Vector>(o.value.data(), o.size());
+  const Matrix s = g * p * g.transpose() + Matrix(Eigen::Map<const Vector>(variance.data(), o.size()).asDiagonal());
+  const Matrix gain = s.ldlt().solve(g * p).transpose();
+  return {mean + gain * (y - g * mean), p - gain * g * p};
+}
+
+Gaussian gaussian_of(const Ensemble& ensemble) {
+  const Matrix a = matrix_of(ensemble.anomalies());
+  return {matrix_of(ensemble.mean()).reshaped<Eigen::RowMajor>(), a.transpose() * a};
+}
+
+Gaussian advanced(const Gaussian& x, const Matrix& m) { return {m * x.mean, m * x.covariance * m.transpose()}; }
+
+double difference(const Gaussian& a, const Gaussian& b) {
+  return std::max((a.mean - b.mean).cwiseAbs().maxCoeff(), (a.covariance - b.covariance).cwiseAbs().maxCoeff());
+}
+
+const Levda plain({.starts = 0, .annealing = {1}});
+
+}  // namespace
+
+TEST_CASE("one window with a linear model is the Kalman smoother, for fewer and for more controls than members") {
+  for (const auto& [n, members] : {std::pair{5, 12}, std::pair{12, 5}}) {
+    CAPTURE(n);
+    const Twin twin = make_twin(n, members, 6, 3, 1);
+    const Gaussian at_start = kalman(twin, twin.observations, twin.covariance.variance());
+    const Analysis analysis = plain.assimilate(twin.problem({6, 6}));
+    REQUIRE(analysis.ensembles.size() == 6);
+    for (std::int64_t t = 0; t < 6; ++t)
+      CHECK(difference(gaussian_of(analysis.ensembles[t]), advanced(at_start, twin.model.power(t))) <= 1e-10);
+  }
+}
+
+TEST_CASE("several starts and annealing do not change a linear analysis") {
+  const Twin twin = make_twin(5, 12, 6, 3, 2);
+  const Levda full({.starts = 3, .annealing = {100, 10, 1}, .tolerance = 1e-12});
+  const Gaussian at_start = kalman(twin, twin.observations, twin.covariance.variance());
+  CHECK(difference(gaussian_of(full.assimilate(twin.problem({6, 6})).ensembles[0]), at_start) <= 1e-10);
+}
+
+TEST_CASE("windows one after the other end where one window over all ends; overlapping ones count an observation once") {
+  const Twin twin = make_twin(6, 15, 8, 2, 3);
+  const Gaussian whole = gaussian_of(plain.assimilate(twin.problem({8, 8})).ensembles.back());
+  CHECK(difference(gaussian_of(plain.assimilate(twin.problem({4, 4})).ensembles.back()), whole) <= 1e-10);
+  CHECK(difference(gaussian_of(plain.assimilate(twin.problem({4, 2})).ensembles.back()), whole) <= 1e-10);
+  CHECK(difference(gaussian_of(plain.assimilate(twin.problem({5, 3})).ensembles.back()), whole) <= 1e-10);
+  // What the first of two windows says of its own times does not know the second's observations.
+  const Gaussian early = gaussian_of(plain.assimilate(twin.problem({4, 4})).ensembles.front());
+  CHECK(difference(early, gaussian_of(plain.assimilate(twin.problem({8, 8})).ensembles.front())) > 1e-3);
+}
+
+TEST_CASE("a single observation moves the mean by the textbook gain") {
+  // One control, prior variance b, observed directly with error variance r: gain b / (b + r).
+  LinearModel model(Matrix::Identity(1, 1), Matrix::Identity(1, 1));
+  const Ensemble prior(Tensor::from(std::vector<double>{-1.0, 0.0, 1.0, 4.0}, {4, 1}));
+  const double b = 14.0 / 3.0;  // mean 1
+  const double r = 2;
+  Observations o;
+  o.add(0, 0, 0, 0, 5.0, std::sqrt(r));
+  const DiagonalCovariance covariance({r});
+  const Analysis analysis = plain.assimilate({prior, model, o, covariance, {0}, {1, 1}});
+  CHECK(std::abs(analysis.ensembles[0].mean().item() - (1 + b / (b + r) * 4)) <= 1e-12);
+  CHECK(std::abs(std::pow(analysis.ensembles[0].spread()[0], 2) - b * r / (b + r)) <= 1e-12);
+  // Degrees of freedom for signal: the trace of the influence matrix, b / (b + r).
+  CHECK(std::abs(analysis.diagnostics.at("degrees_of_freedom")[0] - b / (b + r)) <= 1e-12);
+}
+
+TEST_CASE("the order of observations does not matter") {
+  const Twin twin = make_twin(5, 10, 5, 3, 4);
+  std::vector<std::int64_t> order = Random(5).permutation(twin.observations.size());
+  const Observations shuffled = twin.observations.part(order);
+  const auto covariance = twin.covariance.part(order, std::vector<double>(order.size(), 1.0));
+  const Analysis a = plain.assimilate(twin.problem({5, 5}));
+  const Analysis b = plain.assimilate({twin.prior, twin.model, shuffled, *covariance, twin.times, {5, 5}});
+  CHECK(difference(gaussian_of(a.ensembles[2]), gaussian_of(b.ensembles[2])) <= 1e-12);
+}
+
+TEST_CASE("with more controls than members the posterior stays in the prior's span") {
+  const Twin twin = make_twin(20, 6, 4, 5, 6);
+  const Matrix prior = matrix_of(twin.prior.members()).rowwise() - matrix_of(twin.prior.mean()).row(0);
+  const Matrix posterior =
+      matrix_of(plain.assimilate(twin.problem({4, 4})).ensembles[0].members()).rowwise() - matrix_of(twin.prior.mean()).row(0);
+  const Eigen::ColPivHouseholderQR<Matrix> span(prior.transpose());
+  const Matrix residual = prior.transpose() * span.solve(Matrix(posterior.transpose())) - posterior.transpose();
+  CHECK(residual.cwiseAbs().maxCoeff() <= 1e-12 * posterior.cwiseAbs().maxCoeff() * 20);
+}
+
+TEST_CASE("a linear problem needs one Gauss-Newton iteration") {
+  // One to reach the minimum, one to see that nothing is left to gain.
+  const Analysis analysis = plain.assimilate(make_twin(5, 12, 6, 3, 7).problem({6, 6}));
+  CHECK(analysis.diagnostics.at("iterations")[0] <= 2);
+  CHECK(analysis.diagnostics.at("gradient_norm")[0] <= 1e-10);
+}
+
+TEST_CASE("twice the cost at the minimum is chi-square distributed with m degrees of freedom") {
+  // Truth from N(mean, A A'), observations with their stated errors: E = m, variance 2 m.
+  constexpr int draws = 400;
+  double sum = 0;
+  Twin twin = make_twin(4, 9, 3, 2, 8);
+  const auto m = static_cast<double>(twin.observations.size());
+  const Matrix a = matrix_of(twin.prior.anomalies()).transpose();
+  const Vector mean = matrix_of(twin.prior.mean()).reshaped<Eigen::RowMajor>();
+  const Matrix g = twin.model.matrix(twin.observations);
+  Random random(9);
+  for (int k = 0; k < draws; ++k) {
+    const Vector truth = mean + a * Vector(random_matrix(a.cols(), 1, random));
+    const Vector y = g * truth;
+    for (std::int64_t i = 0; i < twin.observations.size(); ++i)
+      twin.observations.value[i] = y[i] + twin.observations.error_std[i] * random.normal();
+    sum += 2 * plain.assimilate(twin.problem({3, 3})).diagnostics.at("cost")[0];
+  }
+  // Four standard errors of the mean over the draws.
+  CHECK(std::abs(sum / draws - m) <= 4 * std::sqrt(2 * m / draws));
+}
+
+TEST_CASE("the gradient of one reverse sweep is the one that forward sweeps give, and differences of the cost") {
+  const Twin twin = make_twin(5, 8, 4, 3, 10);
+  const auto observe = twin.model.observe(twin.observations);
+  const Tensor values = Tensor::from(std::span<const double>(twin.observations.value), {twin.observations.size()});
+  Random random(11);
+  std::vector<double> w(8);
+  for (double& x : w) x = random.normal();
+  const CostGradient exact = cost_and_gradient(twin.prior, *observe, values, twin.covariance, w);
+  const Matrix a = matrix_of(twin.prior.anomalies()).transpose();
+  const Matrix y = twin.model.matrix(twin.observations) * a;
+  const Eigen::Map<const Vector> weights(w.data(), 8);
+  const Vector mean = matrix_of(twin.prior.mean()).reshaped<Eigen::RowMajor>();
+  Vector innovation = Eigen::Map<const Vector>(twin.observations.value.data(), y.rows()) -
+                      twin.model.matrix(twin.observations) * mean - y * weights;
+  for (std::int64_t i = 0; i < innovation.size(); ++i) innovation[i] /= twin.covariance.variance()[i];
+  const Vector expected = weights - y.transpose() * innovation;
+  for (std::int64_t i = 0; i < 8; ++i) CHECK(std::abs(exact.gradient[i] - expected[i]) <= 1e-12 * expected.norm());
+  constexpr double h = 1e-4;
+  for (std::size_t i = 0; i < 8; ++i) {
+    std::vector<double> up = w;
+    std::vector<double> down = w;
+    up[i] += h;
+    down[i] -= h;
+    const double slope = (cost_and_gradient(twin.prior, *observe, values, twin.covariance, up).cost -
+                          cost_and_gradient(twin.prior, *observe, values, twin.covariance, down).cost) /
+                         (2 * h);
+    // The cost is quadratic: only round-off of the cost over h is left.
+    CHECK(std::abs(slope - exact.gradient[i]) <= 1e-14 * exact.cost / h * 10);
+  }
+}
+
+TEST_CASE("the mean is kept by the transform, and free runs use no observation") {
+  const Twin twin = make_twin(5, 10, 4, 3, 12);
+  const Analysis free = FreeRun().assimilate(twin.problem({4, 4}));
+  const Gaussian prior = gaussian_of(twin.prior);
+  for (std::int64_t t = 0; t < 4; ++t)
+    CHECK(difference(gaussian_of(free.ensembles[t]), advanced(prior, twin.model.power(t))) <= 1e-12);
+}
+
+TEST_CASE("several starts and annealing find the deep one of many minima") {
+  // A narrow signal on a wide prior: G = exp(-(v - t)^2 / 0.02) at sites t. From the mean no site is in sight.
+  class Bump final : public ForwardModel {
+   public:
+    std::int64_t controls() const override { return 1; }
+    autodiff::Var advance(const autodiff::Var& v, double) const override { return v; }
+    std::unique_ptr<ObservationOperator> observe(const Observations& o) const override {
+      class Operator final : public ObservationOperator {
+       public:
+        explicit Operator(std::vector<double> sites)
+            : sites_(Tensor::from(std::span<const double>(sites), {static_cast<std::int64_t>(sites.size())})) {}
+        std::int64_t size() const override { return sites_.size(); }
+        autodiff::Var operator()(const autodiff::Var& v) const override {
+          return exp(-50 * square(v - autodiff::Var(sites_.to(v.dtype()))));
+        }
+
+       private:
+        Tensor sites_;
+      };
+      return std::make_unique<Operator>(o.x);
+    }
+  };
+  const double truth = 2.13;
+  Observations o;
+  std::vector<double> variance;
+  for (int i = -60; i <= 60; ++i) {
+    const double site = 0.05 * i;
+    o.add(0, site, 0, 0, std::exp(-50 * (truth - site) * (truth - site)), 0.05);
+    variance.push_back(0.0025);
+  }
+  std::vector<double> members;
+  for (int i = 0; i < 12; ++i) members.push_back(-2.75 + 0.5 * i);
+  const Ensemble prior(Tensor::from(std::span<const double>(members), {12, 1}));
+  const DiagonalCovariance covariance(variance);
+  const Bump model;
+  const auto error = [&](const Levda& levda) {
+    return std::abs(levda.assimilate({prior, model, o, covariance, {0}, {1, 1}}).ensembles[0].mean().item() - truth);
+  };
+  CHECK(error(plain) > 1);
+  CHECK(error(Levda({.starts = 4, .annealing = {100, 10, 1}})) <= 0.01);
+}
+
+TEST_CASE("settings and problems that do not fit are refused") {
+  CHECK_THROWS_AS(Levda({.annealing = {10}}), Error);
+  CHECK_THROWS_AS(Levda({.annealing = {}}), Error);
+  CHECK_THROWS_AS(Levda({.annealing = {0.5, 1}}), Error);
+  CHECK_THROWS_AS(Levda({.iterations = 0}), Error);
+  const Twin twin = make_twin(5, 10, 4, 3, 12);
+  CHECK_THROWS_WITH_AS(plain.assimilate(twin.problem({4, 5})), "windows of length 4 and shift 5", Error);
+  const DiagonalCovariance few({1.0});
+  CHECK_THROWS_WITH_AS(plain.assimilate({twin.prior, twin.model, twin.observations, few, twin.times, {4, 4}}),
+                       "a covariance of 1 errors for 12 observations", Error);
+  const Ensemble other(tensor_of(Matrix::Random(10, 6)));
+  CHECK_THROWS_WITH_AS(plain.assimilate({other, twin.model, twin.observations, twin.covariance, twin.times, {4, 4}}),
+                       "an ensemble of 6 controls for a model of 5", Error);
+}

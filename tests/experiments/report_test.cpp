@@ -1,0 +1,123 @@
+#include "experiments/report.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "autodiff/error.h"
+#include "experiments/gnuplot.h"
+#include "nn/atomic_file.h"
+
+using namespace levda;
+using namespace levda::experiments;
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Folder {
+  fs::path path;
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "levda-report-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~Folder() { fs::remove_all(path); }
+};
+
+/// 8 x 6 nodes, two times, two methods; `parameters` of them; labels with characters that HTML or gnuplot could read.
+Report small_report(int parameters) {
+  FieldMaps maps{.channel = "eta <&> \"'`touch hacked`", .unit = "m", .nx = 8, .ny = 6, .x_max = 7, .y_max = 5,
+                 .length_unit = "km", .times = {"0 s", "it's 1 s"}, .sensors = {{1, 1}, {5, 2}}};
+  for (auto* rows : {&maps.truth, &maps.prior_mean, &maps.analysis_mean, &maps.spread})
+    for (int t = 0; t < 2; ++t) {
+      std::vector<float> field;
+      for (int i = 0; i < 48; ++i) field.push_back(static_cast<float>(std::sin(0.3 * i + t)));
+      rows->push_back(field);
+    }
+  maps.analysis_mean[1][7] = NAN;
+  ExperimentReport experiment{.name = "warm <b>",
+                              .description = "a < b & c",
+                              .truth_label = "truth 1",
+                              .maps = {maps},
+                              .time_unit = "h",
+                              .times = {0, 1, 2},
+                              .curves = {{"LEVDA", {0.1, 0.1, NAN}, {0.1, 0.1, 0.1}}, {"free <run>", {1, 1, INFINITY}, {}}},
+                              .floor = 0.08,
+                              .ranks = {0.2, 0.3, 0.5},
+                              .score_columns = {"rel. RMSE"},
+                              .score_rows = {{"LEVDA", {"0.1"}}, {"free <run>", {"1.0"}}}};
+  for (int p = 0; p < parameters; ++p)
+    experiment.parameters.push_back({"p<" + std::to_string(p) + ">", "1", 0, 1, 0.5, {0.1, 0.9}, {0.45, 0.55}});
+  return {.title = "levda <test>", .facts = {{"a & b", "<script>alert(1)</script>"}}, .experiments = {experiment}};
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t n = 0;
+  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++n;
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("a report is one file that loads nothing") {
+  const Folder folder;
+  for (const int parameters : {0, 1, 2, 3}) {
+    CAPTURE(parameters);
+    const fs::path path = folder.path / "new" / "report.html";
+    write_report(path, small_report(parameters));
+    const std::string html = nn::read_text_file(path);
+    CHECK(html.starts_with("<!doctype html>"));
+    CHECK(html.ends_with("</html>\n"));
+    CHECK(html.find("http:") == std::string::npos);
+    CHECK(html.find("https:") == std::string::npos);
+    CHECK(html.find("src=") == std::string::npos);
+    CHECK(html.find("url(") == std::string::npos);
+    // Every reference is to this page or holds its data.
+    CHECK(count(html, "href=") == count(html, "href='#") + count(html, "href=\"#") + count(html, "href='data:image/png;"));
+    // Maps of 5 rows and 2 times, 3 colour bars.
+    CHECK(count(html, "href='data:image/png;") == 13);
+    CHECK(count(html, "role=\"img\"") == (parameters > 0 ? 6 : 4));
+    CHECK(count(html, "<svg") == count(html, "</svg>"));
+    CHECK(count(html, "<g ") + count(html, "<g>") == count(html, "</g>"));
+    CHECK(count(html, "<tr class=\"levda\"") == 1);
+    CHECK(std::distance(fs::directory_iterator(path.parent_path()), {}) == 1);
+  }
+}
+
+TEST_CASE("labels of a report are text, never markup or commands") {
+  const Folder folder;
+  const fs::path path = folder.path / "report.html";
+  write_report(path, small_report(2));
+  const std::string html = nn::read_text_file(path);
+  CHECK(html.find("<title>levda &lt;test&gt;</title>") != std::string::npos);
+  CHECK(html.find("&lt;script&gt;alert(1)&lt;/script&gt;") != std::string::npos);
+  CHECK(html.find("<script") == std::string::npos);
+  CHECK(html.find("free &lt;run&gt;") != std::string::npos);
+  CHECK(html.find("eta &lt;&amp;&gt; &quot;&#39;`touch hacked`") != std::string::npos);
+  CHECK(html.find("it's 1 s") != std::string::npos);
+  CHECK(html.find("<run>") == std::string::npos);
+  CHECK_FALSE(fs::exists("hacked"));
+}
+
+TEST_CASE("a report below a regular file is refused and nothing is written") {
+  const Folder folder;
+  const fs::path file = folder.path / "file";
+  std::ofstream(file) << "text";
+  CHECK_THROWS_AS(write_report(file / "report.html", small_report(2)), InputError);
+  CHECK(nn::read_text_file(file) == "text");
+  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);
+}
+
+TEST_CASE("gnuplot's failures are one line") {
+  CHECK_THROWS_WITH_AS(run_gnuplot("set terminal svg\nplot unknown(x)\n"), "gnuplot: line 2: undefined function: unknown",
+                       Error);
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", "/nonexistent", 1);
+  CHECK_THROWS_WITH_AS(run_gnuplot("plot 0\n"), "gnuplot: not found; install gnuplot-nox", Error);
+  setenv("PATH", path.c_str(), 1);
+}
