@@ -1,8 +1,8 @@
 #pragma once
 
-/// The report's figures, drawn by gnuplot as SVG to be set into an HTML page. Black is the page's text colour (rules of
-/// class "plot"); point symbols refer to plot_symbols(), which the page must hold once. All throw Error as
-/// run_gnuplot does.
+/// The report's figures, drawn by gnuplot as SVG to be set into an HTML page. Black is the page's text colour
+/// (rules of class "plot"); point symbols refer to plot_symbols(), which the page must hold once. All throw
+/// Error as run_gnuplot does.
 
 #include <string>
 
@@ -10,7 +10,8 @@
 
 namespace levda::experiments {
 
-/// Line of a method, the same in every figure and in the legend; both are colour and stroke as CSS knows them.
+/// Line of a method, the same in every figure and in the legend; both are colour and stroke as CSS knows
+/// them.
 struct LineStyle {
   std::string colour;
   bool dotted = false;
@@ -33,11 +34,12 @@ std::string map_figure(const FieldMaps& maps, const std::string& alternative);
 
 enum class Quantity { error, spread };
 /// One quantity of all methods against time. Both quantities have the same axis.
-std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, const std::string& alternative);
+std::string curve_figure(const ExperimentReport& experiment, Quantity quantity,
+                         const std::string& alternative);
 
 enum class Extent { prior, posterior };
-/// Members and truth over the prior range, or close up around posterior and truth. Two parameters: a plane; any other
-/// number: one strip for each.
+/// Members and truth over the prior range, or close up around posterior and truth. Two parameters: a plane;
+/// any other number: one strip for each.
 std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, Extent extent,
                              const std::string& alternative);
 

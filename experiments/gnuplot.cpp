@@ -17,8 +17,8 @@ namespace levda::experiments {
 
 namespace {
 
-/// A nameless temporary file. The three streams of the process are files, not pipes: nothing can block or be killed by
-/// SIGPIPE, however much either side writes.
+/// A nameless temporary file. The three streams of the process are files, not pipes: nothing can block or be
+/// killed by SIGPIPE, however much either side writes.
 class Stream {
  public:
   Stream() : file_(std::tmpfile(), &std::fclose) {
@@ -52,7 +52,8 @@ std::string first_complaint(const std::string& messages) {
   for (std::string line; std::getline(lines, line);) {
     line.erase(0, line.find_first_not_of(" \t"));
     constexpr std::string_view place = "\"/dev/stdin\" ";
-    if (line.starts_with(place) && line.find("warning:") == std::string::npos) return line.substr(place.size());
+    if (line.starts_with(place) && line.find("warning:") == std::string::npos)
+      return line.substr(place.size());
     if (first.empty()) first = line;
   }
   return first;
@@ -87,7 +88,8 @@ std::string run_gnuplot(std::string_view script) {
   if (WIFSIGNALED(status)) throw Error(fmt::format("gnuplot: killed by signal {}", WTERMSIG(status)));
   if (WEXITSTATUS(status) != 0) {
     const std::string complaint = first_complaint(messages.read());
-    throw Error("gnuplot: " + (complaint.empty() ? fmt::format("exit status {}", WEXITSTATUS(status)) : complaint));
+    throw Error("gnuplot: " +
+                (complaint.empty() ? fmt::format("exit status {}", WEXITSTATUS(status)) : complaint));
   }
   return out.read();
 }

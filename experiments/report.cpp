@@ -56,8 +56,8 @@ figcaption { color: var(--quiet); font-size: .875rem; max-width: 76ch; margin-to
 )css";
 
 std::string figure(const std::string& container, const std::string& content, const std::string& caption) {
-  return fmt::format("<figure><div class=\"{}\">{}</div>\n<figcaption>{}</figcaption></figure>\n", container, content,
-                     caption);
+  return fmt::format("<figure><div class=\"{}\">{}</div>\n<figcaption>{}</figcaption></figure>\n", container,
+                     content, caption);
 }
 
 std::string facts_table(const Report& report) {
@@ -73,7 +73,8 @@ std::string score_table(const ExperimentReport& experiment) {
     html += fmt::format("<th scope=\"col\">{}</th>", escaped(column));
   html += "</tr></thead><tbody>\n";
   for (const auto& [method, cells] : experiment.score_rows) {
-    html += fmt::format("<tr{}><th scope=\"row\">{}</th>", is_levda(method) ? " class=\"levda\"" : "", escaped(method));
+    html += fmt::format("<tr{}><th scope=\"row\">{}</th>", is_levda(method) ? " class=\"levda\"" : "",
+                        escaped(method));
     for (const std::string& cell : cells) html += fmt::format("<td>{}</td>", escaped(cell));
     html += "</tr>\n";
   }
@@ -84,16 +85,18 @@ std::string map_section(const ExperimentReport& experiment) {
   std::string html = "<h3>Maps</h3>\n";
   for (const FieldMaps& maps : experiment.maps) {
     const std::string alternative = fmt::format(
-        "Maps of {} for {}: truth, prior mean, analysis mean, error and spread at {} times; rms of error and spread are "
+        "Maps of {} for {}: truth, prior mean, analysis mean, error and spread at {} times; rms of error and "
+        "spread are "
         "written above their maps.",
         maps.channel, experiment.truth_label, maps.times.size());
-    html += figure("wide map", map_figure(maps, alternative),
-                   fmt::format("<b>{}</b>, {}. The first three rows share one colour scale, set by the truth; error is "
-                               "analysis mean minus truth, spread the standard deviation of the analysis members. "
-                               "Colours saturate beyond the 99.5th percentile. {}Error and spread should be small "
-                               "beside the truth, of similar rms, and large in the same places.",
-                               escaped(maps.channel), escaped(experiment.truth_label),
-                               maps.sensors.empty() ? "" : "Circles are sensors. "));
+    html += figure(
+        "wide map", map_figure(maps, alternative),
+        fmt::format("<b>{}</b>, {}. The first three rows share one colour scale, set by the truth; error is "
+                    "analysis mean minus truth, spread the standard deviation of the analysis members. "
+                    "Colours saturate beyond the 99.5th percentile. {}Error and spread should be small "
+                    "beside the truth, of similar rms, and large in the same places.",
+                    escaped(maps.channel), escaped(experiment.truth_label),
+                    maps.sensors.empty() ? "" : "Circles are sensors. "));
   }
   return html;
 }
@@ -101,7 +104,8 @@ std::string map_section(const ExperimentReport& experiment) {
 std::string curve_section(const ExperimentReport& experiment) {
   std::string legend = "<ul class=\"legend\">";
   const auto entry = [&](const char* stroke, int width, const std::string& colour, const std::string& text) {
-    legend += fmt::format("<li><i class=\"line\" style=\"border-top:{}px {} {}\"></i>{}</li>", width, stroke, colour, text);
+    legend += fmt::format("<li><i class=\"line\" style=\"border-top:{}px {} {}\"></i>{}</li>", width, stroke,
+                          colour, text);
   };
   bool any_spread = false;
   for (std::size_t i = 0; i < experiment.curves.size(); ++i) {
@@ -114,15 +118,18 @@ std::string curve_section(const ExperimentReport& experiment) {
   }
   if (experiment.floor > 0) entry("dashed", 2, floor_colour, fmt::format("floor {:.3g}", experiment.floor));
   legend += "</ul>\n";
-  std::string figures = curve_figure(experiment, Quantity::error, "Relative error of each method's mean against time.");
+  std::string figures =
+      curve_figure(experiment, Quantity::error, "Relative error of each method's mean against time.");
   if (any_spread)
-    figures += curve_figure(experiment, Quantity::spread, "Relative spread of each ensemble method against time.");
+    figures +=
+        curve_figure(experiment, Quantity::spread, "Relative spread of each ensemble method against time.");
   return "<h3>Error and spread against time</h3>\n" + legend +
          figure("pair", figures,
                 fmt::format("Means over all truths; lower is better. {}{}",
-                            experiment.floor > 0 ? "The floor is the surrogate run from the true start, what a perfect "
-                                                   "analysis with this surrogate would reach. "
-                            : "",
+                            experiment.floor > 0
+                                ? "The floor is the surrogate run from the true start, what a perfect "
+                                  "analysis with this surrogate would reach. "
+                                : "",
                             any_spread ? "Both panels have the same axis: a calibrated ensemble has a spread "
                                          "as large as its error."
                                        : ""));
@@ -131,24 +138,31 @@ std::string curve_section(const ExperimentReport& experiment) {
 std::string parameter_section(const ExperimentReport& experiment) {
   const std::string legend = fmt::format(
       "<ul class=\"legend\"><li><i class=\"dot\" style=\"color:{}\"></i>prior members</li>"
-      "<li><i class=\"dot\" style=\"color:{};background:{}\"></i>posterior members</li><li>{} truth</li></ul>\n",
+      "<li><i class=\"dot\" style=\"color:{};background:{}\"></i>posterior members</li><li>{} "
+      "truth</li></ul>\n",
       prior_colour, posterior_colour, posterior_colour,
       experiment.parameters.size() == 2 ? "<b>+</b>" : "<b>|</b>");
-  const std::string both =
-      parameter_figure(experiment.parameters, Extent::prior, "Prior and posterior members with the truth, prior range.") +
-      parameter_figure(experiment.parameters, Extent::posterior, "The same, close up around the posterior and the truth.");
+  const std::string both = parameter_figure(experiment.parameters, Extent::prior,
+                                            "Prior and posterior members with the truth, prior range.") +
+                           parameter_figure(experiment.parameters, Extent::posterior,
+                                            "The same, close up around the posterior and the truth.");
   return "<h3>Parameters</h3>\n" + legend +
          figure("pair", both,
-                fmt::format("{}. Left: the prior range{}. Right: close-up of the posterior and the truth; the truth should "
-                            "lie among the posterior members, not beside them.",
-                            escaped(experiment.truth_label),
-                            experiment.parameters.size() == 2 ? " (dashed); the red frame is the close-up" : ""));
+                fmt::format(
+                    "{}. Left: the prior range{}. Right: close-up of the posterior and the truth; the truth "
+                    "should "
+                    "lie among the posterior members, not beside them.",
+                    escaped(experiment.truth_label),
+                    experiment.parameters.size() == 2 ? " (dashed); the red frame is the close-up" : ""));
 }
 
 std::string rank_section(const ExperimentReport& experiment) {
   return "<h3>Ranks</h3>\n" +
-         figure("pair", rank_figure(experiment.ranks, "Rank histogram of the truth among the analysis members, with a flat line."),
-                "Where the truth falls among the sorted members, over all truths and scored values. Flat (dashed) is "
+         figure("pair",
+                rank_figure(experiment.ranks,
+                            "Rank histogram of the truth among the analysis members, with a flat line."),
+                "Where the truth falls among the sorted members, over all truths and scored values. Flat "
+                "(dashed) is "
                 "calibrated; a U means too little spread, a dome too much, a slope a bias.");
 }
 
@@ -157,7 +171,8 @@ std::string rank_section(const ExperimentReport& experiment) {
 void write_report(const std::filesystem::path& path, const Report& report) {
   std::string html = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n<style>{1}</style></head>"
+      "<meta name=\"viewport\" content=\"width=device-width, "
+      "initial-scale=1\">\n<title>{0}</title>\n<style>{1}</style></head>"
       "<body>\n{2}<h1>{0}</h1>\n",
       escaped(report.title), style, plot_symbols());
   html += facts_table(report);
@@ -169,8 +184,8 @@ void write_report(const std::filesystem::path& path, const Report& report) {
   }
   for (std::size_t i = 0; i < report.experiments.size(); ++i) {
     const ExperimentReport& experiment = report.experiments[i];
-    html += fmt::format("<section id=\"experiment-{}\"><h2>{}</h2>\n<p>{}</p>\n", i + 1, escaped(experiment.name),
-                        escaped(experiment.description));
+    html += fmt::format("<section id=\"experiment-{}\"><h2>{}</h2>\n<p>{}</p>\n", i + 1,
+                        escaped(experiment.name), escaped(experiment.description));
     if (!experiment.score_rows.empty()) html += score_table(experiment);
     if (!experiment.maps.empty()) html += map_section(experiment);
     if (!experiment.curves.empty()) html += curve_section(experiment);

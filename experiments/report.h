@@ -10,8 +10,8 @@
 
 namespace levda::experiments {
 
-/// One channel of one truth at several times. A field is (ny, nx), row-major, y outermost and increasing; nodes are
-/// evenly spaced. Values that are not finite stay blank.
+/// One channel of one truth at several times. A field is (ny, nx), row-major, y outermost and increasing;
+/// nodes are evenly spaced. Values that are not finite stay blank.
 struct FieldMaps {
   std::string channel;
   std::string unit;
@@ -23,12 +23,12 @@ struct FieldMaps {
   std::vector<std::vector<float>> truth;
   std::vector<std::vector<float>> prior_mean;
   std::vector<std::vector<float>> analysis_mean;
-  std::vector<std::vector<float>> spread;  ///< standard deviation of the analysis
+  std::vector<std::vector<float>> spread;          ///< standard deviation of the analysis
   std::vector<std::pair<double, double>> sensors;  ///< x, y in `length_unit`; may be empty
 };
 
-/// Relative error and spread of one method against time, mean over truths; both are divided by the same size of the
-/// truth, since they are drawn on one axis.
+/// Relative error and spread of one method against time, mean over truths; both are divided by the same size
+/// of the truth, since they are drawn on one axis.
 struct MethodCurve {
   std::string method;  ///< "levda", in any case of letters, is emphasised, here and in the scores
   std::vector<double> error;
@@ -67,8 +67,8 @@ struct Report {
   std::vector<ExperimentReport> experiments;
 };
 
-/// Draws with gnuplot and writes the file whole or not at all; it loads nothing from elsewhere. Throws InputError when
-/// the path cannot be written, Error when gnuplot is missing or fails.
+/// Draws with gnuplot and writes the file whole or not at all; it loads nothing from elsewhere. Throws
+/// InputError when the path cannot be written, Error when gnuplot is missing or fails.
 void write_report(const std::filesystem::path& path, const Report& report);
 
 }  // namespace levda::experiments

@@ -42,9 +42,12 @@ inline bool same_bits(const autodiff::Tensor& a, const autodiff::Tensor& b) {
     return std::memcmp(a.data<T>(), b.data<T>(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
   };
   switch (a.dtype()) {
-    case autodiff::DType::float32: return equal(float{});
-    case autodiff::DType::float64: return equal(double{});
-    case autodiff::DType::int64: break;
+    case autodiff::DType::float32:
+      return equal(float{});
+    case autodiff::DType::float64:
+      return equal(double{});
+    case autodiff::DType::int64:
+      break;
   }
   return equal(std::int64_t{});
 }

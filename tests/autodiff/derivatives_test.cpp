@@ -17,7 +17,9 @@ namespace {
 
 constexpr double u = 0x1p-53;  // round-off unit of float64
 
-Var one() { return Tensor::full({}, 1, DType::float64); }
+Var one() {
+  return Tensor::full({}, 1, DType::float64);
+}
 
 Tensor vector_of(const std::vector<double>& values) {
   return Tensor::from(std::span<const double>(values), {static_cast<std::int64_t>(values.size())});
@@ -84,19 +86,21 @@ TEST_CASE("value_and_grad: sum of sin(a) exp(b)") {
 }
 
 TEST_CASE("value_and_grad: Rosenbrock's function and a quadratic form") {
-  const ValueAndGrad r = value_and_grad([](const Vars& x) { return rosenbrock(x[0]); }, std::vector<Tensor>{vector_of(point)});
+  const ValueAndGrad r =
+      value_and_grad([](const Vars& x) { return rosenbrock(x[0]); }, std::vector<Tensor>{vector_of(point)});
   // Terms up to 400 x^3 = 3000, ten roundings.
   CHECK(largest_difference(r.gradients[0].to_vector(), rosenbrock_gradient(point)) <= 10 * u * 3000);
-  const ValueAndGrad least =
-      value_and_grad([](const Vars& x) { return rosenbrock(x[0]); }, std::vector<Tensor>{Tensor::full({5}, 1, DType::float64)});
+  const ValueAndGrad least = value_and_grad([](const Vars& x) { return rosenbrock(x[0]); },
+                                            std::vector<Tensor>{Tensor::full({5}, 1, DType::float64)});
   CHECK(least.value == 0);
   CHECK(least.gradients[0].to_vector() == std::vector<double>(5, 0.0));
 
   // 1/2 x' A x has the gradient (A + A') x / 2.
   const Tensor a = normal_tensor({6, 6}, 3);
   const Tensor x = normal_tensor({6, 1}, 4);
-  const ValueAndGrad q = value_and_grad([&](const Vars& v) { return 0.5 * sum(matmul(v[0], matmul(Var(a), v[0]), true)); },
-                                        std::vector<Tensor>{x});
+  const ValueAndGrad q =
+      value_and_grad([&](const Vars& v) { return 0.5 * sum(matmul(v[0], matmul(Var(a), v[0]), true)); },
+                     std::vector<Tensor>{x});
   const Tensor expected = (0.5 * (matmul(Var(a), Var(x)) + matmul(Var(a), Var(x), true))).value();
   CHECK(largest_difference(q.gradients[0], expected) <= 20 * u * 6 * 9);  // sums of 6 products below 9
 }
@@ -187,8 +191,9 @@ TEST_CASE("Hessian times vector through a small network with broadcasting") {
   const Var x(normal_tensor({9, 3}, 1));
   const Vars p{tape.variable(normal_tensor({3, 4}, 2)), tape.variable(normal_tensor({4}, 3)),
                tape.variable(normal_tensor({4, 1}, 4))};
-  const Var y = sum(square(matmul(silu(linear(x, p[0], p[1])), p[2]) / (2 + square(p[1]) * Var(normal_tensor({9, 1}, 5)) *
-                                                                                Var(normal_tensor({9, 1}, 5)))));
+  const Var y =
+      sum(square(matmul(silu(linear(x, p[0], p[1])), p[2]) /
+                 (2 + square(p[1]) * Var(normal_tensor({9, 1}, 5)) * Var(normal_tensor({9, 1}, 5)))));
   const Vars gradient = vjp(y, one(), p, Graph::keep);
   const auto random_direction = [&](std::uint64_t seed) {
     Vars v;
@@ -207,7 +212,8 @@ TEST_CASE("Hessian times vector through a small network with broadcasting") {
   Vars hv_forward;
   for (const Var& part : gradient) hv_forward.push_back(jvp(part, p, v));
   double scale = 0;
-  for (std::size_t i = 0; i < p.size(); ++i) scale = std::max(scale, levda::testing::largest(hv[i].value().to_vector()));
+  for (std::size_t i = 0; i < p.size(); ++i)
+    scale = std::max(scale, levda::testing::largest(hv[i].value().to_vector()));
   CHECK(scale > 0);
   // Sums over 9 x 4 x 3 terms that may cancel to the scale: a thousand units.
   for (std::size_t i = 0; i < p.size(); ++i)
@@ -222,7 +228,8 @@ TEST_CASE("derivatives of derivatives: the fourth of sin is sin") {
   const Var x = tape.variable(vector_of({-2.0, -0.3, 0.0, 0.9, 3.0}));
   Var y = sin(x);
   const Var ones(Tensor::full({5}, 1, DType::float64));
-  for (int order = 0; order < 4; ++order) y = order % 2 == 0 ? vjp(y, ones, {x}, Graph::keep)[0] : jvp(y, {x}, {ones}, Graph::keep);
+  for (int order = 0; order < 4; ++order)
+    y = order % 2 == 0 ? vjp(y, ones, {x}, Graph::keep)[0] : jvp(y, {x}, {ones}, Graph::keep);
   CHECK(largest_difference(y.value(), sin(x.detach()).value()) <= 4 * u);
 }
 
@@ -247,19 +254,25 @@ TEST_CASE("derivatives: errors name the sweep") {
   const Var y = square(x);
   const Var foreign = other.variable(normal_tensor({3}, 1));
   const Var constant(normal_tensor({3}, 1));
-  CHECK_THROWS_WITH_AS(vjp(constant, constant, {x}), "[vjp] the result is a constant: it is not on a tape", levda::Error);
+  CHECK_THROWS_WITH_AS(vjp(constant, constant, {x}), "[vjp] the result is a constant: it is not on a tape",
+                       levda::Error);
   CHECK_THROWS_WITH_AS(jvp(constant, {x}, {constant}), "[jvp] the result is a constant: it is not on a tape",
                        levda::Error);
-  CHECK_THROWS_WITH_AS(vjp(y, constant, {foreign}), "[vjp] a variable is not on the result's tape", levda::Error);
-  CHECK_THROWS_WITH_AS(vjp(y, constant, {constant}), "[vjp] a variable is not on the result's tape", levda::Error);
-  CHECK_THROWS_WITH_AS(jvp(y, {foreign}, {constant}), "[jvp] a variable is not on the result's tape", levda::Error);
+  CHECK_THROWS_WITH_AS(vjp(y, constant, {foreign}), "[vjp] a variable is not on the result's tape",
+                       levda::Error);
+  CHECK_THROWS_WITH_AS(vjp(y, constant, {constant}), "[vjp] a variable is not on the result's tape",
+                       levda::Error);
+  CHECK_THROWS_WITH_AS(jvp(y, {foreign}, {constant}), "[jvp] a variable is not on the result's tape",
+                       levda::Error);
   CHECK_THROWS_WITH_AS(vjp(y, one(), {x}), "[vjp] cotangent () for a result (3)", levda::Error);
   CHECK_THROWS_WITH_AS(jvp(y, {x}, {}), "[jvp] 0 tangents for 1 variables", levda::Error);
-  CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({2}, 1))}), "[jvp] tangent (2) for a variable (3)", levda::Error);
-  CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({3, 2}, 1))}), "[jvp] tangent (3, 2) for a variable (3)",
+  CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({2}, 1))}), "[jvp] tangent (2) for a variable (3)",
                        levda::Error);
-  CHECK_THROWS_WITH_AS(value_and_grad([](const Vars& v) { return square(v[0]); }, std::vector<Tensor>{x.value()}),
-                       "[value_and_grad] the function's result has shape (3), not a scalar's", levda::Error);
+  CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({3, 2}, 1))}),
+                       "[jvp] tangent (3, 2) for a variable (3)", levda::Error);
+  CHECK_THROWS_WITH_AS(
+      value_and_grad([](const Vars& v) { return square(v[0]); }, std::vector<Tensor>{x.value()}),
+      "[value_and_grad] the function's result has shape (3), not a scalar's", levda::Error);
   CHECK_THROWS_WITH_AS(value_and_grad([](const Vars&) { return one(); }, std::vector<Tensor>{x.value()}),
                        "[vjp] the result is a constant: it is not on a tape", levda::Error);
 }

@@ -30,14 +30,15 @@ double chi_square(const std::vector<std::int64_t>& counts) {
   const double total = static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}));
   const double expected = total / static_cast<double>(counts.size());
   double chi = 0;
-  for (const std::int64_t count : counts) chi += std::pow(static_cast<double>(count) - expected, 2) / expected;
+  for (const std::int64_t count : counts)
+    chi += std::pow(static_cast<double>(count) - expected, 2) / expected;
   return chi;
 }
 
 }  // namespace
 
-// The draws are fixed, so nothing here fails by chance; bounds of 5 standard deviations are passed by all but one in a
-// million good generators.
+// The draws are fixed, so nothing here fails by chance; bounds of 5 standard deviations are passed by all but
+// one in a million good generators.
 
 TEST_CASE("random: Philox4x32-10 known answers") {
   Random zero(0);  // Random123's kat_vectors: counter and key zero

@@ -18,23 +18,28 @@ using levda::testing::same_bits;
 
 namespace {
 
-constexpr double u = 0x1p-53;  // round-off unit of float64
+constexpr double u = 0x1p-53;    // round-off unit of float64
 constexpr std::int64_t n = 103;  // not a multiple of any tile
 constexpr std::size_t weights = 4;
 
-/// Sum of squared errors of a network with one hidden layer; shared: its weights, rows: inputs (n, 3), targets (n, 2).
+/// Sum of squared errors of a network with one hidden layer; shared: its weights, rows: inputs (n, 3),
+/// targets (n, 2).
 Var network(const Vars& w, const Vars& rows) {
   return sum(square(linear(silu(linear(rows[0], w[0], w[1])), w[2], w[3]) - rows[1]));
 }
 
 /// Weights, then inputs and targets.
 std::vector<Tensor> problem(DType dtype = DType::float64) {
-  return {normal_tensor({3, 5}, 1, dtype), normal_tensor({5}, 2, dtype), normal_tensor({5, 2}, 3, dtype),
+  return {normal_tensor({3, 5}, 1, dtype), normal_tensor({5}, 2, dtype),    normal_tensor({5, 2}, 3, dtype),
           normal_tensor({2}, 4, dtype),    normal_tensor({n, 3}, 5, dtype), normal_tensor({n, 2}, 6, dtype)};
 }
 
-Vars shared_of(const Vars& x) { return {x.begin(), x.begin() + weights}; }
-Vars rows_of(const Vars& x) { return {x.begin() + weights, x.end()}; }
+Vars shared_of(const Vars& x) {
+  return {x.begin(), x.begin() + weights};
+}
+Vars rows_of(const Vars& x) {
+  return {x.begin() + weights, x.end()};
+}
 
 std::function<Var(const Vars&)> untiled() {
   return [](const Vars& x) { return network(shared_of(x), rows_of(x)); };
@@ -106,14 +111,16 @@ TEST_CASE("tiled_sum: the same bits for any number of threads") {
   const auto run = [&] {
     Tape tape;
     const Vars v = tape.variables(x);
-    return Result{value_and_grad(tiled(3), x), jvp(tiled(3)(v), v, tangents).value()};  // 35 tiles in 16 slots
+    return Result{value_and_grad(tiled(3), x),
+                  jvp(tiled(3)(v), v, tangents).value()};  // 35 tiles in 16 slots
   };
   const Result one = with_threads(1, run);
   for (const int threads : {2, 4})
     for (int repetition = 0; repetition < 20; ++repetition) {
       const Result many = with_threads(threads, run);
       REQUIRE(many.sweep.value == one.sweep.value);
-      for (std::size_t i = 0; i < x.size(); ++i) REQUIRE(same_bits(many.sweep.gradients[i], one.sweep.gradients[i]));
+      for (std::size_t i = 0; i < x.size(); ++i)
+        REQUIRE(same_bits(many.sweep.gradients[i], one.sweep.gradients[i]));
       REQUIRE(same_bits(many.tangent, one.tangent));
     }
 }
@@ -182,7 +189,8 @@ TEST_CASE("tiled_sum: the tape sees one node, holds the gradients only, and give
     const Var y = tiled(10)(v);
     CHECK(tape.size() == static_cast<std::int64_t>(x.size()) + 1);
     std::int64_t gradients = 64;  // and the sum
-    for (const Tensor& input : x) gradients += input.size() * 8 + input.size() * 2 + 64;  // blocks: a quarter over
+    for (const Tensor& input : x)
+      gradients += input.size() * 8 + input.size() * 2 + 64;  // blocks: a quarter over
     CHECK(cpu().memory().live - before <= gradients);
     tape.rewind(0);
   }
@@ -201,7 +209,8 @@ TEST_CASE("tiled_sum: a function that ignores its tracked inputs has zero gradie
   const std::vector<Tensor> x{normal_tensor({2}, 1), normal_tensor({5, 2}, 2)};
   const ValueAndGrad result = value_and_grad(
       [](const Vars& v) {
-        return tiled_sum([](const Vars&, const Vars& rows) { return sum(rows[0].detach()); }, {v[0]}, {v[1]}, 2);
+        return tiled_sum([](const Vars&, const Vars& rows) { return sum(rows[0].detach()); }, {v[0]}, {v[1]},
+                         2);
       },
       x);
   CHECK(std::abs(result.value - sum(Var(x[1])).value().item()) <= 10 * 10 * u * 3);
@@ -216,8 +225,8 @@ TEST_CASE("tiled_sum: errors") {
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x}, 0), "[tiled_sum] a tile of 0 rows", levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x}, -3), "[tiled_sum] a tile of -3 rows", levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {}, 2), "[tiled_sum] no rows", levda::Error);
-  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x, Var(Tensor::zeros({4}))}, 2), "[tiled_sum] rows of shapes (5, 2) and (4)",
-                       levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x, Var(Tensor::zeros({4}))}, 2),
+                       "[tiled_sum] rows of shapes (5, 2) and (4)", levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {Var(Tensor::zeros({}))}, 2), "[tiled_sum] rows of shapes () and ()",
                        levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum([](const Vars&, const Vars& rows) { return rows[0]; }, w, {x}, 2),

@@ -29,10 +29,18 @@ struct Folder {
   ~Folder() { fs::remove_all(path); }
 };
 
-/// 8 x 6 nodes, two times, two methods; `parameters` of them; labels with characters that HTML or gnuplot could read.
+/// 8 x 6 nodes, two times, two methods; `parameters` of them; labels with characters that HTML or gnuplot
+/// could read.
 Report small_report(int parameters) {
-  FieldMaps maps{.channel = "eta <&> \"'`touch hacked`", .unit = "m", .nx = 8, .ny = 6, .x_max = 7, .y_max = 5,
-                 .length_unit = "km", .times = {"0 s", "it's 1 s"}, .sensors = {{1, 1}, {5, 2}}};
+  FieldMaps maps{.channel = "eta <&> \"'`touch hacked`",
+                 .unit = "m",
+                 .nx = 8,
+                 .ny = 6,
+                 .x_max = 7,
+                 .y_max = 5,
+                 .length_unit = "km",
+                 .times = {"0 s", "it's 1 s"},
+                 .sensors = {{1, 1}, {5, 2}}};
   for (auto* rows : {&maps.truth, &maps.prior_mean, &maps.analysis_mean, &maps.spread})
     for (int t = 0; t < 2; ++t) {
       std::vector<float> field;
@@ -40,20 +48,24 @@ Report small_report(int parameters) {
       rows->push_back(field);
     }
   maps.analysis_mean[1][7] = NAN;
-  ExperimentReport experiment{.name = "warm <b>",
-                              .description = "a < b & c",
-                              .truth_label = "truth 1",
-                              .maps = {maps},
-                              .time_unit = "h",
-                              .times = {0, 1, 2},
-                              .curves = {{"LEVDA", {0.1, 0.1, NAN}, {0.1, 0.1, 0.1}}, {"free <run>", {1, 1, INFINITY}, {}}},
-                              .floor = 0.08,
-                              .ranks = {0.2, 0.3, 0.5},
-                              .score_columns = {"rel. RMSE"},
-                              .score_rows = {{"LEVDA", {"0.1"}}, {"free <run>", {"1.0"}}}};
+  ExperimentReport experiment{
+      .name = "warm <b>",
+      .description = "a < b & c",
+      .truth_label = "truth 1",
+      .maps = {maps},
+      .time_unit = "h",
+      .times = {0, 1, 2},
+      .curves = {{"LEVDA", {0.1, 0.1, NAN}, {0.1, 0.1, 0.1}}, {"free <run>", {1, 1, INFINITY}, {}}},
+      .floor = 0.08,
+      .ranks = {0.2, 0.3, 0.5},
+      .score_columns = {"rel. RMSE"},
+      .score_rows = {{"LEVDA", {"0.1"}}, {"free <run>", {"1.0"}}}};
   for (int p = 0; p < parameters; ++p)
-    experiment.parameters.push_back({"p<" + std::to_string(p) + ">", "1", 0, 1, 0.5, {0.1, 0.9}, {0.45, 0.55}});
-  return {.title = "levda <test>", .facts = {{"a & b", "<script>alert(1)</script>"}}, .experiments = {experiment}};
+    experiment.parameters.push_back(
+        {"p<" + std::to_string(p) + ">", "1", 0, 1, 0.5, {0.1, 0.9}, {0.45, 0.55}});
+  return {.title = "levda <test>",
+          .facts = {{"a & b", "<script>alert(1)</script>"}},
+          .experiments = {experiment}};
 }
 
 std::size_t count(const std::string& text, const std::string& part) {
@@ -78,7 +90,8 @@ TEST_CASE("a report is one file that loads nothing") {
     CHECK(html.find("src=") == std::string::npos);
     CHECK(html.find("url(") == std::string::npos);
     // Every reference is to this page or holds its data.
-    CHECK(count(html, "href=") == count(html, "href='#") + count(html, "href=\"#") + count(html, "href='data:image/png;"));
+    CHECK(count(html, "href=") ==
+          count(html, "href='#") + count(html, "href=\"#") + count(html, "href='data:image/png;"));
     // Maps of 5 rows and 2 times, 3 colour bars.
     CHECK(count(html, "href='data:image/png;") == 13);
     CHECK(count(html, "role=\"img\"") == (parameters > 0 ? 6 : 4));
@@ -104,6 +117,22 @@ TEST_CASE("labels of a report are text, never markup or commands") {
   CHECK_FALSE(fs::exists("hacked"));
 }
 
+TEST_CASE("a report of values that are zero or not finite is drawn all the same") {
+  const Folder folder;
+  for (const float value : {0.0f, NAN, INFINITY}) {
+    CAPTURE(value);
+    Report report = small_report(2);
+    ExperimentReport& experiment = report.experiments[0];
+    for (auto* rows :
+         {&experiment.maps[0].truth, &experiment.maps[0].analysis_mean, &experiment.maps[0].spread})
+      rows->assign(2, std::vector<float>(48, value));
+    for (MethodCurve& curve : experiment.curves) curve.error.assign(3, value);
+    for (ParameterPosterior& p : experiment.parameters) p.posterior.assign(2, value);
+    experiment.ranks.assign(3, 0);
+    CHECK_NOTHROW(write_report(folder.path / "report.html", report));
+  }
+}
+
 TEST_CASE("a report below a regular file is refused and nothing is written") {
   const Folder folder;
   const fs::path file = folder.path / "file";
@@ -114,8 +143,8 @@ TEST_CASE("a report below a regular file is refused and nothing is written") {
 }
 
 TEST_CASE("gnuplot's failures are one line") {
-  CHECK_THROWS_WITH_AS(run_gnuplot("set terminal svg\nplot unknown(x)\n"), "gnuplot: line 2: undefined function: unknown",
-                       Error);
+  CHECK_THROWS_WITH_AS(run_gnuplot("set terminal svg\nplot unknown(x)\n"),
+                       "gnuplot: line 2: undefined function: unknown", Error);
   const std::string path = std::getenv("PATH");
   setenv("PATH", "/nonexistent", 1);
   CHECK_THROWS_WITH_AS(run_gnuplot("plot 0\n"), "gnuplot: not found; install gnuplot-nox", Error);

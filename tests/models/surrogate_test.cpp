@@ -155,7 +155,9 @@ TEST_CASE("surrogate: the grid's points as network coordinates") {
       CHECK(same_bits(sparse.rows(3 * j + i, 3 * j + i + 1), all.rows(27 * j + 3 * i, 27 * j + 3 * i + 1)));
 }
 
-TEST_CASE("surrogate: latent trajectories are rollouts from rest without s_0, the same bits for any number of threads") {
+TEST_CASE(
+    "surrogate: latent trajectories are rollouts from rest without s_0, the same bits for any number of "
+    "threads") {
   const Ldnet net(tiny, 3);
   const std::vector<double> u = normal_tensor({5, 2}, 5).to_vector();
   const auto run = [&] { return latent_trajectories(net, u, 4); };
@@ -167,8 +169,9 @@ TEST_CASE("surrogate: latent trajectories are rollouts from rest without s_0, th
   for (std::int64_t member = 0; member < 5; ++member)
     for (std::int64_t frame = 0; frame < 4; ++frame)
       // float32 sums of a few terms in another order, over four steps.
-      CHECK(largest_difference(latents.rows(member, member + 1).reshaped({4, 2}).rows(frame, frame + 1).to_vector(),
-                               states[static_cast<std::size_t>(frame) + 1].value().rows(member, member + 1).to_vector()) <=
+      CHECK(largest_difference(
+                latents.rows(member, member + 1).reshaped({4, 2}).rows(frame, frame + 1).to_vector(),
+                states[static_cast<std::size_t>(frame) + 1].value().rows(member, member + 1).to_vector()) <=
             1e-5);
 }
 
@@ -213,9 +216,11 @@ TEST_CASE("surrogate: bad files are refused with the file and the field") {
 
   // Every key and every tensor is needed.
   for (const char* key :
-       {"case", "parameter_names", "parameter_units", "channel_names", "channel_units", "grid_nx", "grid_ny", "grid_x0",
-        "grid_y0", "grid_dx", "grid_dy", "frames", "first_time", "frame_interval", "latent", "latent_dt",
-        "fourier_features", "fourier_scale", "dynamics_depth", "dynamics_width", "decoder_depth", "decoder_width"})
+       {"case",          "parameter_names",  "parameter_units", "channel_names",  "channel_units",
+        "grid_nx",       "grid_ny",          "grid_x0",         "grid_y0",        "grid_dx",
+        "grid_dy",       "frames",           "first_time",      "frame_interval", "latent",
+        "latent_dt",     "fourier_features", "fourier_scale",   "dynamics_depth", "dynamics_width",
+        "decoder_depth", "decoder_width"})
     refused(std::string(key) + ": missing from the metadata", [&](TensorFile& f) { f.metadata.erase(key); });
   for (const auto& [name, tensor] : intact.tensors) {
     CAPTURE(name);
@@ -228,20 +233,22 @@ TEST_CASE("surrogate: bad files are refused with the file and the field") {
       f.tensors[key] = Tensor::from(std::span<const double>(values), value.shape(), value.dtype());
     });
     if (key == "prior.parameters") continue;  // its rows are the number of members: see below
-    refused(fmt::format("{}: {} {}, where {} {} is needed", key, levda::autodiff::name(value.dtype()), value.shape().prepend({1}).text(),
-                        levda::autodiff::name(value.dtype()), value.shape().text()),
+    refused(fmt::format("{}: {} {}, where {} {} is needed", key, levda::autodiff::name(value.dtype()),
+                        value.shape().prepend({1}).text(), levda::autodiff::name(value.dtype()),
+                        value.shape().text()),
             [&](TensorFile& f) { f.tensors[key] = value.reshaped(value.shape().prepend({1})); });
     const DType other = value.dtype() == DType::float32 ? DType::float64 : DType::float32;
-    refused(fmt::format("{}: {} {}, where {} {} is needed", key, levda::autodiff::name(other), value.shape().text(),
-                        levda::autodiff::name(value.dtype()), value.shape().text()),
+    refused(fmt::format("{}: {} {}, where {} {} is needed", key, levda::autodiff::name(other),
+                        value.shape().text(), levda::autodiff::name(value.dtype()), value.shape().text()),
             [&](TensorFile& f) { f.tensors[key] = value.to(other); });
   }
-  refused("prior.parameters: float64 (6, 3), where float64 (6, 2) is needed",
-          [](TensorFile& f) { f.tensors["prior.parameters"] = normal_tensor({6, 3}, 1); });
-  refused("prior.latents: float32 (6, 4, 2), where float32 (5, 4, 2) is needed",
-          [](TensorFile& f) { f.tensors["prior.parameters"] = normal_tensor({5, 2}, 1); });
-  refused("decoder.0.weight: float32 (8, 5), where float32 (8, 6) is needed",
-          text("decoder_width", "6"));
+  refused("prior.parameters: float64 (6, 3), where float64 (6, 2) is needed", [](TensorFile& f) {
+    f.tensors["prior.parameters"] = normal_tensor({6, 3}, 1);
+  });
+  refused("prior.latents: float32 (6, 4, 2), where float32 (5, 4, 2) is needed", [](TensorFile& f) {
+    f.tensors["prior.parameters"] = normal_tensor({5, 2}, 1);
+  });
+  refused("decoder.0.weight: float32 (8, 5), where float32 (8, 6) is needed", text("decoder_width", "6"));
 
   // Values that make no sense.
   refused("grid_nx: \"nine\" is not a number", text("grid_nx", "nine"));

@@ -56,13 +56,15 @@ TsunamiSettings without_rotation(TsunamiSettings s = {}) {
 /// Elevation of the linear wave without rotation from exp(-r^2 / (2 w^2)) at rest in an unbounded sea:
 /// w^2 int k exp(-k^2 w^2 / 2) J_0(k r) cos(c k t) dk.
 double linear_wave(double width, double r, double distance) {
-  // The integrand is even in k when extended, and gone at k = 8 / w: trapezoids converge faster than any power.
+  // The integrand is even in k when extended, and gone at k = 8 / w: trapezoids converge faster than any
+  // power.
   constexpr int points = 400;
   const double step = 8 / width / points;
   double sum = 0;
   for (int i = 1; i <= points; ++i) {
     const double k = i * step;
-    sum += k * std::exp(-0.5 * k * k * width * width) * std::cyl_bessel_j(0.0, k * r) * std::cos(k * distance);
+    sum +=
+        k * std::exp(-0.5 * k * k * width * width) * std::cyl_bessel_j(0.0, k * r) * std::cos(k * distance);
   }
   return width * width * sum * step;
 }
@@ -95,10 +97,12 @@ double exact_crest(double width, double distance) {
       best = r;
     }
   }
-  return best + step * vertex(linear_wave(width, best - step, distance), value, linear_wave(width, best + step, distance));
+  return best + step * vertex(linear_wave(width, best - step, distance), value,
+                              linear_wave(width, best + step, distance));
 }
 
-/// A channel on half as many cells: elevations are averaged over a cell, velocities over its east or north face.
+/// A channel on half as many cells: elevations are averaged over a cell, velocities over its east or north
+/// face.
 std::vector<double> coarser(const std::vector<double>& fine, std::int64_t n, int channel) {
   const std::int64_t half = n / 2;
   std::vector<double> coarse(static_cast<std::size_t>(half * half));
@@ -111,17 +115,19 @@ std::vector<double> coarser(const std::vector<double>& fine, std::int64_t n, int
       else if (channel == 1)
         value = 0.5 * (at(2 * i, 2 * j + 1) + at(2 * i + 1, 2 * j + 1));
       else
-        value = 0.25 * (at(2 * i, 2 * j) + at(2 * i + 1, 2 * j) + at(2 * i, 2 * j + 1) + at(2 * i + 1, 2 * j + 1));
+        value = 0.25 *
+                (at(2 * i, 2 * j) + at(2 * i + 1, 2 * j) + at(2 * i, 2 * j + 1) + at(2 * i + 1, 2 * j + 1));
     }
   return coarse;
 }
 
-/// Observed orders per channel from three grids, n, 2 n and 4 n cells across 1000 km, after about 6000 s: the wave has
-/// gone 190 km from near the middle. Differences of neighbouring grids are compared on the coarsest.
+/// Observed orders per channel from three grids, n, 2 n and 4 n cells across 1000 km, after about 6000 s: the
+/// wave has gone 190 km from near the middle. Differences of neighbouring grids are compared on the coarsest.
 std::array<double, 3> observed_orders(TsunamiSettings settings, std::int64_t n) {
   constexpr double across = 1e6;  // the walls enclose n cells, so this is n dx on each grid
   std::vector<std::vector<double>> states;
-  const double first_dt = settings.courant * across / static_cast<double>(n) / std::sqrt(settings.gravity * settings.depth);
+  const double first_dt =
+      settings.courant * across / static_cast<double>(n) / std::sqrt(settings.gravity * settings.depth);
   const std::int64_t steps = std::llround(6000 / first_dt);
   for (const std::int64_t refined : {1, 2, 4}) {
     settings.nodes = n * refined;
@@ -207,7 +213,8 @@ TEST_CASE("tsunami: one step is the formula, with rotation and at walls") {
   };
   for (std::int64_t j = 0; j < n; ++j)
     for (std::int64_t i = 0; i < n; ++i) {
-      const double a = dt * (settings.coriolis + settings.beta * (static_cast<double>(j) * dx - settings.length / 2));
+      const double a =
+          dt * (settings.coriolis + settings.beta * (static_cast<double>(j) * dx - settings.length / 2));
       const double b = a * a / 4;
       const double east = i + 1 < n ? before.eta(i + 1, j) : before.eta(i, j);
       const double north = j + 1 < n ? before.eta(i, j + 1) : before.eta(i, j);
@@ -229,8 +236,8 @@ TEST_CASE("tsunami: one step is the formula, with rotation and at walls") {
   };
   for (std::int64_t j = 0; j < n; ++j)
     for (std::int64_t i = 0; i < n; ++i)
-      value(2, i, j) = before.eta(i, j) -
-                       dt / dx * (flux_x(i, j) - flux_x(i - 1, j) + flux_y(i, j) - flux_y(i, j - 1));
+      value(2, i, j) =
+          before.eta(i, j) - dt / dx * (flux_x(i, j) - flux_x(i - 1, j) + flux_y(i, j) - flux_y(i, j - 1));
   // dt / dx times fluxes of 3 x 100 m^2/s: terms below 50 with ten roundings.
   CHECK(largest_difference(basin.state, expected) <= 10 * 50 * round_off);
   CHECK(levda::testing::largest(expected) > 1);
@@ -257,22 +264,24 @@ TEST_CASE("tsunami: mass is conserved to round-off over 850 steps") {
   const long double before = mass();
   CHECK(before > 50);  // 2 pi width^2 / dx^2 = 62 cells of 1 m
   basin.advance(850);
-  // A face's flux is one number for both cells. So what is lost is the rounding of eta (1 unit of at most 1 m) and of
-  // dt/dx times the sum of four fluxes (four times 0.1 m, 4 units): below 3 units per cell and step.
+  // A face's flux is one number for both cells. So what is lost is the rounding of eta (1 unit of at most 1
+  // m) and of dt/dx times the sum of four fluxes (four times 0.1 m, 4 units): below 3 units per cell and
+  // step.
   CHECK(std::abs(static_cast<double>(mass() - before)) <= 3 * round_off * 850 * 64 * 64);
   CHECK(std::abs(basin.eta(19, 41) - 1) > 0.1);  // it did move
 }
 
 TEST_CASE("tsunami: a radial wave is the exact linear one, its crest travels at sqrt(g H)") {
   TsunamiSettings settings = without_rotation();
-  settings.nodes = 201;  // a node in the middle
+  settings.nodes = 201;       // a node in the middle
   settings.amplitude = 1e-3;  // linear to a part in 1e5
   settings.width = 3e4;
   const double c = std::sqrt(settings.gravity * settings.depth);
   Basin basin(settings, 0.5, 0.5);
   const double dx = basin.model.dx();
   const std::int64_t steps = 376;
-  const double distance = c * basin.model.dt() * static_cast<double>(steps);  // 188 km: the walls are at 500 km
+  const double distance =
+      c * basin.model.dt() * static_cast<double>(steps);  // 188 km: the walls are at 500 km
   std::array<std::array<double, 2>, 2> crests{};
   for (const std::size_t leg : {0U, 1U}) {
     basin.advance(steps);
@@ -282,8 +291,9 @@ TEST_CASE("tsunami: a radial wave is the exact linear one, its crest travels at 
     for (std::int64_t k = 0; k < 95; ++k)
       error = std::max(error, std::abs(basin.eta(100 + k, 100) / settings.amplitude -
                                        linear_wave(settings.width, static_cast<double>(k) * dx, gone)));
-    // The start (u is at rest half a step too early) shifts the wave by c dt / 2 = 0.05 dx, and waves of k = 1 / width
-    // lag by (k dx)^2 / 24 = 1.2e-3 of the way, 0.09 dx on the second leg. Slopes are up to amplitude / width here.
+    // The start (u is at rest half a step too early) shifts the wave by c dt / 2 = 0.05 dx, and waves of k =
+    // 1 / width lag by (k dx)^2 / 24 = 1.2e-3 of the way, 0.09 dx on the second leg. Slopes are up to
+    // amplitude / width here.
     const double shift = (0.05 + 0.045 * static_cast<double>(leg + 1)) * dx;
     CHECK(error <= shift / settings.width);
     for (const bool diagonal : {false, true}) {
@@ -303,7 +313,8 @@ TEST_CASE("tsunami: without rotation, exchanging x and y of the source transpose
   Basin b(settings, 0.8, 0.3);
   a.advance(300);
   b.advance(300);
-  // Only the order of a sum of four fluxes differs: a few units of 1 m per step, which a linear wave carries on.
+  // Only the order of a sum of four fluxes differs: a few units of 1 m per step, which a linear wave carries
+  // on.
   const double tolerance = 300 * 4 * round_off;
   double u = 0;
   double eta = 0;
@@ -324,11 +335,13 @@ TEST_CASE("tsunami: without rotation, exchanging x and y of the source transpose
   c.advance(300);
   d.advance(300);
   double difference = 0;
-  for (std::int64_t k = 0; k < 64; ++k) difference = std::max(difference, std::abs(c.eta(k, 40) - d.eta(40, k)));
+  for (std::int64_t k = 0; k < 64; ++k)
+    difference = std::max(difference, std::abs(c.eta(k, 40) - d.eta(40, k)));
   CHECK(difference > 1e-3);
 }
 
-TEST_CASE("tsunami: without rotation, a source in the middle makes a wave that mirrors itself, off the walls too") {
+TEST_CASE(
+    "tsunami: without rotation, a source in the middle makes a wave that mirrors itself, off the walls too") {
   const TsunamiSettings settings = without_rotation();
   Basin basin(settings, 0.5, 0.5);
   basin.advance(850);  // 85 cells: it has met all walls
@@ -338,7 +351,8 @@ TEST_CASE("tsunami: without rotation, a source in the middle makes a wave that m
       CHECK(std::abs(basin.eta(i, j) - basin.eta(63 - i, j)) <= tolerance);
       CHECK(std::abs(basin.eta(i, j) - basin.eta(i, 63 - j)) <= tolerance);
       CHECK(std::abs(basin.v(i, j) - basin.v(63 - i, j)) <= tolerance);
-      // East faces 0 .. 62 lie mirrored about the middle; face 63 is the east wall, the west one has no number.
+      // East faces 0 .. 62 lie mirrored about the middle; face 63 is the east wall, the west one has no
+      // number.
       if (i < 63) CHECK(std::abs(basin.u(i, j) + basin.u(62 - i, j)) <= tolerance);
       if (j < 63) CHECK(std::abs(basin.v(i, j) + basin.v(i, 62 - j)) <= tolerance);
     }
@@ -376,7 +390,8 @@ TEST_CASE("tsunami: frames are taken after first_step and then at every stride")
   basin.model.trajectory(std::array{0.4, 0.7}, 3, 5, 2, out);
   for (std::size_t frame = 0; frame < 3; ++frame) {
     basin.advance(frame == 0 ? 2 : 5);
-    for (std::size_t i = 0; i < each; ++i) REQUIRE(out[frame * each + i] == static_cast<float>(basin.state[i]));
+    for (std::size_t i = 0; i < each; ++i)
+      REQUIRE(out[frame * each + i] == static_cast<float>(basin.state[i]));
   }
   basin.model.trajectory(std::array{0.4, 0.7}, 1, 5, 0, std::span(out).first(each));
   const Basin start(settings, 0.4, 0.7);

@@ -89,7 +89,8 @@ TEST_CASE("Adam: finds the least of a quadratic") {
   const CosineSchedule rate{.rate = 0.1, .steps = 500};
   for (std::int64_t step = 0; step < 500; ++step) {
     const std::vector<double> x = p[0].to_vector();
-    adam.step(p, std::vector<Tensor>{vector_of({2 * (x[0] - 1), 20 * (x[1] + 2)}, DType::float64)}, rate(step));
+    adam.step(p, std::vector<Tensor>{vector_of({2 * (x[0] - 1), 20 * (x[1] + 2)}, DType::float64)},
+              rate(step));
   }
   CHECK(std::abs(p[0].to_vector()[0] - 1) <= 1e-3);
   CHECK(std::abs(p[0].to_vector()[1] + 2) <= 1e-3);
@@ -124,11 +125,12 @@ TEST_CASE("Adam: errors") {
   const char* gradients = "[adam] the gradients do not match the parameters";
   const char* moments = "[adam] the moments do not match the parameters";
   CHECK_THROWS_WITH_AS(adam.step(p, std::vector<Tensor>{Tensor::zeros({3})}, 0.1), gradients, levda::Error);
-  CHECK_THROWS_WITH_AS(adam.step(p, std::vector<Tensor>{Tensor::zeros({2}), Tensor::zeros({2})}, 0.1), gradients,
-                       levda::Error);
+  CHECK_THROWS_WITH_AS(adam.step(p, std::vector<Tensor>{Tensor::zeros({2}), Tensor::zeros({2})}, 0.1),
+                       gradients, levda::Error);
   CHECK_THROWS_WITH_AS(adam.restore(1, {Tensor::zeros({3})}, {Tensor::zeros({3})}), moments, levda::Error);
-  CHECK_THROWS_WITH_AS(adam.restore(1, {Tensor::zeros({3}), Tensor::zeros({2})}, {Tensor::zeros({3}), Tensor::zeros({3})}),
-                       moments, levda::Error);
+  CHECK_THROWS_WITH_AS(
+      adam.restore(1, {Tensor::zeros({3}), Tensor::zeros({2})}, {Tensor::zeros({3}), Tensor::zeros({3})}),
+      moments, levda::Error);
 }
 
 TEST_CASE("cosine schedule: end points, middle and monotony") {
@@ -142,7 +144,8 @@ TEST_CASE("cosine schedule: end points, middle and monotony") {
 }
 
 TEST_CASE("clipping: the global norm, and at most the limit") {
-  const std::vector<Tensor> original{vector_of({3, 0}, DType::float64), vector_of({0, 4, 12}, DType::float64)};
+  const std::vector<Tensor> original{vector_of({3, 0}, DType::float64),
+                                     vector_of({0, 4, 12}, DType::float64)};
   CHECK(std::abs(global_norm(original) - 13) <= 4 * 13 * 0x1p-53);
   CHECK(global_norm(std::vector<Tensor>{}) == 0);
 

@@ -14,7 +14,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void write_plainly(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+void write_plainly(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 }  // namespace
 
@@ -47,7 +49,8 @@ TEST_CASE("atomic file: without commit the old file stays and nothing is left be
     AtomicFile file(target);
     write_plainly(file.path(), "half");
     throw levda::Error("stopped");
-  } catch (const levda::Error&) {}
+  } catch (const levda::Error&) {
+  }
   CHECK(read_text_file(target) == "old");
   CHECK(folder.entries() == 1);
 
@@ -95,15 +98,17 @@ TEST_CASE("atomic file: errors name the file and what is wrong") {
   const fs::path file = folder / "file";
   write_plainly(file, "x");
   const std::string under = (file / "sub" / "name").string();
-  CHECK_THROWS_WITH_AS(AtomicFile{under}, (under + ": " + file.string() + " is a file, not a folder").c_str(), InputError);
-  CHECK_THROWS_WITH_AS(write_text_file(folder.path(), "x"), (folder.path().string() + ": is a folder").c_str(), InputError);
+  CHECK_THROWS_WITH_AS(AtomicFile{under}, (under + ": " + file.string() + " is a file, not a folder").c_str(),
+                       InputError);
+  CHECK_THROWS_WITH_AS(write_text_file(folder.path(), "x"),
+                       (folder.path().string() + ": is a folder").c_str(), InputError);
   CHECK(read_text_file(file) == "x");
   CHECK(folder.entries() == 1);
 
   const std::string missing = (folder / "missing").string();
   CHECK_THROWS_WITH_AS(read_text_file(missing), (missing + ": no such file").c_str(), InputError);
-  CHECK_THROWS_WITH_AS(read_text_file(folder.path()), (folder.path().string() + ": is a folder, not a file").c_str(),
-                       InputError);
+  CHECK_THROWS_WITH_AS(read_text_file(folder.path()),
+                       (folder.path().string() + ": is a folder, not a file").c_str(), InputError);
 
   // The target turns into a folder while the file is being written.
   AtomicFile late(folder / "late");

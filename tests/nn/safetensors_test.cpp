@@ -71,7 +71,8 @@ TEST_CASE("safetensors: what was written is read, bit for bit") {
 
 // data/python.safetensors was written by the package safetensors 0.8.0:
 //   import numpy as np; from safetensors.numpy import save_file
-//   save_file({"weight": np.arange(6, dtype=np.float32).reshape(2, 3) / 8, "bias": np.array([0.1, -1e300, np.pi]),
+//   save_file({"weight": np.arange(6, dtype=np.float32).reshape(2, 3) / 8, "bias": np.array([0.1, -1e300,
+//   np.pi]),
 //              "count": np.array([-1, 2**53 + 1]), "scalar": np.array(2.5, np.float32),
 //              "none": np.zeros((0, 4), np.float32)},
 //             "python.safetensors", metadata={"units": "m/s", "note": "é \"quoted\""})
@@ -81,14 +82,16 @@ TEST_CASE("safetensors: reads what Python's package writes") {
   REQUIRE(file.tensors.size() == 5);
   CHECK(same_bits(file.tensors.at("weight"),
                   Tensor::from(std::vector<float>{0, 0.125F, 0.25F, 0.375F, 0.5F, 0.625F}, {2, 3})));
-  CHECK(same_bits(file.tensors.at("bias"), Tensor::from(std::vector<double>{0.1, -1e300, std::numbers::pi}, {3})));
+  CHECK(same_bits(file.tensors.at("bias"),
+                  Tensor::from(std::vector<double>{0.1, -1e300, std::numbers::pi}, {3})));
   CHECK(same_bits(file.tensors.at("count"), Tensor::indices(std::vector<std::int64_t>{-1, (1LL << 53) + 1})));
   CHECK(same_bits(file.tensors.at("scalar"), Tensor::full({}, 2.5)));
   CHECK(same_bits(file.tensors.at("none"), Tensor::zeros({0, 4})));
 }
 
 // The reverse. LEVDA_TEST_KEEP=ours.safetensors keeps the file, and then
-//   python3 -c 'from safetensors import safe_open; f = safe_open("ours.safetensors", "np"); print(f.metadata(),
+//   python3 -c 'from safetensors import safe_open; f = safe_open("ours.safetensors", "np");
+//   print(f.metadata(),
 //               {k: (f.get_tensor(k).dtype, f.get_tensor(k).tolist()) for k in f.keys()})'
 // shows {'units': 'm/s'} and weight float32 [[0.5, 1.5]], bias float64 [0.1], count int64 [7].
 TEST_CASE("safetensors: the bytes written are those of the format") {
@@ -116,8 +119,8 @@ TEST_CASE("safetensors: bad files are refused with the file and the field") {
     CHECK_THROWS_WITH_AS(read_safetensors(path), (path + ": " + message).c_str(), InputError);
   };
   CHECK_THROWS_WITH_AS(read_safetensors(path), (path + ": no such file").c_str(), InputError);
-  CHECK_THROWS_WITH_AS(read_safetensors(folder.path()), (folder.path().string() + ": is a folder, not a file").c_str(),
-                       InputError);
+  CHECK_THROWS_WITH_AS(read_safetensors(folder.path()),
+                       (folder.path().string() + ": is a folder, not a file").c_str(), InputError);
 
   // The file as a whole.
   refused("", "not a safetensors file: shorter than its header");
@@ -125,11 +128,13 @@ TEST_CASE("safetensors: bad files are refused with the file and the field") {
   const std::string good = with_entry(R"({"dtype":"F32","shape":[2,3],"data_offsets":[0,24]})", 24);
   write_text_file(path, good);
   CHECK(read_safetensors(path).tensors.at("w").shape() == Shape{2, 3});
-  refused(good.substr(0, 30), fmt::format("not a safetensors file, or truncated: a header of {} bytes in a file of 30",
-                                          good.size() - 32));
+  refused(good.substr(0, 30),
+          fmt::format("not a safetensors file, or truncated: a header of {} bytes in a file of 30",
+                      good.size() - 32));
   for (const char fill : {'\x7f', '\xff'})  // 2^63 and 2^64 bytes: sums with it overflow
-    refused(std::string(8, fill) + "{}", fmt::format("not a safetensors file, or truncated: a header of {} bytes in a file of 10",
-                                                     fill == '\xff' ? ~std::uint64_t{0} : 0x7f7f7f7f7f7f7f7fULL));
+    refused(std::string(8, fill) + "{}",
+            fmt::format("not a safetensors file, or truncated: a header of {} bytes in a file of 10",
+                        fill == '\xff' ? ~std::uint64_t{0} : 0x7f7f7f7f7f7f7f7fULL));
   refused(with_header("", 0), "not a safetensors file: the header is not JSON");
   refused(with_header("{\"w\":", 24), "not a safetensors file: the header is not JSON");
   refused(with_header("[1, 2]", 24), "not a safetensors file: the header is not JSON");
@@ -137,25 +142,37 @@ TEST_CASE("safetensors: bad files are refused with the file and the field") {
 
   // One tensor.
   refused(good.substr(0, good.size() - 1), "w: truncated: bytes 0 to 24 of 23");
-  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[24,32]})", 31), "w: truncated: bytes 24 to 32 of 31");
-  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})", 24), "w: truncated: bytes 8 to 0 of 24");
+  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[24,32]})", 31),
+          "w: truncated: bytes 24 to 32 of 31");
+  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})", 24),
+          "w: truncated: bytes 8 to 0 of 24");
   refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[18446744073709551608,0]})", 24),
           "w: truncated: bytes 18446744073709551608 to 0 of 24");
-  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,12]})", 24), "w: 12 bytes for a tensor of 8 bytes");
-  refused(with_entry(R"({"dtype":"F64","shape":[2],"data_offsets":[0,8]})", 24), "w: 8 bytes for a tensor of 16 bytes");
-  refused(with_entry(R"({"dtype":"BF16","shape":[2],"data_offsets":[0,4]})", 24), "w: type BF16 is not one of F32, F64, I64");
-  refused(with_entry(R"({"dtype":"F32","shape":[1000000],"data_offsets":[0,8]})", 24), "w: a shape larger than the file");
+  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,12]})", 24),
+          "w: 12 bytes for a tensor of 8 bytes");
+  refused(with_entry(R"({"dtype":"F64","shape":[2],"data_offsets":[0,8]})", 24),
+          "w: 8 bytes for a tensor of 16 bytes");
+  refused(with_entry(R"({"dtype":"BF16","shape":[2],"data_offsets":[0,4]})", 24),
+          "w: type BF16 is not one of F32, F64, I64");
+  refused(with_entry(R"({"dtype":"F32","shape":[1000000],"data_offsets":[0,8]})", 24),
+          "w: a shape larger than the file");
   refused(with_entry(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]})", 24),
           "w: a shape larger than the file");
-  refused(with_entry(R"({"dtype":"F32","shape":[-2],"data_offsets":[0,8]})", 24), "w: a shape that is not of whole numbers");
-  refused(with_entry(R"({"dtype":"F32","shape":[2.0],"data_offsets":[0,8]})", 24), "w: a shape that is not of whole numbers");
-  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,"8"]})", 24), "w: data_offsets that are not whole numbers");
-  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[-8,0]})", 24), "w: data_offsets that are not whole numbers");
-  refused(with_entry(R"({"dtype":"F32","shape":[1,1,1,1,1,1,2],"data_offsets":[0,8]})", 24), "w: more than 6 axes");
-  for (const char* entry : {R"({"shape":[2],"data_offsets":[0,8]})", R"({"dtype":"F32","data_offsets":[0,8]})",
-                            R"({"dtype":"F32","shape":[2]})", R"({"dtype":"F32","shape":[2],"data_offsets":[0]})",
-                            R"({"dtype":7,"shape":[2],"data_offsets":[0,8]})", R"({"dtype":"F32","shape":2,"data_offsets":[0,8]})",
-                            "[]", "null"})
+  refused(with_entry(R"({"dtype":"F32","shape":[-2],"data_offsets":[0,8]})", 24),
+          "w: a shape that is not of whole numbers");
+  refused(with_entry(R"({"dtype":"F32","shape":[2.0],"data_offsets":[0,8]})", 24),
+          "w: a shape that is not of whole numbers");
+  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,"8"]})", 24),
+          "w: data_offsets that are not whole numbers");
+  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[-8,0]})", 24),
+          "w: data_offsets that are not whole numbers");
+  refused(with_entry(R"({"dtype":"F32","shape":[1,1,1,1,1,1,2],"data_offsets":[0,8]})", 24),
+          "w: more than 6 axes");
+  for (const char* entry :
+       {R"({"shape":[2],"data_offsets":[0,8]})", R"({"dtype":"F32","data_offsets":[0,8]})",
+        R"({"dtype":"F32","shape":[2]})", R"({"dtype":"F32","shape":[2],"data_offsets":[0]})",
+        R"({"dtype":7,"shape":[2],"data_offsets":[0,8]})",
+        R"({"dtype":"F32","shape":2,"data_offsets":[0,8]})", "[]", "null"})
     refused(with_entry(entry, 24), "w: the header entry lacks dtype, shape or data_offsets");
 
   // Metadata.
@@ -166,7 +183,8 @@ TEST_CASE("safetensors: bad files are refused with the file and the field") {
 TEST_CASE("safetensors: a file that cannot be written leaves the old one") {
   const TemporaryFolder folder;
   const std::string folder_name = folder.path().string();
-  CHECK_THROWS_WITH_AS(write_safetensors(folder.path(), {}), (folder_name + ": is a folder").c_str(), InputError);
+  CHECK_THROWS_WITH_AS(write_safetensors(folder.path(), {}), (folder_name + ": is a folder").c_str(),
+                       InputError);
   write_text_file(folder / "file", "x");
   CHECK_THROWS_AS(write_safetensors(folder / "file" / "y.safetensors", {}), InputError);
   CHECK(read_text_file(folder / "file") == "x");

@@ -39,7 +39,8 @@ struct Regression {
     };
     std::vector<Tensor> weights;
     for (std::size_t i = 0; i < parameters.size(); ++i) weights.push_back(parameters[i]);
-    return value_and_grad([&](const Vars& w) { return (1.0 / 64) * sum(square(net(w, column(x)) - column(y))); }, weights);
+    return value_and_grad(
+        [&](const Vars& w) { return (1.0 / 64) * sum(square(net(w, column(x)) - column(y))); }, weights);
   }
   TrainingTask task() {
     return {.loss = [this](std::int64_t step) { return loss(step); }, .validate = {}, .checkpoint = {}};
@@ -96,11 +97,13 @@ TEST_CASE("training: a run that is stopped and restored from files continues to 
   adam.restore(std::stoll(file.metadata.at("steps")), m, v);
   train(second.parameters, adam, silent(60), second.task());
   CHECK(adam.steps() == 60);
-  for (std::size_t i = 0; i < second.parameters.size(); ++i) CHECK(same_bits(second.parameters[i], through.parameters[i]));
+  for (std::size_t i = 0; i < second.parameters.size(); ++i)
+    CHECK(same_bits(second.parameters[i], through.parameters[i]));
 }
 
 TEST_CASE("training: the schedule, the clipping and the steps reach Adam") {
-  // One parameter and a constant gradient of norm 30: Adam's steps are the rates, but for epsilon over the gradient.
+  // One parameter and a constant gradient of norm 30: Adam's steps are the rates, but for epsilon over the
+  // gradient.
   Parameters p;
   p.add("p", Tensor::full({1}, 0, DType::float64));
   Adam adam(p, {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1});
