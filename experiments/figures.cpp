@@ -276,7 +276,8 @@ std::string curve_figure(const ExperimentReport& experiment, Quantity quantity,
   const bool logarithmic = range.low > 0 && range.high > 8 * range.low;
   Canvas canvas(470, 320);
   canvas.place(58, 30, 400, 240);
-  canvas.write(quantity == Quantity::error ? "relative error of the mean" : "relative spread", 258, 14, 12);
+  canvas.write(quantity == Quantity::error ? "relative error of the mean" : "relative predictive spread", 258,
+               14, 12);
   canvas.add("set xtics offset 0,0.4\nset xlabel {} offset 0,0.6\n",
              gnuplot_literal(labelled("time", experiment.time_unit)));
   canvas.add("set grid y lw 0.4 lc rgb '#909090' dt (2,4)\n");

@@ -86,15 +86,14 @@ std::string map_section(const ExperimentReport& experiment) {
   for (const FieldMaps& maps : experiment.maps) {
     const std::string alternative = fmt::format(
         "Maps of {} for {}: truth, prior mean, analysis mean, error and spread at {} times; rms of error and "
-        "spread are "
-        "written above their maps.",
+        "spread are written above their maps.",
         maps.channel, experiment.truth_label, maps.times.size());
     html += figure(
         "wide map", map_figure(maps, alternative),
-        fmt::format("<b>{}</b>, {}. The first three rows share one colour scale, set by the truth; error is "
-                    "analysis mean minus truth, spread the standard deviation of the analysis members. "
-                    "Colours saturate beyond the 99.5th percentile. {}Error and spread should be small "
-                    "beside the truth, of similar rms, and large in the same places.",
+        fmt::format("<b>{}</b>, {}. The first three rows share one colour scale, set by the truth; "
+                    "error is analysis mean minus truth. Colours saturate beyond the 99.5th percentile. {}"
+                    "Spread is the standard deviation of the analysis members alone; the surrogate's own "
+                    "error comes on top, so where that dominates the error (rms above each map) is larger.",
                     escaped(maps.channel), escaped(experiment.truth_label),
                     maps.sensors.empty() ? "" : "Circles are sensors. "));
   }
@@ -125,21 +124,22 @@ std::string curve_section(const ExperimentReport& experiment) {
         curve_figure(experiment, Quantity::spread, "Relative spread of each ensemble method against time.");
   return "<h3>Error and spread against time</h3>\n" + legend +
          figure("pair", figures,
-                fmt::format("Means over all truths; lower is better. {}{}",
+                fmt::format("Means over all truths; a lower error is better. {}{}",
                             experiment.floor > 0
                                 ? "The floor is the surrogate run from the true start, what a perfect "
                                   "analysis with this surrogate would reach. "
                                 : "",
-                            any_spread ? "Both panels have the same axis: a calibrated ensemble has a spread "
-                                         "as large as its error."
-                                       : ""));
+                            any_spread
+                                ? "Spread includes the surrogate's error variance; both panels have "
+                                  "the same axis, and a calibrated method's spread is as large as its error."
+                                : ""));
 }
 
 std::string parameter_section(const ExperimentReport& experiment) {
   const std::string legend = fmt::format(
       "<ul class=\"legend\"><li><i class=\"dot\" style=\"color:{}\"></i>prior members</li>"
-      "<li><i class=\"dot\" style=\"color:{};background:{}\"></i>posterior members</li><li>{} "
-      "truth</li></ul>\n",
+      "<li><i class=\"dot\" style=\"color:{};background:{}\"></i>posterior members</li>"
+      "<li>{} truth</li></ul>\n",
       prior_colour, posterior_colour, posterior_colour,
       experiment.parameters.size() == 2 ? "<b>+</b>" : "<b>|</b>");
   const std::string both = parameter_figure(experiment.parameters, Extent::prior,
@@ -147,13 +147,13 @@ std::string parameter_section(const ExperimentReport& experiment) {
                            parameter_figure(experiment.parameters, Extent::posterior,
                                             "The same, close up around the posterior and the truth.");
   return "<h3>Parameters</h3>\n" + legend +
-         figure("pair", both,
-                fmt::format(
-                    "{}. Left: the prior range{}. Right: close-up of the posterior and the truth; the truth "
-                    "should "
-                    "lie among the posterior members, not beside them.",
-                    escaped(experiment.truth_label),
-                    experiment.parameters.size() == 2 ? " (dashed); the red frame is the close-up" : ""));
+         figure(
+             "pair", both,
+             fmt::format(
+                 "For {}. Left: the prior range{}. Right: close-up of the posterior and the truth; the truth "
+                 "should lie among the posterior members, not beside them.",
+                 escaped(experiment.truth_label),
+                 experiment.parameters.size() == 2 ? " (dashed); the red frame is the close-up" : ""));
 }
 
 std::string rank_section(const ExperimentReport& experiment) {
@@ -161,7 +161,9 @@ std::string rank_section(const ExperimentReport& experiment) {
          figure("pair",
                 rank_figure(experiment.ranks,
                             "Rank histogram of the truth among the analysis members, with a flat line."),
-                "Where the truth falls among the sorted members, over all truths and scored values. Flat "
+                "Where the truth falls among LEVDA's sorted members, the surrogate's error added to each, "
+                "over all truths and "
+                "scored values. Flat "
                 "(dashed) is "
                 "calibrated; a U means too little spread, a dome too much, a slope a bias.");
 }

@@ -23,7 +23,7 @@ struct FieldMaps {
   std::vector<std::vector<float>> truth;
   std::vector<std::vector<float>> prior_mean;
   std::vector<std::vector<float>> analysis_mean;
-  std::vector<std::vector<float>> spread;          ///< standard deviation of the analysis
+  std::vector<std::vector<float>> spread;          ///< standard deviation of the analysis members
   std::vector<std::pair<double, double>> sensors;  ///< x, y in `length_unit`; may be empty
 };
 
@@ -32,7 +32,7 @@ struct FieldMaps {
 struct MethodCurve {
   std::string method;  ///< "levda", in any case of letters, is emphasised, here and in the scores
   std::vector<double> error;
-  std::vector<double> spread;  ///< empty where the method has none
+  std::vector<double> spread;  ///< with the surrogate's error variance; empty where the method has none
 };
 
 /// One parameter of one truth: members before and after.
@@ -56,7 +56,7 @@ struct ExperimentReport {
   std::vector<MethodCurve> curves;
   double floor = 0;  ///< relative error of the surrogate from the true start; drawn as a line where positive
   std::vector<ParameterPosterior> parameters;
-  std::vector<double> ranks;  ///< share of truth values per rank, N + 1 bins
+  std::vector<double> ranks;  ///< LEVDA's: share of truth values per rank, N + 1 bins
   std::vector<std::string> score_columns;
   std::vector<std::pair<std::string, std::vector<std::string>>> score_rows;  ///< method, formatted cells
 };

@@ -1,0 +1,161 @@
+/// Bad input gets one line that names the file and the field, exit code 2, and leaves what was there.
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "nn/atomic_file.h"
+#include "tests/experiments/program.h"
+#include "tests/nn/temporary_folder.h"
+
+namespace fs = std::filesystem;
+using levda::nn::read_text_file;
+using levda::nn::write_text_file;
+using levda::testing::run_levda;
+using levda::testing::Outcome;
+using levda::testing::TemporaryFolder;
+using levda::testing::tiny;
+
+namespace {
+
+/// One line of output that holds `parts`, and exit code 2.
+void check_refused(const std::string& arguments, const std::vector<std::string>& parts) {
+  const Outcome outcome = run_levda(arguments);
+  CAPTURE(arguments);
+  INFO(outcome.output);
+  CHECK(outcome.code == 2);
+  CHECK(std::count(outcome.output.begin(), outcome.output.end(), '\n') == 1);
+  for (const std::string& part : parts) CHECK_MESSAGE(outcome.output.find(part) != std::string::npos, part);
+}
+
+/// A finished tiny run, made once; tests work on copies.
+const fs::path& finished_run() {
+  static const TemporaryFolder folder;
+  static const fs::path out = folder.path() / "run";
+  static const bool done = run_levda("run" + tiny + "--out " + out.string()).code == 0;
+  REQUIRE(done);
+  return out;
+}
+
+struct Copy {
+  TemporaryFolder folder;
+  fs::path out = folder.path() / "run";
+  Copy() { fs::copy(finished_run(), out, fs::copy_options::recursive); }
+  std::string options() const { return tiny + "--out " + out.string(); }
+};
+
+void truncate(const fs::path& file, double share) {
+  fs::resize_file(file, static_cast<std::uintmax_t>(static_cast<double>(fs::file_size(file)) * share));
+}
+
+}  // namespace
+
+TEST_CASE("words of the command line") {
+  check_refused("", {"subcommand"});
+  check_refused("run", {"CASE"});
+  check_refused("run sunami", {"CASE: sunami: unknown; there are tsunami"});
+  check_refused("run tsunami --preset huge", {"--preset: huge: unknown; there are tsunami-small"});
+  check_refused("run tsunami --nonsense 1", {"--nonsense"});
+  check_refused("run tsunami --threads 0", {"--threads"});
+  CHECK(run_levda("--help").code == 0);
+  CHECK(run_levda("run --help").code == 0);
+  CHECK(run_levda("--version").output.starts_with("levda "));
+  CHECK(run_levda("keys tsunami").output.find("observations.sigma = 0.1") != std::string::npos);
+}
+
+TEST_CASE("keys of a configuration") {
+  const TemporaryFolder folder;
+  const std::string out = " --out " + (folder.path() / "run").string();
+  const auto set = [&](const std::string& key) { return "run tsunami" + out + " --set " + key; };
+  check_refused(set("data.nods=3"), {"--set: data.nods: unknown key"});
+  check_refused(set("data.nodes"), {"--set: data.nodes: section.key=value is needed"});
+  check_refused(set("data.nodes=3.5"), {"--set: data.nodes: a whole number is needed"});
+  check_refused(set("data.nodes=2"), {"--set: data.nodes: 2 is not in 3"});
+  check_refused(set("assimilation.members=1"), {"--set: assimilation.members: 1 is not in 2"});
+  check_refused(set("observations.sigma=0"), {"--set: observations.sigma: 0 is not in"});
+  check_refused(set("observations.sigma=nan"), {"--set: observations.sigma: nan is not in"});
+  check_refused(set("observations.sigma=-1"), {"--set: observations.sigma: -1 is not in"});
+  check_refused(set("observations.truths=31"), {"configuration: observations.truths", "31 truths"});
+  check_refused(set("assimilation.shift=30"), {"configuration: assimilation.shift"});
+  check_refused(set("assimilation.annealing=[10]"), {"configuration: assimilation.annealing"});
+  check_refused(set("assimilation.start_max=40"), {"configuration: assimilation.start_max"});
+  CHECK_FALSE(fs::exists(folder.path() / "run" / "data.nc"));
+
+  const auto with_file = [&](const std::string& text) {
+    write_text_file(folder.path() / "my.toml", text);
+    return "run tsunami" + out + " --config " + (folder.path() / "my.toml").string();
+  };
+  check_refused(with_file("[data]\nnodez = 3\n"), {"my.toml: data.nodez: unknown key"});
+  check_refused(with_file("[data\n"), {"my.toml: line "});
+  check_refused(with_file("[data]\nnodes = \"many\"\n"), {"my.toml: data.nodes: a whole number is needed"});
+  check_refused("run tsunami --config " + (folder.path() / "none.toml").string(), {"none.toml: no such file"});
+  CHECK(run_levda("keys tsunami --config " + (write_text_file(folder.path() / "my.toml", "[data]\nnodes = 20\n"),
+                                           (folder.path() / "my.toml").string()))
+            .output.find("data.nodes = 20") != std::string::npos);
+}
+
+TEST_CASE("sensors that make no sense") {
+  const Copy copy;
+  check_refused("observe" + copy.options() + " --set observations.sensors=grid:8", {"observations.sensors", "grid:NXxNY"});
+  check_refused("observe" + copy.options() + " --set observations.sensors=grid:99x2", {"observations.sensors", "99 x 2"});
+}
+
+TEST_CASE("an output path below a regular file") {
+  const TemporaryFolder folder;
+  write_text_file(folder.path() / "file", "precious");
+  for (const char* stage : {"generate", "train", "observe", "assimilate", "report", "run"})
+    check_refused(stage + tiny + "--out " + (folder.path() / "file" / "run").string(), {"file is a file, not a folder"});
+  CHECK(read_text_file(folder.path() / "file") == "precious");
+}
+
+TEST_CASE("data sets: missing, truncated, foreign") {
+  const TemporaryFolder folder;
+  const std::string out = tiny + "--out " + folder.path().string();
+  check_refused("train" + out, {"data.nc: no such file"});
+  for (const double share : {0.0, 0.1, 0.5, 0.95}) {
+    const Copy copy;
+    truncate(copy.out / "data.nc", share);
+    fs::remove(copy.out / "weights.safetensors");
+    check_refused("train" + copy.options(), {"data.nc: "});
+    CHECK_FALSE(fs::exists(copy.out / "weights.safetensors"));
+  }
+  const Copy copy;
+  write_text_file(copy.out / "data.nc", "not a data set");
+  check_refused("train" + copy.options(), {"data.nc: not a NetCDF file"});
+  fs::copy_file(copy.out / "observations/warm-00.nc", copy.out / "data.nc", fs::copy_options::overwrite_existing);
+  check_refused("train" + copy.options(), {"data.nc: levda_format: not a data set"});
+  CHECK(fs::exists(copy.out / "weights.safetensors"));
+}
+
+TEST_CASE("weights: missing, truncated, foreign, of other data") {
+  const Copy copy;
+  const fs::path weights = copy.out / "weights.safetensors";
+  const std::string results = read_text_file(copy.out / "results.json");
+  truncate(weights, 0.5);
+  check_refused("assimilate" + copy.options(), {"weights.safetensors: ", "truncated"});
+  write_text_file(weights, "{}");
+  check_refused("assimilate" + copy.options(), {"weights.safetensors: not a safetensors file"});
+  fs::remove(weights);
+  check_refused("assimilate" + copy.options(), {"weights.safetensors: no such file"});
+  CHECK(read_text_file(copy.out / "results.json") == results);
+  // The shipped ones have another grid.
+  check_refused("assimilate" + copy.options() + " --weights " + LEVDA_PRETRAINED_FOLDER + "/tsunami-small.safetensors",
+                {"tsunami-small.safetensors: grid: differs from the data set's"});
+}
+
+TEST_CASE("observations: missing, of another configuration, outside the time span") {
+  const Copy copy;
+  const fs::path observations = copy.out / "observations/cold-00.nc";
+  fs::remove(copy.out / "analysis/cold-00.json");
+  check_refused("assimilate" + copy.options() + " --set observations.sigma=0.2",
+                {"cold-00.nc: levda_configuration: of another configuration"});
+  // Six observed frames where two are asked for.
+  check_refused("assimilate" + copy.options() + " --set assimilation.frames=2 --observations " + observations.string(),
+                {"cold-00.nc: time: row", "outside the time span"});
+  truncate(observations, 0.6);
+  check_refused("assimilate" + copy.options(), {"cold-00.nc: "});
+  fs::remove(observations);
+  check_refused("assimilate" + copy.options(), {"cold-00.nc: no such file"});
+  check_refused("report" + copy.options(), {"cold-00.json: missing"});
+}
