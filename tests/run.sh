@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds and runs the tests; those labelled slow are left out.
+#   tests/run.sh [PRESET]    release (default), debug (address and undefined-behaviour sanitizers), portable (no AVX2)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+preset=${1:-release}
+experiments/install_packages.sh
+cmake --preset "$preset" >/dev/null
+cmake --build --preset "$preset" --parallel "$(nproc)"
+ctest --preset "$preset"
