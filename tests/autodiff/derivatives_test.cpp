@@ -120,6 +120,32 @@ TEST_CASE("vjp: a variable that is used many times gathers all its cotangents") 
   CHECK(same_bits(vjp(y, w, {x})[0].value(), first));
 }
 
+TEST_CASE("vjp: a cotangent that two variables share is not summed into in place") {
+  // The sum hands the caller's w to a and b as it is; after that a receives its part from sin.
+  Tape tape;
+  const Var a = tape.variable(normal_tensor({7}, 1));
+  const Var b = tape.variable(normal_tensor({7}, 2));
+  const Var wave = sin(a);
+  const Var y = (a + b) + wave;
+  const Tensor w = normal_tensor({7}, 3);
+  const Tensor w_before = w.clone();
+  const Vars g = vjp(y, w, {a, b});
+  CHECK(same_bits(w, w_before));
+  CHECK(same_bits(g[1].value(), w_before));
+  CHECK(largest_difference(g[0].value(), (Var(w_before) * (1 + cos(a.detach()))).value()) <= 4 * u * 6);
+
+  // The same where nobody outside holds the shared cotangent.
+  const Var scaled = 3 * y;
+  const Vars h = vjp(scaled, w, {a, b});
+  CHECK(same_bits(h[1].value(), (3 * Var(w_before)).value()));
+  // And for tangents, in the forward sweep: the caller's v, given twice, is only read.
+  const Tensor v = normal_tensor({7}, 4);
+  const Tensor v_before = v.clone();
+  const Tensor twice = jvp(y, {b, b}, {v, v}).value();
+  CHECK(same_bits(v, v_before));
+  CHECK(largest_difference(twice, (2 * Var(v_before)).value()) <= 4 * u * 6);
+}
+
 TEST_CASE("vjp and jvp: a variable that does not matter gives zeros") {
   Tape tape;
   const Var x = tape.variable(normal_tensor({3}, 1));

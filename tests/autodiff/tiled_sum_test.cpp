@@ -218,6 +218,22 @@ TEST_CASE("tiled_sum: a function that ignores its tracked inputs has zero gradie
   CHECK(result.gradients[1].to_vector() == std::vector<double>(10, 0.0));
 }
 
+TEST_CASE("tiled_sum: inputs whose gradients are one array in every tile are summed apart") {
+  // The rule of the sum hands one cotangent to both; slots of several tiles add to it in place.
+  const std::vector<Tensor> x{normal_tensor({2}, 1), normal_tensor({2}, 2), normal_tensor({100, 2}, 3)};
+  const ValueAndGrad result = value_and_grad(
+      [](const Vars& v) {
+        return tiled_sum([](const Vars& shared,
+                            const Vars& rows) { return dot(shared[0] + shared[1], sum_to(rows[0], {2})); },
+                         {v[0], v[1]}, {v[2]}, 1);
+      },
+      x);
+  const Tensor expected = sum_to(Var(x[2]), {2}).value();
+  // A hundred terms below 4 in another order.
+  CHECK(largest_difference(result.gradients[0], expected) <= 100 * u * 400);
+  CHECK(largest_difference(result.gradients[1], expected) <= 100 * u * 400);
+}
+
 TEST_CASE("tiled_sum: errors") {
   const Vars w{Var(Tensor::zeros({2}))};
   const Var x(Tensor::zeros({5, 2}));

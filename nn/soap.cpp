@@ -1,0 +1,150 @@
+#include "nn/soap.h"
+
+#include <fmt/format.h>
+
+#include <Eigen/QR>
+#include <cmath>
+
+#include "autodiff/error.h"
+#include "autodiff/op.h"
+
+namespace levda::nn {
+
+using autodiff::Tensor;
+using autodiff::Var;
+
+namespace {
+
+Tensor identity(std::int64_t n, const Tensor& like) {
+  std::vector<double> values(static_cast<std::size_t>(n * n), 0.0);
+  for (std::int64_t i = 0; i < n; ++i) values[static_cast<std::size_t>(i * (n + 1))] = 1;
+  return Tensor::from(std::span<const double>(values), {n, n}, like.dtype(), like.backend());
+}
+
+/// beta old + (1 - beta) fresh.
+Tensor mix(double beta, const Tensor& old, const Var& fresh) { return (beta * Var(old) + (1 - beta) * fresh).value(); }
+
+/// One step of orthogonal iteration towards the eigenvectors of C: Q of C Q = Q R.
+Tensor follow(const Tensor& covariance, const Tensor& basis) {
+  using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const std::vector<double> turned = matmul(Var(covariance), Var(basis)).value().to_vector();
+  const std::int64_t n = basis.shape()[0];
+  const Eigen::HouseholderQR<Matrix> qr(Eigen::Map<const Matrix>(turned.data(), n, n));
+  const Matrix q = qr.householderQ();
+  return Tensor::from(std::span<const double>(q.data(), static_cast<std::size_t>(q.size())), {n, n}, basis.dtype(),
+                      basis.backend());
+}
+
+}  // namespace
+
+template <typename Self, typename F>
+void Soap::Memory::for_each(Self& self, F&& f) {
+  f("momentum." + self.name, self.momentum);
+  f("second." + self.name, self.second);
+  if (!self.matrix) return;
+  f("left." + self.name, self.left);
+  f("right." + self.name, self.right);
+  f("left_basis." + self.name, self.left_basis);
+  f("right_basis." + self.name, self.right_basis);
+}
+
+Soap::Soap(const Parameters& parameters, const Settings& settings) : settings_(settings) {
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (!parameters.trainable(i)) continue;
+    const Tensor& p = parameters[i];
+    const auto zeros = [&](const autodiff::Shape& shape) { return Tensor::zeros(shape, p.dtype(), p.backend()); };
+    Memory memory{.name = parameters.name(i),
+                  .matrix = p.shape().rank() == 2,
+                  .momentum = zeros(p.shape()),
+                  .second = zeros(p.shape()),
+                  .left = {},
+                  .right = {},
+                  .left_basis = {},
+                  .right_basis = {}};
+    if (memory.matrix) {
+      const std::int64_t m = p.shape()[0];
+      const std::int64_t n = p.shape()[1];
+      memory.left = zeros({m, m});
+      memory.right = zeros({n, n});
+      memory.left_basis = identity(m, p);
+      memory.right_basis = identity(n, p);
+    }
+    memories_.push_back(std::move(memory));
+  }
+}
+
+void Soap::step_matrix(Memory& s, const Tensor& gradient, Tensor& weight, double rate) const {
+  const Var g(gradient);
+  s.left = mix(settings_.beta2, s.left, matmul(g, g, false, true));
+  s.right = mix(settings_.beta2, s.right, matmul(g, g, true, false));
+  const auto t = static_cast<double>(steps_ - 1);
+  if (steps_ == 1) {
+    // From the identity a few rounds are needed; later one is enough to follow.
+    constexpr int rounds = 8;
+    for (int k = 0; k < rounds; ++k) {
+      s.left_basis = follow(s.left, s.left_basis);
+      s.right_basis = follow(s.right, s.right_basis);
+    }
+    return;
+  }
+  const auto turned = [&](const Var& x) {
+    return matmul(matmul(Var(s.left_basis), x, true, false), Var(s.right_basis));
+  };
+  s.momentum = mix(settings_.beta1, s.momentum, g);
+  s.second = mix(settings_.beta2, s.second, square(turned(g)));
+  const Var m = turned(Var(s.momentum)) * (1 / (1 - std::pow(settings_.beta1, t)));
+  const Var v = Var(s.second) * (1 / (1 - std::pow(settings_.beta2, t)));
+  const Var direction = m / (sqrt(v) + settings_.epsilon);
+  const Var back = matmul(matmul(Var(s.left_basis), direction), Var(s.right_basis), false, true);
+  Tensor step = (rate * back).value();
+  weight.backend().binary(autodiff::Binary::sub, weight, step, weight);
+  if (steps_ % settings_.period == 0) {
+    s.left_basis = follow(s.left, s.left_basis);
+    s.right_basis = follow(s.right, s.right_basis);
+  }
+}
+
+void Soap::step(Parameters& parameters, std::span<const Tensor> gradients, double rate) {
+  ++steps_;
+  std::size_t k = 0;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (!parameters.trainable(i)) continue;
+    if (k >= gradients.size() || k >= memories_.size() || !(gradients[k].shape() == parameters[i].shape()))
+      throw Error("[soap] the gradients do not match the parameters");
+    Memory& memory = memories_[k];
+    if (memory.matrix) {
+      step_matrix(memory, gradients[k], parameters[i], rate);
+    } else if (steps_ > 1) {
+      const auto t = static_cast<double>(steps_ - 1);
+      const autodiff::AdamStep step{.rate = rate,
+                                    .beta1 = settings_.beta1,
+                                    .beta2 = settings_.beta2,
+                                    .epsilon = settings_.epsilon,
+                                    .correction1 = 1 / (1 - std::pow(settings_.beta1, t)),
+                                    .correction2 = 1 / (1 - std::pow(settings_.beta2, t))};
+      parameters[i].backend().adam(step, gradients[k], memory.momentum, memory.second, parameters[i]);
+    }
+    ++k;
+  }
+}
+
+Optimiser::State Soap::state() const {
+  State state;
+  for (const Memory& memory : memories_)
+    Memory::for_each(memory, [&](const std::string& name, const Tensor& tensor) { state[name] = tensor; });
+  return state;
+}
+
+void Soap::restore(std::int64_t steps, const State& state) {
+  for (Memory& memory : memories_)
+    Memory::for_each(memory, [&](const std::string& name, Tensor& tensor) {
+      const auto entry = state.find(name);
+      if (entry == state.end()) throw Error(fmt::format("[soap] {} is missing", name));
+      if (!(entry->second.shape() == tensor.shape()) || entry->second.dtype() != tensor.dtype())
+        throw Error(fmt::format("[soap] {} has another shape or type", name));
+      tensor = entry->second.clone();
+    });
+  steps_ = steps;
+}
+
+}  // namespace levda::nn
