@@ -22,7 +22,8 @@ std::vector<bool> dependents(const char* who, const Var& y, const Vars& wrt) {
   for (std::int64_t id = 0; id <= y.id(); ++id) {
     if (depends[id]) continue;
     const Vars& inputs = tape.node(id).inputs;
-    depends[id] = std::any_of(inputs.begin(), inputs.end(), [&](const Var& x) { return x.tracked() && depends[x.id()]; });
+    depends[id] =
+        std::any_of(inputs.begin(), inputs.end(), [&](const Var& x) { return x.tracked() && depends[x.id()]; });
   }
   return depends;
 }
@@ -70,14 +71,15 @@ Vars vjp(const Var& y, const Var& w, const Vars& wrt, Graph graph) {
   for (std::int64_t id = y.id(); id >= 0; --id) {
     // A copy, and not a reference: rules that record make the tape grow.
     const std::shared_ptr<const Op> op = tape.node(id).op;
-    if (!depends[id] || !cotangents[id] || op == nullptr) continue;
+    if (!depends[id] || wanted[id] || !cotangents[id] || op == nullptr) continue;
     const Attributes attributes = tape.node(id).attributes;
     const Vars& recorded = tape.node(id).inputs;
     std::vector<std::pair<int, std::int64_t>> targets;
     for (std::size_t i = 0; i < recorded.size(); ++i)
-      if (recorded[i].tracked() && depends[recorded[i].id()]) targets.emplace_back(static_cast<int>(i), recorded[i].id());
+      if (recorded[i].tracked() && depends[recorded[i].id()])
+        targets.emplace_back(static_cast<int>(i), recorded[i].id());
     const Seen seen(tape, id, graph);
-    const Var cotangent = wanted[id] ? cotangents[id] : std::move(cotangents[id]);
+    const Var cotangent = std::move(cotangents[id]);
     for (const auto& [i, target] : targets)
       accumulate(cotangents[target], op->vjp({attributes, seen.inputs, seen.output}, i, cotangent));
   }
@@ -96,6 +98,9 @@ Var jvp(const Var& y, const Vars& wrt, const Vars& v, Graph graph) {
     const int extra = v[i].shape().rank() - wrt[i].shape().rank();
     if (extra < 0 || !(v[i].shape().part(extra, v[i].shape().rank()) == wrt[i].shape()))
       throw Error(fmt::format("[jvp] tangent {} for a variable {}", v[i].shape().text(), wrt[i].shape().text()));
+    if (i > 0 && !(v[i].shape().part(0, extra) == lead))
+      throw Error(
+          fmt::format("[jvp] tangents with leading axes {} and {}", lead.text(), v[i].shape().part(0, extra).text()));
     lead = v[i].shape().part(0, extra);
     if (wrt[i].id() <= y.id()) accumulate(tangents[wrt[i].id()], Var(v[i]));
   }

@@ -12,11 +12,13 @@ namespace levda::autodiff {
 enum class Graph : std::uint8_t { discard, keep };
 
 /// J' w by one reverse sweep: for each x in `wrt` the cotangent in x's shape; zeros where y does not depend on x.
+/// A variable of `wrt` that was computed from another one counts as independent of it.
 /// w has y's shape. Throws Error when y is not tracked, or an x is not on its tape.
 Vars vjp(const Var& y, const Var& w, const Vars& wrt, Graph graph = Graph::discard);
 
 /// J v by one forward sweep over the recorded operations: v[i] is the tangent of wrt[i]; all may have the same extra
-/// leading axes, for that many directions at once, and so has the result. Errors as for vjp.
+/// leading axes, for that many directions at once, and so has the result. Errors as for vjp, and when the leading axes
+/// differ.
 Var jvp(const Var& y, const Vars& wrt, const Vars& v, Graph graph = Graph::discard);
 
 struct ValueAndGrad {

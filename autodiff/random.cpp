@@ -11,8 +11,8 @@ namespace levda::autodiff {
 
 std::uint32_t Random::bits() {
   if (used_ == 4) {
-    const r123::Philox4x32::ctr_type counter = {{static_cast<std::uint32_t>(block_),
-                                                 static_cast<std::uint32_t>(block_ >> 32), stream_, step_}};
+    const r123::Philox4x32::ctr_type counter = {
+        {static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32), stream_, step_}};
     const r123::Philox4x32::key_type key = {
         {static_cast<std::uint32_t>(seed_), static_cast<std::uint32_t>(seed_ >> 32)}};
     const r123::Philox4x32::ctr_type block = r123::Philox4x32()(counter, key);

@@ -21,7 +21,7 @@ struct Problem {
   std::int64_t tile;
   std::int64_t row_count;
 
-  std::int64_t tiles() const { return (row_count + tile - 1) / tile; }
+  std::int64_t tiles() const { return (row_count - 1) / tile + 1; }
   std::int64_t slots() const { return std::min(tiles(), most_slots); }
   /// Calls body(slot, first row, end row) for every tile; a slot's tiles in order, slots in parallel.
   template <typename Body>
@@ -141,6 +141,13 @@ Var tangent_sum(const Problem& problem, Inputs inputs, const Vars& v, const Tens
   return add_slots(slots);
 }
 
+/// The sub-tapes are gone when a sweep runs: its own arithmetic cannot be recorded.
+void refuse_tracked(const char* sweep, Inputs values) {
+  for (const Var& x : values)
+    if (x.tracked())
+      throw Error(fmt::format("[tiled_sum] a {} that is to be differentiated again is not available", sweep));
+}
+
 }  // namespace
 
 Var tiled_sum(const TileFunction& f, const Vars& shared, const Vars& rows, std::int64_t tile) {
@@ -149,6 +156,7 @@ Var tiled_sum(const TileFunction& f, const Vars& shared, const Vars& rows, std::
   for (const Var& x : rows)
     if (x.shape().rank() == 0 || x.shape()[0] != rows[0].shape()[0])
       throw Error(fmt::format("[tiled_sum] rows of shapes {} and {}", rows[0].shape().text(), x.shape().text()));
+  if (rows[0].shape()[0] == 0) throw Error("[tiled_sum] no rows");
   const Problem problem{f, shared.size(), tile, rows[0].shape()[0]};
   Vars inputs = shared;
   inputs.insert(inputs.end(), rows.begin(), rows.end());
@@ -166,11 +174,14 @@ Var tiled_sum(const TileFunction& f, const Vars& shared, const Vars& rows, std::
     *gradients = std::move(both.gradients);
   };
   op->vjp = [gradients](const Call& n, int i, const Var& w) {
-    for (const Var& x : n.inputs)
-      if (x.tracked()) throw Error("[tiled_sum] a vjp that is to be differentiated again is not available");
+    refuse_tracked("vjp", n.inputs);
     return w * Var((*gradients)[i]);
   };
-  op->jvp = [problem](const Call& n, const Vars& v) { return tangent_sum(problem, n.inputs, v, n.output.value()); };
+  op->jvp = [problem](const Call& n, const Vars& v) {
+    refuse_tracked("jvp", n.inputs);
+    refuse_tracked("jvp", v);
+    return tangent_sum(problem, n.inputs, v, n.output.value());
+  };
   return evaluate(op, std::move(inputs));
 }
 

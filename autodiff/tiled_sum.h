@@ -19,8 +19,8 @@ using TileFunction = std::function<Var(const Vars& shared, const Vars& rows)>;
 /// is bounded by the tiles in flight, and activations are still in cache when the backward sweep needs them. Tiles run
 /// in parallel; each adds its gradients into one of a number of slots which depends on the problem only, and slots
 /// are added in order: the same bits for any number of threads. jvp runs the tiles again with tangents.
-/// Throws Error when the rows do not match, or tile < 1. A vjp that is to be differentiated again (Graph::keep) is not
-/// available yet and throws Error.
+/// Throws Error when the rows do not match, there are none, or tile < 1. A vjp or jvp that is to be differentiated
+/// again (Graph::keep) is not available yet and throws Error.
 Var tiled_sum(const TileFunction& f, const Vars& shared, const Vars& rows, std::int64_t tile);
 
 }  // namespace levda::autodiff

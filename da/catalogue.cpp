@@ -68,7 +68,8 @@ Catalogue::Fit Catalogue::best_fit(const Observations& o, const ErrorCovariance&
   }
   constexpr double resolution = 1e-6;
   while (first <= last && static_cast<double>(first) + earliest < -resolution) ++first;
-  while (first <= last && static_cast<double>(last) + latest > static_cast<double>(about_.frames - 1) + resolution) --last;
+  while (first <= last && static_cast<double>(last) + latest > static_cast<double>(about_.frames - 1) + resolution)
+    --last;
   if (first > last) throw Error("lookup: the observations last longer than the trajectories");
 
   const std::int64_t starts = last - first + 1;

@@ -15,8 +15,8 @@ using autodiff::Var;
 
 Ensemble::Ensemble(const Tensor& members) : members_(members) {
   if (members.shape().rank() != 2 || members.shape()[0] < 2 || members.dtype() != DType::float64)
-    throw Error(fmt::format("an ensemble of shape {}: at least two members of float64 are needed",
-                            members.shape().text()));
+    throw Error(
+        fmt::format("an ensemble of shape {}: at least two members of float64 are needed", members.shape().text()));
   for (const double value : members.to_vector())
     if (!std::isfinite(value)) throw Error("an ensemble with a value that is not finite");
 }

@@ -28,8 +28,8 @@ class ObservationOperator {
   virtual Linearisation linearise(const autodiff::Tensor& v, const autodiff::Tensor& directions) const;
 };
 
-/// Dynamics and observation of control vectors v in R^n; a control that does not change, such as a parameter, is part of
-/// v and stays as it is.
+/// Dynamics and observation of control vectors v in R^n; a control that does not change, such as a parameter, is part
+/// of v and stays as it is.
 class ForwardModel {
  public:
   virtual ~ForwardModel() = default;

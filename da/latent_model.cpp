@@ -118,8 +118,8 @@ class LatentOperator final : public ObservationOperator {
     const std::int64_t n = v.size();
     autodiff::Tape tape;
     const Var control = tape.variable(v.reshaped({1, n}));
-    const Var s = states(control);                                                        // (1, times, d)
-    const Var ds = autodiff::jvp(s, {control}, {Var(directions.reshaped({k, 1, n}))});    // (k, 1, times, d)
+    const Var s = states(control);                                                      // (1, times, d)
+    const Var ds = autodiff::jvp(s, {control}, {Var(directions.reshaped({k, 1, n}))});  // (k, 1, times, d)
     Tensor fields = Tensor::empty({1, rows(), channels()}, v.dtype());
     Tensor tangents = Tensor::empty({k, rows(), channels()}, v.dtype());
     // The decoder once more from the states on, tile by tile: activations and tangents stay in cache.

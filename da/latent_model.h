@@ -7,8 +7,8 @@
 
 namespace levda::da {
 
-/// Time t after a latent state is whole latent steps and one shorter Euler step; places are decoded at any x. Values are
-/// in physical units. Works in float64 for float64 control vectors. The surrogate must outlive it.
+/// Time t after a latent state is whole latent steps and one shorter Euler step; places are decoded at any x. Values
+/// are in physical units. Works in float64 for float64 control vectors. The surrogate must outlive it.
 class LatentModel final : public ForwardModel {
  public:
   explicit LatentModel(const models::Surrogate& surrogate);

@@ -73,8 +73,8 @@ class Objective {
     // min(n, N) forward sweeps: along the controls themselves where they are fewer.
     const bool few_controls = mean_.size() < members();
     const Matrix directions = few_controls ? Matrix(Matrix::Identity(mean_.size(), mean_.size())) : anomalies_;
-    const Linearisation local = observe_.linearise(
-        tensor_of(control(w)).to(precision.model), tensor_of(directions).to(precision.model));
+    const Linearisation local =
+        observe_.linearise(tensor_of(control(w)).to(precision.model), tensor_of(directions).to(precision.model));
     const Matrix tangents = matrix_of(covariance_.whiten(Var(local.tangents.to(DType::float64))).value());
     return {whitened(local.value), few_controls ? Matrix(anomalies_ * tangents) : tangents};
   }
@@ -184,7 +184,8 @@ std::vector<Minimum> starting_points(const Objective& objective, const Ensemble&
 }  // namespace
 
 Levda::Levda(LevdaSettings settings) : settings_(std::move(settings)) {
-  if (settings_.starts < 0 || settings_.iterations < 1 || settings_.annealing.empty() || settings_.annealing.back() != 1)
+  if (settings_.starts < 0 || settings_.iterations < 1 || settings_.annealing.empty() ||
+      settings_.annealing.back() != 1)
     throw Error("levda: starts >= 0, iterations >= 1 and annealing factors that end with 1 are needed");
   if (!(settings_.keep_ratio >= 1)) throw Error("levda: keep_ratio >= 1 is needed");
   for (const double factor : settings_.annealing)
@@ -227,8 +228,7 @@ Ensemble Levda::analyse(const Ensemble& prior, const ObservationOperator& observ
   diagnostics["cost_background"].push_back(0.5 * best->w.squaredNorm());
   diagnostics["cost_observations"].push_back(best->cost - 0.5 * best->w.squaredNorm());
   diagnostics["gradient_norm"].push_back(best->gradient_norm);
-  diagnostics["degrees_of_freedom"].push_back(
-      (1 - eigen.eigenvalues().array().inverse()).sum());  // tr(Y H^-1 Y' R^-1)
+  diagnostics["degrees_of_freedom"].push_back((1 - eigen.eigenvalues().array().inverse()).sum());  // tr(Y H^-1 Y' R^-1)
   return Ensemble(tensor_of(members));
 }
 

@@ -17,7 +17,8 @@ void check(const Problem& p) {
   if (p.prior.controls() != p.model.controls())
     throw Error(fmt::format("an ensemble of {} controls for a model of {}", p.prior.controls(), p.model.controls()));
   if (p.covariance.size() != p.observations.size())
-    throw Error(fmt::format("a covariance of {} errors for {} observations", p.covariance.size(), p.observations.size()));
+    throw Error(
+        fmt::format("a covariance of {} errors for {} observations", p.covariance.size(), p.observations.size()));
   if (p.times.empty()) throw Error("no times at which an analysis is wanted");
   for (std::size_t i = 0; i < p.times.size(); ++i)
     if (!(p.times[i] >= (i == 0 ? 0 : p.times[i - 1]))) throw Error("the times of the analysis do not increase from 0");
@@ -29,8 +30,8 @@ void check(const Problem& p) {
 struct Window {
   std::int64_t begin;
   std::int64_t end;
-  double control;      // s
-  double first;        // s: observations in [first, last)
+  double control;  // s
+  double first;    // s: observations in [first, last)
   double last;
 };
 
@@ -82,7 +83,8 @@ Analysis WindowMethod::assimilate(const Problem& p) const {
   double now = 0;
   for (std::size_t k = 0; k < windows.size(); ++k) {
     const Window& window = windows[k];
-    if (window.control > now) ensemble = Ensemble(p.model.advance(Var(ensemble.members()), window.control - now).value());
+    if (window.control > now)
+      ensemble = Ensemble(p.model.advance(Var(ensemble.members()), window.control - now).value());
     now = window.control;
     if (!members[k].empty()) {
       Observations observations = p.observations.part(members[k]);

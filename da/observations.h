@@ -10,17 +10,23 @@
 namespace levda::da {
 
 /// Decisions on an observation, in the codes of the Data Assimilation Research Testbed (DART).
-enum QualityControl : std::int32_t { used = 0, operator_failed = 4, not_to_be_assimilated = 5, incoming_rejected = 6, outlier = 7 };
+enum QualityControl : std::int32_t {
+  used = 0,
+  operator_failed = 4,
+  not_to_be_assimilated = 5,
+  incoming_rejected = 6,
+  outlier = 7
+};
 
 /// Columns of equal length. Values and errors in the channel's physical units.
 struct Observations {
-  std::vector<double> time;        ///< s after the start of the assimilation, where the control vector lies
-  std::vector<double> x;           ///< m, the place of the value itself (staggered channels included)
-  std::vector<double> y;           ///< m
+  std::vector<double> time;  ///< s after the start of the assimilation, where the control vector lies
+  std::vector<double> x;     ///< m, the place of the value itself (staggered channels included)
+  std::vector<double> y;     ///< m
   std::vector<std::int64_t> channel;
   std::vector<double> value;
   std::vector<double> error_std;
-  std::vector<std::int32_t> qc;    ///< QualityControl; only those with `used` are assimilated
+  std::vector<std::int32_t> qc;  ///< QualityControl; only those with `used` are assimilated
 
   std::int64_t size() const { return static_cast<std::int64_t>(value.size()); }
   void add(double t, double x_place, double y_place, std::int64_t c, double observed, double deviation,
@@ -32,8 +38,8 @@ struct Observations {
 };
 
 /// Throws InputError naming `source`, the column and the row (0-based): columns of unequal length, none to be
-/// assimilated, values that are not finite, a time outside [0, last_time], a channel outside [0, channels), an error that
-/// is not positive.
+/// assimilated, values that are not finite, a time outside [0, last_time], a channel outside [0, channels), an error
+/// that is not positive.
 void check(const Observations& observations, const std::string& source, double last_time, std::int64_t channels);
 
 }  // namespace levda::da

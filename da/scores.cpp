@@ -122,8 +122,12 @@ std::vector<double> FieldScores::ranks() const {
 }
 
 std::vector<double> FieldScores::pack() const {
-  std::vector<double> numbers{static_cast<double>(squared_error_.size()), static_cast<double>(ranks_.size()),
-                              count_, covered_, crps_, crps_count_};
+  std::vector<double> numbers{static_cast<double>(squared_error_.size()),
+                              static_cast<double>(ranks_.size()),
+                              count_,
+                              covered_,
+                              crps_,
+                              crps_count_};
   for (const auto* part : {&squared_error_, &squared_truth_, &variance_, &member_variance_, &ranks_})
     numbers.insert(numbers.end(), part->begin(), part->end());
   return numbers;
@@ -144,7 +148,8 @@ FieldScores FieldScores::unpack(std::span<const double> numbers) {
   s.crps_count_ = numbers[5];
   std::size_t at = head;
   const auto take = [&](std::vector<double>& part, std::size_t size) {
-    part.assign(numbers.begin() + static_cast<std::ptrdiff_t>(at), numbers.begin() + static_cast<std::ptrdiff_t>(at + size));
+    part.assign(numbers.begin() + static_cast<std::ptrdiff_t>(at),
+                numbers.begin() + static_cast<std::ptrdiff_t>(at + size));
     at += size;
   };
   take(s.squared_error_, channels);

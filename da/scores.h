@@ -12,9 +12,9 @@ namespace levda::da {
 
 /// Fields are in training standard deviations of their channel, so that channels can be pooled where that is said.
 ///
-/// Per point, with N members of mean m and variance s^2 (N - 1 in the denominator), truth t and surrogate error variance
-/// r: the predictive variance is V = (N + 1) / N s^2 + r. Fair CRPS (Ferro 2014) and ranks use the members plus independent
-/// N(0, r) draws.
+/// Per point, with N members of mean m and variance s^2 (N - 1 in the denominator), truth t and surrogate error
+/// variance r: the predictive variance is V = (N + 1) / N s^2 + r. Fair CRPS (Ferro 2014) and ranks use the members
+/// plus independent N(0, r) draws.
 class FieldScores {
  public:
   FieldScores() = default;

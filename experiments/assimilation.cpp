@@ -26,8 +26,7 @@ namespace {
 constexpr const char* format_name = "levda-analysis-1";
 constexpr std::uint32_t score_stream = 50;  // of the seed, one per experiment, then one per method
 
-da::DiagonalCovariance total_covariance(const Config& config, const models::Surrogate& s,
-                                        const ObservationFile& file) {
+da::DiagonalCovariance total_covariance(const Config& config, const models::Surrogate& s, const ObservationFile& file) {
   const std::vector<double> own = surrogate_variance(config, s, file.experiment);
   std::vector<double> variance;
   const da::Observations& o = file.observations;
@@ -62,7 +61,8 @@ void thin(std::span<const float> field, const models::Grid& grid, std::int64_t s
   for (std::int64_t j = 0; j < grid.ny; j += stride)
     for (std::int64_t i = 0; i < grid.nx; i += stride)
       for (std::size_t c = 0; c < deviation.size(); ++c)
-        *out++ = field[static_cast<std::int64_t>(c) * grid.cells() + j * grid.nx + i] / static_cast<float>(deviation[c]);
+        *out++ =
+            field[static_cast<std::int64_t>(c) * grid.cells() + j * grid.nx + i] / static_cast<float>(deviation[c]);
 }
 
 }  // namespace
@@ -133,7 +133,8 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
   file.dimension("channel", c);
   file.dimension("y", ny);
   file.dimension("x", nx);
-  file.variable("time", Type::Float64, {"time"}, {{"units", "s"}, {"long_name", "time after the start of the assimilation"}});
+  file.variable("time", Type::Float64, {"time"},
+                {{"units", "s"}, {"long_name", "time after the start of the assimilation"}});
   file.write("time", analysis.times);
   const auto axis = [&](const std::string& name, const std::string& letter, double first, double step, std::int64_t n) {
     std::vector<double> values;
@@ -250,7 +251,8 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
     const std::uint32_t stream = score_stream + 10 * (cold ? 0U : 1U) + method_number++;
     for (std::int64_t t = 0; t < frames; ++t) {
       const std::vector<float> fields = members(t);
-      Random random(static_cast<std::uint64_t>(config.seed), stream, static_cast<std::uint32_t>(truth.index * frames + t));
+      Random random(static_cast<std::uint64_t>(config.seed), stream,
+                    static_cast<std::uint32_t>(truth.index * frames + t));
       scores[t].add(fields, std::span(true_fields).subspan(t * values, values), error, random);
     }
     return scores;
@@ -261,7 +263,8 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
       std::vector<double> one;
       for (std::size_t i = static_cast<std::size_t>(k); i < members.size(); i += static_cast<std::size_t>(p))
         one.push_back(members[i]);
-      scores.push_back(da::score_parameter(one, true_parameters[k], s.about.parameter_max[k] - s.about.parameter_min[k]));
+      scores.push_back(
+          da::score_parameter(one, true_parameters[k], s.about.parameter_max[k] - s.about.parameter_min[k]));
     }
     return scores;
   };
@@ -286,7 +289,8 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   const auto decode_floor = [&](std::int64_t t) {
     const std::int64_t frame = first_frame + t;
     std::vector<float> fields =
-        models::decode_states(s.net, latents.reshaped({s.about.frames, latents.shape()[2]}).rows(frame, frame + 1), points)
+        models::decode_states(s.net, latents.reshaped({s.about.frames, latents.shape()[2]}).rows(frame, frame + 1),
+                              points)
             .to_floats();
     for (std::size_t i = 0; i < fields.size(); ++i)
       fields[i] += static_cast<float>(s.field_mean[i % c] / s.field_std[i % c]);
@@ -307,8 +311,9 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   climatology.parameters = score_parameters({data.parameters.begin(), data.parameters.begin() + data.train * p});
 
   const Clock::time_point begin = Clock::now();
-  const da::Catalogue catalogue(data.about, std::span(data.fields).first(static_cast<std::size_t>(
-                                                data.train * data.about.frames * data.frame_size())));
+  const da::Catalogue catalogue(
+      data.about,
+      std::span(data.fields).first(static_cast<std::size_t>(data.train * data.about.frames * data.frame_size())));
   const da::DiagonalCovariance covariance = total_covariance(config, s, file);
   const std::vector<std::int64_t> used = file.observations.in_window(0, std::numeric_limits<double>::infinity());
   const da::Catalogue::Fit fit =
@@ -317,7 +322,8 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   MethodScores& lookup = result.methods["lookup"];
   lookup.seconds = seconds_since(begin);
   lookup.frames = score_frames(
-      [&](std::int64_t t) { return training_fields(fit.member, fit.member + 1, (cold ? 0 : fit.start) + t); }, no_error);
+      [&](std::int64_t t) { return training_fields(fit.member, fit.member + 1, (cold ? 0 : fit.start) + t); },
+      no_error);
   const std::span<const double> found = data.parameters_of(fit.member);
   lookup.parameters = score_parameters({found.begin(), found.end()});
   return result;

@@ -17,8 +17,8 @@ namespace levda::experiments {
 /// Ensembles of the methods that work on the surrogate, at times (seconds from the control vector on).
 struct LatentAnalysis {
   std::vector<double> times;
-  std::vector<da::Ensemble> prior;     ///< the free run
-  std::vector<da::Ensemble> ensembles; ///< of LEVDA
+  std::vector<da::Ensemble> prior;      ///< the free run
+  std::vector<da::Ensemble> ensembles;  ///< of LEVDA
   da::Diagnostics diagnostics;
   double seconds = 0;       ///< from observations to the posterior ensemble
   double seconds_free = 0;  ///< of the free run
@@ -28,8 +28,8 @@ struct LatentAnalysis {
 LatentAnalysis assimilate(const Config& config, const models::Surrogate& surrogate,
                           const ObservationFile& observations);
 
-/// latent(time, member, latent), parameter(time, member, parameter), the same of the prior, mean and spread of the field
-/// at every score_stride-th node, diagnostics. Throws InputError.
+/// latent(time, member, latent), parameter(time, member, parameter), the same of the prior, mean and spread of the
+/// field at every score_stride-th node, diagnostics. Throws InputError.
 void write_analysis(const std::filesystem::path& path, const Config& config, const models::Surrogate& surrogate,
                     const ObservationFile& observations, const LatentAnalysis& analysis,
                     const std::string& fingerprint);
@@ -39,8 +39,8 @@ LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Su
 
 /// One method on one truth.
 struct MethodScores {
-  std::vector<da::FieldScores> frames;           ///< per analysis time
-  std::vector<da::ParameterScore> parameters;    ///< z is meaningless for single estimates
+  std::vector<da::FieldScores> frames;         ///< per analysis time
+  std::vector<da::ParameterScore> parameters;  ///< z is meaningless for single estimates
   double seconds = 0;
   std::optional<double> iterations;
 };

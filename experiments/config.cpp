@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <cmath>
-#include <toml++/toml.h>
 
 #include "autodiff/error.h"
 #include "experiments/cases.h"
@@ -106,8 +106,12 @@ std::vector<Key> keys(Config& c) {
   return {
       {"seed", &c.seed, "of start frames, ensembles and observation noise", 0, 1e15},
       {"data.seed", &c.data.seed, "of the trajectories' parameters", 0, 1e15},
+      {"data.design", &c.data.design, "training parameters: even (a low-discrepancy sequence) or uniform (random)", 0,
+       0},
       {"data.nodes", &c.data.nodes, "grid nodes in x and in y", 3, 4096},
       {"data.frames", &c.data.frames, "per trajectory", 2, many},
+      {"data.frame_interval", &c.data.frame_interval, "s between frames; the first one comes so long after the start",
+       1e-9, 1e9},
       {"data.steps_per_frame", &c.data.steps_per_frame, "solver steps between frames", 1, many},
       {"data.train", &c.data.train, "training trajectories", 2, many},
       {"data.valid", &c.data.valid, "validation trajectories: they measure the surrogate's error", 1, many},
@@ -121,10 +125,11 @@ std::vector<Key> keys(Config& c) {
       {"surrogate.decoder_depth", &s.decoder_depth, "hidden layers of the decoder", 1, 1000},
       {"surrogate.decoder_width", &s.decoder_width, "their width", 1, 8192},
       {"training.seed", &c.training.seed, "of weights and batches", 0, 1e15},
-      {"training.steps", &c.training.steps, "of Adam", 1, 1e9},
+      {"training.optimiser", &c.training.optimiser, "soap or adam", 0, 0},
+      {"training.steps", &c.training.steps, "of the optimiser", 1, 1e9},
       {"training.trajectories", &c.training.trajectories, "per step", 1, many},
       {"training.points", &c.training.points, "per frame, drawn afresh each step", 1, many},
-      {"training.rate", &c.training.rate, "of Adam at the start; falls to 0 along a cosine", 1e-12, 1e3},
+      {"training.rate", &c.training.rate, "learning rate at the start; falls to 0 along a cosine", 1e-12, 1e3},
       {"training.clip", &c.training.clip, "largest global norm of the gradient", 1e-12, infinity},
       {"training.tile", &c.training.tile, "frames decoded together in one thread's cache", 1, many},
       {"training.validate_every", &c.training.validate_every, "steps", 1, 1e9},
@@ -195,6 +200,10 @@ void check(const Config& config) {
   const auto fail = [](const char* key, const std::string& message) {
     throw InputError("configuration", key, message);
   };
+  if (config.data.design != "even" && config.data.design != "uniform")
+    fail("data.design", fmt::format("\"{}\" is neither even nor uniform", config.data.design));
+  if (config.training.optimiser != "soap" && config.training.optimiser != "adam")
+    fail("training.optimiser", fmt::format("\"{}\" is neither adam nor soap", config.training.optimiser));
   if (a.start_max < a.start_min) fail("assimilation.start_max", "is below start_min");
   if (a.start_max + a.frames > config.data.frames)
     fail("assimilation.start_max", fmt::format("start frame {} and {} observed frames leave the {} of the data",
@@ -202,12 +211,11 @@ void check(const Config& config) {
   if (a.shift > a.window) fail("assimilation.shift", "is above the window");
   if (a.annealing.back() != 1) fail("assimilation.annealing", "the last factor of R must be 1");
   if (a.members > config.data.train)
-    fail("assimilation.members", fmt::format("{} members need as many training trajectories; there are {}", a.members,
-                                             config.data.train));
+    fail("assimilation.members",
+         fmt::format("{} members need as many training trajectories; there are {}", a.members, config.data.train));
   if (config.observations.truths > config.data.test)
-    fail("observations.truths",
-         fmt::format("{} truths need as many test trajectories; there are {}", config.observations.truths,
-                     config.data.test));
+    fail("observations.truths", fmt::format("{} truths need as many test trajectories; there are {}",
+                                            config.observations.truths, config.data.test));
   if (config.training.trajectories > config.data.train)
     fail("training.trajectories", fmt::format("more than the {} training trajectories", config.data.train));
 }

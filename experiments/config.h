@@ -15,8 +15,10 @@ namespace levda::experiments {
 
 struct DataConfig {
   std::int64_t seed = 1;
+  std::string design = "even";
   std::int64_t nodes = 64;
   std::int64_t frames = 50;
+  double frame_interval = 857.12;
   std::int64_t steps_per_frame = 17;
   std::int64_t train = 100;
   std::int64_t valid = 20;
@@ -25,7 +27,8 @@ struct DataConfig {
 
 struct TrainingConfig {
   std::int64_t seed = 1;
-  std::int64_t steps = 18000;
+  std::string optimiser = "soap";
+  std::int64_t steps = 20000;
   std::int64_t trajectories = 8;
   std::int64_t points = 32;
   double rate = 3e-3;

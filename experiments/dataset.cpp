@@ -18,6 +18,19 @@ namespace {
 constexpr const char* format_name = "levda-dataset-1";
 constexpr const char* fingerprint_name = "levda_configuration";
 
+// Streams of the data seed.
+enum Stream : std::uint32_t { uniform_stream = 0, even_stream = 1 };
+
+/// Steps of the d-dimensional additive recurrence with the generalised golden ratio (Roberts 2018, R_d): 1/g, 1/g^2, ..
+/// with g^(d + 1) = g + 1.
+std::vector<double> kronecker_steps(std::int64_t d) {
+  double g = 2;
+  for (int i = 0; i < 64; ++i) g = std::pow(1 + g, 1 / static_cast<double>(d + 1));
+  std::vector<double> steps;
+  for (std::int64_t i = 1; i <= d; ++i) steps.push_back(1 / std::pow(g, static_cast<double>(i)));
+  return steps;
+}
+
 std::vector<double> axis(double first, double step, std::int64_t count) {
   std::vector<double> values;
   for (std::int64_t i = 0; i < count; ++i) values.push_back(first + static_cast<double>(i) * step);
@@ -39,14 +52,26 @@ std::span<const float> Dataset::frame(std::int64_t member, std::int64_t frame) c
 Dataset generate_dataset(const Config& config, const std::function<void(std::int64_t)>& finished) {
   const Case& system = find_case(config.case_name);
   const DataConfig& data = config.data;
-  Dataset set{.about = system.describe(data), .train = data.train, .valid = data.valid, .test = data.test,
-              .parameters = {}, .fields = {}, .fingerprint = fingerprint(config, {"data"})};
+  Dataset set{.about = system.describe(data),
+              .train = data.train,
+              .valid = data.valid,
+              .test = data.test,
+              .parameters = {},
+              .fields = {},
+              .fingerprint = fingerprint(config, {"data"})};
+  const std::int64_t p = set.about.parameters();
+  const auto seed = static_cast<std::uint64_t>(data.seed);
+  const std::vector<double> steps = kronecker_steps(p);
   for (std::int64_t member = 0; member < set.members(); ++member) {
     // A member's parameters do not depend on how many others there are.
-    autodiff::Random random(static_cast<std::uint64_t>(data.seed), 0, static_cast<std::uint32_t>(member));
-    for (std::int64_t i = 0; i < set.about.parameters(); ++i) {
+    const bool even = member < data.train && data.design == "even";
+    autodiff::Random random = even ? autodiff::Random(seed, even_stream)
+                                   : autodiff::Random(seed, uniform_stream, static_cast<std::uint32_t>(member));
+    for (std::int64_t i = 0; i < p; ++i) {
+      const double drawn = random.uniform();
+      const double place = even ? std::fmod(drawn + static_cast<double>(member) * steps[i], 1.0) : drawn;
       const double low = set.about.parameter_min[i];
-      set.parameters.push_back(low + (set.about.parameter_max[i] - low) * random.uniform());
+      set.parameters.push_back(low + (set.about.parameter_max[i] - low) * place);
     }
   }
   set.fields.resize(static_cast<std::size_t>(set.members() * data.frames * set.frame_size()));
@@ -106,8 +131,8 @@ void write_dataset(const std::filesystem::path& path, const Dataset& set) {
   file.variable("time", Type::Float64, {"time"},
                 {{"standard_name", "time"}, {"units", "s"}, {"long_name", "time after the initial condition"}});
   file.write("time", axis(about.first_time, about.frame_interval, about.frames));
-  for (const auto& [name, first, step, count] : {std::tuple{"x", grid.x0, grid.dx, grid.nx},
-                                                 std::tuple{"y", grid.y0, grid.dy, grid.ny}}) {
+  for (const auto& [name, first, step, count] :
+       {std::tuple{"x", grid.x0, grid.dx, grid.nx}, std::tuple{"y", grid.y0, grid.dy, grid.ny}}) {
     file.variable(name, Type::Float64, {name},
                   {{"units", "m"}, {"axis", name == std::string("x") ? "X" : "Y"}, {"long_name", "position of nodes"}});
     file.write(name, axis(first, step, count));
@@ -165,14 +190,20 @@ Dataset read_dataset(const std::filesystem::path& path) {
         throw InputError(path.string(), name, "is not evenly spaced");
     return std::pair(values[0], step);
   };
-  Dataset set{.about = {}, .train = count("train"), .valid = count("valid"), .test = count("test"),
-              .parameters = {}, .fields = {}, .fingerprint = file.text(fingerprint_name)};
+  Dataset set{.about = {},
+              .train = count("train"),
+              .valid = count("valid"),
+              .test = count("test"),
+              .parameters = {},
+              .fields = {},
+              .fingerprint = file.text(fingerprint_name)};
   models::Description& about = set.about;
   const std::int64_t c = file.dimension("channel");
   const std::int64_t p = file.dimension("parameter");
   if (set.members() != file.dimension("member"))
-    throw InputError(path.string(), "member", fmt::format("{} members, where train, valid and test say {}",
-                                                          file.dimension("member"), set.members()));
+    throw InputError(
+        path.string(), "member",
+        fmt::format("{} members, where train, valid and test say {}", file.dimension("member"), set.members()));
   about.case_name = file.text("case");
   about.frames = file.dimension("time");
   std::tie(about.first_time, about.frame_interval) = even("time", about.frames);

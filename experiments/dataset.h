@@ -39,7 +39,9 @@ struct Moments {
 /// Over all training trajectories, frames and nodes. Throws Error when a channel is constant.
 Moments field_moments(const Dataset& dataset);
 
-/// Draws parameters uniformly from their prior range and runs the solver. `finished`: as in Case::simulate.
+/// Draws parameters from their prior range and runs the solver: uniformly, or for training with design "even" along a
+/// low-discrepancy sequence, so that no part of the box is far from a training trajectory. `finished`: as in
+/// Case::simulate.
 Dataset generate_dataset(const Config& config, const std::function<void(std::int64_t)>& finished);
 
 /// NetCDF-4 with CF attributes: field(member, time, channel, y, x), parameter(member, parameter). Throws InputError.

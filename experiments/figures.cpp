@@ -34,8 +34,8 @@ struct Range {
 class Canvas {
  public:
   Canvas(double width, double height) : width_(width), height_(height) {
-    add("set encoding utf8\nset terminal svg size {:.0f},{:.0f} noenhanced standalone font 'sans-serif,12'\n",
-        width, height);
+    add("set encoding utf8\nset terminal svg size {:.0f},{:.0f} noenhanced standalone font 'sans-serif,12'\n", width,
+        height);
     add("unset key\nset border lw 0.6\nset tics nomirror out scale 0.5\nset format '%g'\nset multiplot\n");
   }
 
@@ -46,8 +46,7 @@ class Canvas {
 
   /// Where the axes of the next plot lie.
   void place(double left, double top, double width, double height) {
-    add("set lmargin at screen {:.5f}\nset rmargin at screen {:.5f}\n", left / width_,
-        (left + width) / width_);
+    add("set lmargin at screen {:.5f}\nset rmargin at screen {:.5f}\n", left / width_, (left + width) / width_);
     add("set tmargin at screen {:.5f}\nset bmargin at screen {:.5f}\n", 1 - top / height_,
         1 - (top + height) / height_);
   }
@@ -67,9 +66,8 @@ class Canvas {
       const std::size_t end = std::min(body.find("</title>", at), body.size() - 8) + 8;
       body.replace(at, end - at, "<g>");
     }
-    return fmt::format(
-        "<svg class=\"plot\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\"><g>{}</svg>\n",
-        width_, height_, escaped(alternative), body);
+    return fmt::format("<svg class=\"plot\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\"><g>{}</svg>\n",
+                       width_, height_, escaped(alternative), body);
   }
 
  private:
@@ -87,8 +85,7 @@ std::string ticks(const Range& range, int at_least) {
       const double step = factor * power;
       const double first = std::ceil(range.low / step - 1e-9);
       const double last = std::floor(range.high / step + 1e-9);
-      if (last - first + 1 >= at_least)
-        return fmt::format("{:.8g},{:.8g},{:.8g}", first * step, step, last * step);
+      if (last - first + 1 >= at_least) return fmt::format("{:.8g},{:.8g},{:.8g}", first * step, step, last * step);
     }
 }
 
@@ -97,8 +94,7 @@ std::string labelled(const std::string& name, const std::string& unit) {
 }
 
 /// Smallest and largest finite value of several lists and of some single values.
-Range extent(std::initializer_list<std::span<const double>> lists,
-             std::initializer_list<double> values = {}) {
+Range extent(std::initializer_list<std::span<const double>> lists, std::initializer_list<double> values = {}) {
   Range range{INFINITY, -INFINITY};
   const auto include = [&](double value) {
     if (!std::isfinite(value)) return;
@@ -150,8 +146,8 @@ void colour_bar(Canvas& canvas, const Range& range, const std::string& label) {
     const double value = range.low + range.length() * (i + 0.5) / steps;
     canvas.add("0 {0:.6g} {0:.6g}\n1 {0:.6g} {0:.6g}\n", value);
   }
-  canvas.add("EOD\nset xrange [-0.5:1.5]\nset yrange [{0:.6g}:{1:.6g}]\nset y2range [{0:.6g}:{1:.6g}]\n",
-             range.low, range.high);
+  canvas.add("EOD\nset xrange [-0.5:1.5]\nset yrange [{0:.6g}:{1:.6g}]\nset y2range [{0:.6g}:{1:.6g}]\n", range.low,
+             range.high);
   canvas.add("unset xtics\nunset ytics\nset y2tics {} font ',10'\nset y2label {} offset -2,0 font ',11'\n",
              ticks(range, 3), gnuplot_literal(label));
   canvas.add("plot $bar using 1:2:3 with image\nunset y2tics\nunset y2label\n");
@@ -202,11 +198,10 @@ std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
   const Range x{maps.x_min - dx / 2, maps.x_max + dx / 2};
   const Range y{maps.y_min - dy / 2, maps.y_max + dy / 2};
 
-  constexpr double left = 74, right = 88, top = 26, bottom = 42, gap = 8, line = 17;
+  constexpr double left = 74, right = 104, top = 26, bottom = 42, gap = 8, line = 17;
   const double width = std::min(168., (960 - left - right - (columns - 1) * gap) / columns);
   const double height = width * y.length() / x.length();
-  Canvas canvas(left + columns * width + (columns - 1) * gap + right,
-                top + 5 * height + 4 * gap + 2 * line + bottom);
+  Canvas canvas(left + columns * width + (columns - 1) * gap + right, top + 5 * height + 4 * gap + 2 * line + bottom);
 
   canvas.add("$sensors << EOD\n");
   for (const auto& [sx, sy] : maps.sensors) canvas.add("{:.6g} {:.6g}\n", sx, sy);
@@ -229,8 +224,8 @@ std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
       if (first) canvas.write(maps.times[t], panel_left + width / 2, top - 12, 12);
       if (t == 0) canvas.write(row.name, 10, row_top + height / 2, 12, true);
       if (row.size_written)
-        canvas.write(fmt::format("rms {:.2g}", root_mean_square(row.fields[t])), panel_left + width / 2,
-                     row_top - 8, 10);
+        canvas.write(fmt::format("rms {:.2g}", root_mean_square(row.fields[t])), panel_left + width / 2, row_top - 8,
+                     10);
       canvas.add("set xrange [{:.6g}:{:.6g}]\nset yrange [{:.6g}:{:.6g}]\n", x.low, x.high, y.low, y.high);
       // Away from the corners, where the labels of neighbours would meet.
       canvas.add("set xtics {} offset 0,0.5 font ',10'\nset ytics {} font ',10'\n", ticks(padded(x, -0.1), 3),
@@ -241,15 +236,12 @@ std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
                  gnuplot_literal(named ? labelled("x", maps.length_unit) : ""),
                  gnuplot_literal(named ? labelled("y", maps.length_unit) : ""));
       // Many sensors are shown once only: every symbol costs a hundred bytes.
-      const bool sensors =
-          !maps.sensors.empty() && (maps.sensors.size() > 200 ? first && t == 0 : row.sensors);
+      const bool sensors = !maps.sensors.empty() && (maps.sensors.size() > 200 ? first && t == 0 : row.sensors);
       canvas.add("$field << EOD\n");
       for (std::size_t i = 0; i < row.fields[t].size(); ++i)
-        canvas.add("{:.4g}{}", row.fields[t][i],
-                   (static_cast<std::int64_t>(i) + 1) % maps.nx == 0 ? '\n' : ' ');
-      canvas.add("EOD\nplot $field matrix using ({:.8g}+$1*{:.8g}):({:.8g}+$2*{:.8g}):3 with image{}\n",
-                 maps.x_min, dx, maps.y_min, dy,
-                 sensors ? ", $sensors with points pt 6 ps 0.35 lw 0.6 lc rgb '#222222'" : "");
+        canvas.add("{:.4g}{}", row.fields[t][i], (static_cast<std::int64_t>(i) + 1) % maps.nx == 0 ? '\n' : ' ');
+      canvas.add("EOD\nplot $field matrix using ({:.8g}+$1*{:.8g}):({:.8g}+$2*{:.8g}):3 with image{}\n", maps.x_min, dx,
+                 maps.y_min, dy, sensors ? ", $sensors with points pt 6 ps 0.35 lw 0.6 lc rgb '#222222'" : "");
     }
     if (r >= 2) {
       const double bar_height = r == 2 ? 3 * height + 2 * gap : height;
@@ -262,8 +254,7 @@ std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
   return canvas.draw(alternative);
 }
 
-std::string curve_figure(const ExperimentReport& experiment, Quantity quantity,
-                         const std::string& alternative) {
+std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, const std::string& alternative) {
   Range range = extent({}, {experiment.floor > 0 ? experiment.floor : NAN});
   bool first = !(experiment.floor > 0);
   for (const MethodCurve& curve : experiment.curves)
@@ -276,8 +267,7 @@ std::string curve_figure(const ExperimentReport& experiment, Quantity quantity,
   const bool logarithmic = range.low > 0 && range.high > 8 * range.low;
   Canvas canvas(470, 320);
   canvas.place(58, 30, 400, 240);
-  canvas.write(quantity == Quantity::error ? "relative error of the mean" : "relative predictive spread", 258,
-               14, 12);
+  canvas.write(quantity == Quantity::error ? "relative error of the mean" : "relative predictive spread", 258, 14, 12);
   canvas.add("set xtics offset 0,0.4\nset xlabel {} offset 0,0.6\n",
              gnuplot_literal(labelled("time", experiment.time_unit)));
   canvas.add("set grid y lw 0.4 lc rgb '#909090' dt (2,4)\n");
@@ -288,8 +278,7 @@ std::string curve_figure(const ExperimentReport& experiment, Quantity quantity,
     canvas.add("set logscale y\nset yrange [{:.6g}:{:.6g}]\nset ytics (", range.low, range.high);
     const bool dense = range.high < 1000 * range.low;
     const char* separator = "";
-    for (int power = static_cast<int>(std::floor(std::log10(range.low))); std::pow(10, power) < range.high;
-         ++power)
+    for (int power = static_cast<int>(std::floor(std::log10(range.low))); std::pow(10, power) < range.high; ++power)
       for (const double factor : {1., 2., 5.}) {
         const double tick = factor * std::pow(10, power);
         if ((factor > 1 && !dense) || tick < range.low || tick > range.high) continue;
@@ -330,12 +319,9 @@ std::string curve_figure(const ExperimentReport& experiment, Quantity quantity,
 std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, Extent shown,
                              const std::string& alternative) {
   const bool whole = shown == Extent::prior;
-  const auto close_up = [](const ParameterPosterior& p) {
-    return padded(extent({p.posterior}, {p.truth}), 0.3);
-  };
+  const auto close_up = [](const ParameterPosterior& p) { return padded(extent({p.posterior}, {p.truth}), 0.3); };
   const auto range = [&](const ParameterPosterior& p) {
-    return whole ? padded(extent({p.prior, p.posterior}, {p.minimum, p.maximum, p.truth}), 0.05)
-                 : close_up(p);
+    return whole ? padded(extent({p.prior, p.posterior}, {p.minimum, p.maximum, p.truth}), 0.05) : close_up(p);
   };
   const std::string prior = fmt::format("with points pt 6 ps 0.7 lw 1.2 lc rgb '{}'", prior_colour);
   const std::string posterior = fmt::format("with points pt 7 ps 0.55 lc rgb '{}'", posterior_colour);
@@ -373,8 +359,7 @@ std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, 
     members(canvas, "prior", x.prior, value_of(y.prior));
     members(canvas, "posterior", x.posterior, value_of(y.posterior));
     canvas.add("$truth << EOD\n{:.8g} {:.8g}\nEOD\n", x.truth, y.truth);
-    canvas.add("plot $box with lines dt (4,4) lc rgb '{}', $prior {}, $posterior {}, ", prior_colour, prior,
-               posterior);
+    canvas.add("plot $box with lines dt (4,4) lc rgb '{}', $prior {}, $posterior {}, ", prior_colour, prior, posterior);
     if (whole) canvas.add("$close with lines lc rgb '{}', ", posterior_colour);
     canvas.add("$truth with points pt 1 ps 1.6 lw 1.6 lc black\n");
     return canvas.draw(alternative);
@@ -388,8 +373,7 @@ std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, 
     if (i == 0) canvas.write(title, 260, 14, 12);
     axis(canvas, 'x', range(p));
     canvas.add("set yrange [-0.6:1.6]\nset ytics ('posterior' 0, 'prior' 1)\n");
-    canvas.add("set xtics offset 0,0.4\nset xlabel {} offset 0,0.6\n",
-               gnuplot_literal(labelled(p.name, p.unit)));
+    canvas.add("set xtics offset 0,0.4\nset xlabel {} offset 0,0.6\n", gnuplot_literal(labelled(p.name, p.unit)));
     canvas.add("set arrow 1 from {0:.8g},graph 0 to {0:.8g},graph 1 nohead lw 2 lc black\n", p.truth);
     const auto lane = [](double y) { return [y](std::size_t) { return y; }; };
     members(canvas, "prior", p.prior, lane(1));
@@ -405,10 +389,8 @@ std::string rank_figure(const std::vector<double>& ranks, const std::string& alt
   canvas.place(58, 14, 400, 216);
   canvas.add("$ranks << EOD\n");
   for (std::size_t i = 0; i < ranks.size(); ++i) canvas.add("{} {:.6g}\n", i, ranks[i]);
-  canvas.add("EOD\nset xrange [-0.7:{}]\nset yrange [0:{:.6g}]\n", bins - 0.3,
-             1.12 * extent({ranks}, {1 / bins}).high);
-  canvas.add("set xtics {} offset 0,0.4\n",
-             ticks({0, std::max(1., bins - 1)}, std::min(5, static_cast<int>(bins))));
+  canvas.add("EOD\nset xrange [-0.7:{}]\nset yrange [0:{:.6g}]\n", bins - 0.3, 1.12 * extent({ranks}, {1 / bins}).high);
+  canvas.add("set xtics {} offset 0,0.4\n", ticks({0, std::max(1., bins - 1)}, std::min(5, static_cast<int>(bins))));
   canvas.add(
       "set xlabel 'rank of the truth among the members' offset 0,0.6\nset ylabel 'share'\nset boxwidth "
       "0.86\n");

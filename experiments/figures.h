@@ -34,8 +34,7 @@ std::string map_figure(const FieldMaps& maps, const std::string& alternative);
 
 enum class Quantity { error, spread };
 /// One quantity of all methods against time. Both quantities have the same axis.
-std::string curve_figure(const ExperimentReport& experiment, Quantity quantity,
-                         const std::string& alternative);
+std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, const std::string& alternative);
 
 enum class Extent { prior, posterior };
 /// Members and truth over the prior range, or close up around posterior and truth. Two parameters: a plane;

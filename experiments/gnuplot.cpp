@@ -52,8 +52,7 @@ std::string first_complaint(const std::string& messages) {
   for (std::string line; std::getline(lines, line);) {
     line.erase(0, line.find_first_not_of(" \t"));
     constexpr std::string_view place = "\"/dev/stdin\" ";
-    if (line.starts_with(place) && line.find("warning:") == std::string::npos)
-      return line.substr(place.size());
+    if (line.starts_with(place) && line.find("warning:") == std::string::npos) return line.substr(place.size());
     if (first.empty()) first = line;
   }
   return first;
@@ -88,8 +87,7 @@ std::string run_gnuplot(std::string_view script) {
   if (WIFSIGNALED(status)) throw Error(fmt::format("gnuplot: killed by signal {}", WTERMSIG(status)));
   if (WEXITSTATUS(status) != 0) {
     const std::string complaint = first_complaint(messages.read());
-    throw Error("gnuplot: " +
-                (complaint.empty() ? fmt::format("exit status {}", WEXITSTATUS(status)) : complaint));
+    throw Error("gnuplot: " + (complaint.empty() ? fmt::format("exit status {}", WEXITSTATUS(status)) : complaint));
   }
   return out.read();
 }

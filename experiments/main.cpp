@@ -52,11 +52,14 @@ void add_options(CLI::App& stage, Arguments& a) {
   stage.add_option("CASE", a.case_name, "System: " + known)->required();
   stage.add_option("--preset", a.preset, "Size of the case")->capture_default_str();
   stage.add_option("--config", a.config, "TOML file with keys to change");
-  stage.add_option("--set", a.settings, "Change one key: --set section.key=value (repeatable)")->allow_extra_args(false);
+  stage.add_option("--set", a.settings, "Change one key: --set section.key=value (repeatable)")
+      ->allow_extra_args(false);
   stage.add_option("--out", a.out, "Folder of the run (default runs/CASE-PRESET)");
   stage.add_option("--data", a.data, "Data set (default OUT/data.nc)");
-  stage.add_option("--weights", a.weights, "Surrogate (default OUT/weights.safetensors; run: the shipped one where it fits)");
-  stage.add_option("--seed", a.seed, "Of start frames, ensembles and observation noise; data and training have their own");
+  stage.add_option("--weights", a.weights,
+                   "Surrogate (default OUT/weights.safetensors; run: the shipped one where it fits)");
+  stage.add_option("--seed", a.seed,
+                   "Of start frames, ensembles and observation noise; data and training have their own");
   stage.add_option("--threads", a.threads, "Threads; the results do not depend on it")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
@@ -72,7 +75,8 @@ Config configuration(const Arguments& a) {
 
 void print_keys(const Arguments& a) {
   Config config = configuration(a);
-  const std::string values = fingerprint(config, {"seed", "data", "surrogate", "training", "observations", "assimilation"});
+  const std::string values =
+      fingerprint(config, {"seed", "data", "surrogate", "training", "observations", "assimilation"});
   const std::vector<Key> all = keys(config);
   std::size_t line = values.find('\n') + 1;  // after the name of the case
   for (const Key& key : all) {
@@ -104,7 +108,8 @@ int run(int argc, char** argv) {
   for (const Stage& stage : stages) {
     CLI::App* command = app.add_subcommand(stage.name, stage.help);
     add_options(*command, a);
-    if (std::string(stage.name) == "run") command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");
+    if (std::string(stage.name) == "run")
+      command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");
     if (std::string(stage.name) == "assimilate")
       command->add_option("--observations", a.observations, "Assimilate this file only: OUT/analysis.nc");
     command->callback([&chosen, &stage] { chosen = stage.work; });

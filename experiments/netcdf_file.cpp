@@ -25,20 +25,13 @@ static_assert(sizeof(long long) == sizeof(std::int64_t) && sizeof(int) == sizeof
 
 std::string describe(int status) {
   switch (status) {
-    case NC_EBADDIM:
-      return "no such dimension";
-    case NC_ENOTVAR:
-      return "no such variable";
-    case NC_ENOTATT:
-      return "no such attribute";
-    case NC_ENAMEINUSE:
-      return "exists already";
-    case NC_ERANGE:
-      return "a value is out of the type's range";
-    case NC_EHDFERR:
-      return "HDF5 failed: the disk is full, or the file is damaged";
-    default:
-      break;
+    case NC_EBADDIM: return "no such dimension";
+    case NC_ENOTVAR: return "no such variable";
+    case NC_ENOTATT: return "no such attribute";
+    case NC_ENAMEINUSE: return "exists already";
+    case NC_ERANGE: return "a value is out of the type's range";
+    case NC_EHDFERR: return "HDF5 failed: the disk is full, or the file is damaged";
+    default: break;
   }
   std::string_view text = nc_strerror(status);
   constexpr std::string_view prefix = "NetCDF: ";
@@ -46,27 +39,19 @@ std::string describe(int status) {
   return std::string(text);
 }
 
-std::string describe(Extents shape) {
-  return fmt::format("({})", fmt::join(shape, ", "));
-}
+std::string describe(Extents shape) { return fmt::format("({})", fmt::join(shape, ", ")); }
 
 int code_of(Type type) {
   switch (type) {
-    case Type::Float32:
-      return NC_FLOAT;
-    case Type::Float64:
-      return NC_DOUBLE;
-    case Type::Int32:
-      return NC_INT;
-    case Type::Int64:
-      return NC_INT64;
+    case Type::Float32: return NC_FLOAT;
+    case Type::Float64: return NC_DOUBLE;
+    case Type::Int32: return NC_INT;
+    case Type::Int64: return NC_INT64;
   }
   return NC_NAT;
 }
 
-bool is_number(nc_type type) {
-  return type >= NC_BYTE && type <= NC_UINT64 && type != NC_CHAR;
-}
+bool is_number(nc_type type) { return type >= NC_BYTE && type <= NC_UINT64 && type != NC_CHAR; }
 
 /// Returns netCDF's status.
 int inquire_shape(int id, int variable, std::vector<std::int64_t>& shape) {
@@ -91,8 +76,7 @@ bool is_inside(Extents shape, Extents start, Extents count) {
 }
 
 std::string outside(Extents shape, Extents start, Extents count) {
-  return fmt::format("block {} from {} is outside of shape {}", describe(count), describe(start),
-                     describe(shape));
+  return fmt::format("block {} from {} is outside of shape {}", describe(count), describe(start), describe(shape));
 }
 
 /// Number of values in a block, at most `limit` + 1.
@@ -107,9 +91,7 @@ std::int64_t values_in(Extents count, std::int64_t limit) {
   return size;
 }
 
-std::vector<std::size_t> unsigned_of(Extents extents) {
-  return {extents.begin(), extents.end()};
-}
+std::vector<std::size_t> unsigned_of(Extents extents) { return {extents.begin(), extents.end()}; }
 
 int put(int id, int variable, const std::size_t* start, const std::size_t* count, const float* values) {
   return nc_put_vara_float(id, variable, start, count, values);
@@ -117,12 +99,10 @@ int put(int id, int variable, const std::size_t* start, const std::size_t* count
 int put(int id, int variable, const std::size_t* start, const std::size_t* count, const double* values) {
   return nc_put_vara_double(id, variable, start, count, values);
 }
-int put(int id, int variable, const std::size_t* start, const std::size_t* count,
-        const std::int32_t* values) {
+int put(int id, int variable, const std::size_t* start, const std::size_t* count, const std::int32_t* values) {
   return nc_put_vara_int(id, variable, start, count, values);
 }
-int put(int id, int variable, const std::size_t* start, const std::size_t* count,
-        const std::int64_t* values) {
+int put(int id, int variable, const std::size_t* start, const std::size_t* count, const std::int64_t* values) {
   return nc_put_vara_longlong(id, variable, start, count, reinterpret_cast<const long long*>(values));
 }
 
@@ -147,8 +127,7 @@ NetcdfWriter::NetcdfWriter(fs::path final_path) : path_(std::move(final_path)), 
   // HDF5 reports a disk that fills up, but where not even its first block fits it crashes when the program
   // ends.
   std::error_code ignored;
-  if (fs::space(file_.path(), ignored).available < 1 << 20)
-    fail("", "the disk is full: less than 1 MiB is free");
+  if (fs::space(file_.path(), ignored).available < 1 << 20) fail("", "the disk is full: less than 1 MiB is free");
   check(nc_create(file_.path().c_str(), NC_NETCDF4 | NC_CLOBBER, &id_), "");
 }
 
@@ -202,8 +181,7 @@ void NetcdfWriter::put_attribute(int variable, const std::string& name, const At
   const char* key = name.c_str();
   const auto put = [&](const auto& x) {
     using T = std::decay_t<decltype(x)>;
-    if constexpr (std::is_same_v<T, std::string>)
-      return nc_put_att_text(id_, variable, key, x.size(), x.data());
+    if constexpr (std::is_same_v<T, std::string>) return nc_put_att_text(id_, variable, key, x.size(), x.data());
     if constexpr (std::is_same_v<T, double>) return nc_put_att_double(id_, variable, key, NC_DOUBLE, 1, &x);
     if constexpr (std::is_same_v<T, std::int64_t>) return nc_put_att(id_, variable, key, NC_INT64, 1, &x);
     if constexpr (std::is_same_v<T, std::vector<double>>)
@@ -266,16 +244,13 @@ NetcdfReader::NetcdfReader(fs::path path) : path_(std::move(path)) {
   if (status > 0) fail("", fmt::format("cannot be read: {}", std::strerror(status)));
   if (status != NC_NOERR) fail("", "not a NetCDF file, or truncated");
   int format = 0;
-  if (nc_inq_format(id_, &format) != NC_NOERR ||
-      (format != NC_FORMAT_NETCDF4 && format != NC_FORMAT_NETCDF4_CLASSIC)) {
+  if (nc_inq_format(id_, &format) != NC_NOERR || (format != NC_FORMAT_NETCDF4 && format != NC_FORMAT_NETCDF4_CLASSIC)) {
     nc_close(id_);
     fail("", "a classic NetCDF file, where NetCDF-4 is needed (nccopy -k nc4 converts it)");
   }
 }
 
-NetcdfReader::~NetcdfReader() {
-  nc_close(id_);
-}
+NetcdfReader::~NetcdfReader() { nc_close(id_); }
 
 void NetcdfReader::fail(const std::string& field, const std::string& message) const {
   throw InputError(path_.string(), field, message);
@@ -327,8 +302,7 @@ std::vector<std::string> NetcdfReader::dimensions(const std::string& variable) c
   return names;
 }
 
-void NetcdfReader::require_shape(const std::string& variable,
-                                 const std::vector<std::int64_t>& expected) const {
+void NetcdfReader::require_shape(const std::string& variable, const std::vector<std::int64_t>& expected) const {
   const std::vector<std::int64_t> found = shape(variable);
   if (found != expected)
     fail(variable, fmt::format("shape {}, where {} is needed", describe(found), describe(expected)));
@@ -377,8 +351,7 @@ std::vector<std::string> NetcdfReader::read_strings(const std::string& variable)
   check(nc_inq_vartype(id_, found, &type), variable);
   if (type != NC_STRING) fail(variable, "does not hold strings");
   const std::vector<std::int64_t> size = shape(variable);
-  if (size.size() != 1)
-    fail(variable, fmt::format("shape {}, where one dimension is needed", describe(size)));
+  if (size.size() != 1) fail(variable, fmt::format("shape {}, where one dimension is needed", describe(size)));
   std::vector<char*> pointers(static_cast<std::size_t>(size[0]));
   if (pointers.empty()) return {};
   check(nc_get_var_string(id_, found, pointers.data()), variable);
@@ -410,9 +383,7 @@ std::string NetcdfReader::text_of(int variable, const std::string& name, const s
   return text;
 }
 
-std::string NetcdfReader::text(const std::string& name) const {
-  return text_of(NC_GLOBAL, name, name);
-}
+std::string NetcdfReader::text(const std::string& name) const { return text_of(NC_GLOBAL, name, name); }
 
 std::string NetcdfReader::text(const std::string& variable, const std::string& name) const {
   return text_of(find(variable), name, variable + ":" + name);

@@ -62,11 +62,10 @@ class NetcdfWriter {
   /// The whole variable: as many values as its shape holds (1 for a scalar).
   void write(const std::string& name, const Values& values);
   /// The block from index `start`, `count` long, one entry of each per dimension.
-  void write_slab(const std::string& name, std::span<const std::int64_t> start,
-                  std::span<const std::int64_t> count, const Values& values);
+  void write_slab(const std::string& name, std::span<const std::int64_t> start, std::span<const std::int64_t> count,
+                  const Values& values);
   /// Defines and writes a variable of strings over one dimension, one string per index.
-  void write_strings(const std::string& name, const std::string& dimension,
-                     const std::vector<std::string>& strings);
+  void write_strings(const std::string& name, const std::string& dimension, const std::vector<std::string>& strings);
 
   /// Closes the file and gives it its final name. Nothing can be written afterwards.
   void commit();
@@ -75,8 +74,7 @@ class NetcdfWriter {
   [[noreturn]] void fail(const std::string& field, const std::string& message);
   void check(int status, const std::string& field);
   int define(const std::string& name, int type, const std::vector<std::string>& dimensions);
-  void put_attribute(int variable, const std::string& name, const AttributeValue& value,
-                     const std::string& field);
+  void put_attribute(int variable, const std::string& name, const AttributeValue& value, const std::string& field);
 
   std::filesystem::path path_;
   nn::AtomicFile file_;

@@ -89,8 +89,9 @@ ObservationFile read_observations(const std::filesystem::path& path, const model
       throw InputError(source, "channel", fmt::format("row {}: {} is not in 0 .. {}", i, c, names.size() - 1));
     const auto known = std::find(about.channel_names.begin(), about.channel_names.end(), names[c]);
     if (known == about.channel_names.end())
-      throw InputError(source, "channel_name", fmt::format("\"{}\" is not a channel of the surrogate ({})", names[c],
-                                                           fmt::join(about.channel_names, ", ")));
+      throw InputError(
+          source, "channel_name",
+          fmt::format("\"{}\" is not a channel of the surrogate ({})", names[c], fmt::join(about.channel_names, ", ")));
     o.channel[i] = known - about.channel_names.begin();
   }
   da::check(o, source, last_time, about.channels());

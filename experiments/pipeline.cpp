@@ -234,8 +234,9 @@ void Pipeline::report() {
     const std::int64_t index = errors[errors.size() / 2].second;
     const std::string& experiment = experiment_names()[e];
     const double last_time = analysis_times(options_.config, surrogate().about, experiment).back();
-    shown.push_back({.observations = read_observations(observation_path(experiment, index), surrogate().about, last_time),
-                     .analysis = read_analysis(analysis_path(experiment, index, "nc"), surrogate())});
+    shown.push_back(
+        {.observations = read_observations(observation_path(experiment, index), surrogate().about, last_time),
+         .analysis = read_analysis(analysis_path(experiment, index, "nc"), surrogate())});
   }
   const fs::path path = options_.out / "report.html";
   write_report(path, make_report(options_.config, surrogate(), data(), results, shown));

@@ -56,7 +56,8 @@ class Pipeline {
   std::optional<models::Surrogate> surrogate_;
 };
 
-/// Folder of the shipped weights: LEVDA_PRETRAINED of the environment, or where the program was built or installed from.
+/// Folder of the shipped weights: LEVDA_PRETRAINED of the environment, or where the program was built or installed
+/// from.
 std::filesystem::path pretrained_folder();
 
 }  // namespace levda::experiments

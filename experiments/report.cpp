@@ -56,8 +56,8 @@ figcaption { color: var(--quiet); font-size: .875rem; max-width: 76ch; margin-to
 )css";
 
 std::string figure(const std::string& container, const std::string& content, const std::string& caption) {
-  return fmt::format("<figure><div class=\"{}\">{}</div>\n<figcaption>{}</figcaption></figure>\n", container,
-                     content, caption);
+  return fmt::format("<figure><div class=\"{}\">{}</div>\n<figcaption>{}</figcaption></figure>\n", container, content,
+                     caption);
 }
 
 std::string facts_table(const Report& report) {
@@ -73,8 +73,7 @@ std::string score_table(const ExperimentReport& experiment) {
     html += fmt::format("<th scope=\"col\">{}</th>", escaped(column));
   html += "</tr></thead><tbody>\n";
   for (const auto& [method, cells] : experiment.score_rows) {
-    html += fmt::format("<tr{}><th scope=\"row\">{}</th>", is_levda(method) ? " class=\"levda\"" : "",
-                        escaped(method));
+    html += fmt::format("<tr{}><th scope=\"row\">{}</th>", is_levda(method) ? " class=\"levda\"" : "", escaped(method));
     for (const std::string& cell : cells) html += fmt::format("<td>{}</td>", escaped(cell));
     html += "</tr>\n";
   }
@@ -88,14 +87,13 @@ std::string map_section(const ExperimentReport& experiment) {
         "Maps of {} for {}: truth, prior mean, analysis mean, error and spread at {} times; rms of error and "
         "spread are written above their maps.",
         maps.channel, experiment.truth_label, maps.times.size());
-    html += figure(
-        "wide map", map_figure(maps, alternative),
-        fmt::format("<b>{}</b>, {}. The first three rows share one colour scale, set by the truth; "
-                    "error is analysis mean minus truth. Colours saturate beyond the 99.5th percentile. {}"
-                    "Spread is the standard deviation of the analysis members alone; the surrogate's own "
-                    "error comes on top, so where that dominates the error (rms above each map) is larger.",
-                    escaped(maps.channel), escaped(experiment.truth_label),
-                    maps.sensors.empty() ? "" : "Circles are sensors. "));
+    html += figure("wide map", map_figure(maps, alternative),
+                   fmt::format("<b>{}</b>, {}. The first three rows share one colour scale, set by the truth; "
+                               "error is analysis mean minus truth. Colours saturate beyond the 99.5th percentile. {}"
+                               "Spread is the standard deviation of the analysis members alone; the surrogate's own "
+                               "error comes on top, so where that dominates the error (rms above each map) is larger.",
+                               escaped(maps.channel), escaped(experiment.truth_label),
+                               maps.sensors.empty() ? "" : "Circles are sensors. "));
   }
   return html;
 }
@@ -103,8 +101,8 @@ std::string map_section(const ExperimentReport& experiment) {
 std::string curve_section(const ExperimentReport& experiment) {
   std::string legend = "<ul class=\"legend\">";
   const auto entry = [&](const char* stroke, int width, const std::string& colour, const std::string& text) {
-    legend += fmt::format("<li><i class=\"line\" style=\"border-top:{}px {} {}\"></i>{}</li>", width, stroke,
-                          colour, text);
+    legend +=
+        fmt::format("<li><i class=\"line\" style=\"border-top:{}px {} {}\"></i>{}</li>", width, stroke, colour, text);
   };
   bool any_spread = false;
   for (std::size_t i = 0; i < experiment.curves.size(); ++i) {
@@ -117,22 +115,18 @@ std::string curve_section(const ExperimentReport& experiment) {
   }
   if (experiment.floor > 0) entry("dashed", 2, floor_colour, fmt::format("floor {:.3g}", experiment.floor));
   legend += "</ul>\n";
-  std::string figures =
-      curve_figure(experiment, Quantity::error, "Relative error of each method's mean against time.");
+  std::string figures = curve_figure(experiment, Quantity::error, "Relative error of each method's mean against time.");
   if (any_spread)
-    figures +=
-        curve_figure(experiment, Quantity::spread, "Relative spread of each ensemble method against time.");
+    figures += curve_figure(experiment, Quantity::spread, "Relative spread of each ensemble method against time.");
   return "<h3>Error and spread against time</h3>\n" + legend +
          figure("pair", figures,
                 fmt::format("Means over all truths; a lower error is better. {}{}",
-                            experiment.floor > 0
-                                ? "The floor is the surrogate run from the true start, what a perfect "
-                                  "analysis with this surrogate would reach. "
-                                : "",
-                            any_spread
-                                ? "Spread includes the surrogate's error variance; both panels have "
-                                  "the same axis, and a calibrated method's spread is as large as its error."
-                                : ""));
+                            experiment.floor > 0 ? "The floor is the surrogate run from the true start, what a perfect "
+                                                   "analysis with this surrogate would reach. "
+                                                 : "",
+                            any_spread ? "Spread includes the surrogate's error variance; both panels have "
+                                         "the same axis, and a calibrated method's spread is as large as its error."
+                                       : ""));
 }
 
 std::string parameter_section(const ExperimentReport& experiment) {
@@ -140,8 +134,7 @@ std::string parameter_section(const ExperimentReport& experiment) {
       "<ul class=\"legend\"><li><i class=\"dot\" style=\"color:{}\"></i>prior members</li>"
       "<li><i class=\"dot\" style=\"color:{};background:{}\"></i>posterior members</li>"
       "<li>{} truth</li></ul>\n",
-      prior_colour, posterior_colour, posterior_colour,
-      experiment.parameters.size() == 2 ? "<b>+</b>" : "<b>|</b>");
+      prior_colour, posterior_colour, posterior_colour, experiment.parameters.size() == 2 ? "<b>+</b>" : "<b>|</b>");
   const std::string both = parameter_figure(experiment.parameters, Extent::prior,
                                             "Prior and posterior members with the truth, prior range.") +
                            parameter_figure(experiment.parameters, Extent::posterior,
@@ -149,23 +142,22 @@ std::string parameter_section(const ExperimentReport& experiment) {
   return "<h3>Parameters</h3>\n" + legend +
          figure(
              "pair", both,
-             fmt::format(
-                 "For {}. Left: the prior range{}. Right: close-up of the posterior and the truth; the truth "
-                 "should lie among the posterior members, not beside them.",
-                 escaped(experiment.truth_label),
-                 experiment.parameters.size() == 2 ? " (dashed); the red frame is the close-up" : ""));
+             fmt::format("For {}. Left: the prior range{}. Right: close-up of the posterior and the truth; the truth "
+                         "should lie among the posterior members, not beside them.",
+                         escaped(experiment.truth_label),
+                         experiment.parameters.size() == 2 ? " (dashed); the red frame is the close-up" : ""));
 }
 
 std::string rank_section(const ExperimentReport& experiment) {
   return "<h3>Ranks</h3>\n" +
-         figure("pair",
-                rank_figure(experiment.ranks,
-                            "Rank histogram of the truth among the analysis members, with a flat line."),
-                "Where the truth falls among LEVDA's sorted members, the surrogate's error added to each, "
-                "over all truths and "
-                "scored values. Flat "
-                "(dashed) is "
-                "calibrated; a U means too little spread, a dome too much, a slope a bias.");
+         figure(
+             "pair",
+             rank_figure(experiment.ranks, "Rank histogram of the truth among the analysis members, with a flat line."),
+             "Where the truth falls among LEVDA's sorted members, the surrogate's error added to each, "
+             "over all truths and "
+             "scored values. Flat "
+             "(dashed) is "
+             "calibrated; a U means too little spread, a dome too much, a slope a bias.");
 }
 
 }  // namespace
@@ -186,8 +178,8 @@ void write_report(const std::filesystem::path& path, const Report& report) {
   }
   for (std::size_t i = 0; i < report.experiments.size(); ++i) {
     const ExperimentReport& experiment = report.experiments[i];
-    html += fmt::format("<section id=\"experiment-{}\"><h2>{}</h2>\n<p>{}</p>\n", i + 1,
-                        escaped(experiment.name), escaped(experiment.description));
+    html += fmt::format("<section id=\"experiment-{}\"><h2>{}</h2>\n<p>{}</p>\n", i + 1, escaped(experiment.name),
+                        escaped(experiment.description));
     if (!experiment.score_rows.empty()) html += score_table(experiment);
     if (!experiment.maps.empty()) html += map_section(experiment);
     if (!experiment.curves.empty()) html += curve_section(experiment);

@@ -79,7 +79,8 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
     const Moments2 analysis = moments_of(s, shown.analysis.ensembles[t], points);
     const std::span<const float> field = data.frame(truth.member, first_frame + t);
     for (std::int64_t k = 0; k < c; ++k) {
-      const auto own = field.subspan(static_cast<std::size_t>(k * grid.cells()), static_cast<std::size_t>(grid.cells()));
+      const auto own =
+          field.subspan(static_cast<std::size_t>(k * grid.cells()), static_cast<std::size_t>(grid.cells()));
       maps[k].times.push_back(fmt::format("t = {:.1f} h", shown.analysis.times[t] / 3600));
       maps[k].truth.emplace_back(own.begin(), own.end());
       maps[k].prior_mean.push_back(prior.mean[k]);
@@ -104,13 +105,15 @@ std::vector<double> parameter_members(const models::Surrogate& s, const da::Ense
 
 std::string describe(const std::string& experiment, const AssimilationConfig& a) {
   if (experiment == "cold")
-    return fmt::format("Every member starts before the first frame at the latent state 0; only the parameters are unknown. "
-                       "{} frames are observed.",
-                       a.frames);
-  return fmt::format("The truth starts at an unknown frame between {} and {}; members are latent states of {} other "
-                     "trajectories at random frames of that range. State and parameters are estimated jointly from {} "
-                     "observed frames.",
-                     a.start_min, a.start_max, a.members, a.frames);
+    return fmt::format(
+        "Every member starts before the first frame at the latent state 0; only the parameters are unknown. "
+        "{} frames are observed.",
+        a.frames);
+  return fmt::format(
+      "The truth starts at an unknown frame between {} and {}; members are latent states of {} other "
+      "trajectories at random frames of that range. State and parameters are estimated jointly from {} "
+      "observed frames.",
+      a.start_min, a.start_max, a.members, a.frames);
 }
 
 }  // namespace
@@ -123,9 +126,10 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
   };
   Report report{.title = fmt::format("{}, preset {}", config.case_name, config.preset), .facts = {}, .experiments = {}};
   report.facts = {
-      {"Surrogate", fmt::format("LDNet of {} weights, relative RMSE {} on {} test trajectories", s.net.parameters().count(),
-                                provenance("test_rel_rmse"), data.test)},
-      {"Trained", fmt::format("{} s on {}, {}", provenance("train_seconds"), provenance("machine"), provenance("trained"))},
+      {"Surrogate", fmt::format("LDNet of {} weights, relative RMSE {} on {} test trajectories",
+                                s.net.parameters().count(), provenance("test_rel_rmse"), data.test)},
+      {"Trained",
+       fmt::format("{} s on {}, {}", provenance("train_seconds"), provenance("machine"), provenance("trained"))},
       {"Observations", fmt::format("{}, every {} frame(s), error {} standard deviations", config.observations.sensors,
                                    config.observations.every, config.observations.sigma)},
       {"Ensemble", fmt::format("{} members, windows of {} frames shifted by {}", config.assimilation.members,
@@ -136,20 +140,21 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
     const ExperimentSummary& result = results[e];
     const ShownTruth& one = shown[e];
     const Truth& truth = one.observations.truth.value();
-    ExperimentReport experiment{.name = result.name,
-                                .description = describe(result.name, config.assimilation),
-                                .truth_label = fmt::format("truth {} (test trajectory {}{}), the one with the median error",
-                                                           truth.index, truth.member - data.first_test(),
-                                                           truth.start < 0 ? "" : fmt::format(", from frame {}", truth.start)),
-                                .maps = make_maps(s, data, one),
-                                .time_unit = "h",
-                                .times = {},
-                                .curves = {},
-                                .floor = result.floor,
-                                .parameters = {},
-                                .ranks = result.method("levda").ranks,
-                                .score_columns = score_columns(),
-                                .score_rows = {}};
+    ExperimentReport experiment{
+        .name = result.name,
+        .description = describe(result.name, config.assimilation),
+        .truth_label = fmt::format("truth {} (test trajectory {}{}), the one with the median error", truth.index,
+                                   truth.member - data.first_test(),
+                                   truth.start < 0 ? "" : fmt::format(", from frame {}", truth.start)),
+        .maps = make_maps(s, data, one),
+        .time_unit = "h",
+        .times = {},
+        .curves = {},
+        .floor = result.floor,
+        .parameters = {},
+        .ranks = result.method("levda").ranks,
+        .score_columns = score_columns(),
+        .score_rows = {}};
     for (const double t : one.analysis.times) experiment.times.push_back(t / 3600);
     for (const MethodSummary& method : result.methods) {
       experiment.curves.push_back({method.method, method.rel_rmse_per_time, method.rel_spread_per_time});

@@ -59,7 +59,8 @@ MethodSummary summarise_method(const std::string& name, const std::vector<TruthS
   for (std::size_t t = 0; t < frames; ++t) {
     s.rel_rmse_per_time.push_back(mean_over(truths, [&](const auto& x) { return of(x).frames[t].relative_rmse(); }));
     if (pooled.is_ensemble())
-      s.rel_spread_per_time.push_back(mean_over(truths, [&](const auto& x) { return of(x).frames[t].relative_spread(); }));
+      s.rel_spread_per_time.push_back(
+          mean_over(truths, [&](const auto& x) { return of(x).frames[t].relative_spread(); }));
   }
   s.param_error = mean_over(truths, [&](const auto& x) {
     double sum = 0;
@@ -77,12 +78,15 @@ MethodSummary summarise_method(const std::string& name, const std::vector<TruthS
   s.crps = ensemble ? pooled.crps() : no_value;
   s.coverage90 = ensemble ? pooled.coverage90() : no_value;
   if (ensemble) s.ranks = pooled.ranks();
-  s.seconds_per_truth = name == "climatology" ? no_value : mean_over(truths, [&](const auto& x) { return of(x).seconds; });
+  s.seconds_per_truth =
+      name == "climatology" ? no_value : mean_over(truths, [&](const auto& x) { return of(x).seconds; });
   s.iterations = mean_over(truths, [&](const auto& x) { return of(x).iterations.value_or(no_value); });
   return s;
 }
 
-std::string shown(double value, int digits) { return std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-"; }
+std::string shown(double value, int digits) {
+  return std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-";
+}
 
 }  // namespace
 
@@ -92,16 +96,18 @@ void write_truth_scores(const std::filesystem::path& path, const TruthScores& sc
     Json frames = Json::array();
     for (const da::FieldScores& frame : method.frames) frames.push_back(numbers(frame.pack()));
     Json parameters = Json::array();
-    for (const da::ParameterScore& p : method.parameters) parameters.push_back({{"error", number(p.error)}, {"z", number(p.z)}});
+    for (const da::ParameterScore& p : method.parameters)
+      parameters.push_back({{"error", number(p.error)}, {"z", number(p.z)}});
     methods[name] = {{"frames", frames},
                      {"parameters", parameters},
                      {"seconds", method.seconds},
                      {"iterations", number(method.iterations.value_or(no_value))}};
   }
-  const Json all{{"format", format_name},
-                 {"configuration", fingerprint},
-                 {"truth", {{"index", scores.truth.index}, {"member", scores.truth.member}, {"start", scores.truth.start}}},
-                 {"methods", methods}};
+  const Json all{
+      {"format", format_name},
+      {"configuration", fingerprint},
+      {"truth", {{"index", scores.truth.index}, {"member", scores.truth.member}, {"start", scores.truth.start}}},
+      {"methods", methods}};
   nn::write_text_file(path, all.dump(1) + "\n");
 }
 
@@ -181,24 +187,32 @@ void write_results(const std::filesystem::path& path, const Config& config, cons
 }
 
 std::vector<std::string> score_columns() {
-  return {"rel. RMSE", "worst", "/ floor", "param. error", "param. z", "ssr", "ssr without R_sur", "CRPS", "coverage 90%",
-          "s / truth", "iterations"};
+  return {"rel. RMSE",         "worst", "/ floor",      "param. error", "param. z",  "ssr",
+          "ssr without R_sur", "CRPS",  "coverage 90%", "s / truth",    "iterations"};
 }
 
 std::vector<std::string> score_cells(const MethodSummary& m, double floor) {
-  return {shown(m.rel_rmse, 4),  shown(m.rel_rmse_worst, 4),  shown(m.rel_rmse / floor, 2),
-          shown(m.param_error, 4), shown(m.param_z_rms, 2),   shown(m.ssr, 2),
-          shown(m.ssr_without_surrogate_error, 2), shown(m.crps, 4), shown(m.coverage90, 3),
-          shown(m.seconds_per_truth, 2), shown(m.iterations, 0)};
+  return {shown(m.rel_rmse, 4),
+          shown(m.rel_rmse_worst, 4),
+          shown(m.rel_rmse / floor, 2),
+          shown(m.param_error, 4),
+          shown(m.param_z_rms, 2),
+          shown(m.ssr, 2),
+          shown(m.ssr_without_surrogate_error, 2),
+          shown(m.crps, 4),
+          shown(m.coverage90, 3),
+          shown(m.seconds_per_truth, 2),
+          shown(m.iterations, 0)};
 }
 
 std::string score_table(const std::vector<ExperimentSummary>& experiments) {
   std::string text;
   const std::vector<std::string> columns = score_columns();
   for (const ExperimentSummary& experiment : experiments) {
-    text += fmt::format("{}{}: {} truths, floor {:.4f} (worst {:.4f})\n  {:<12}", text.empty() ? "" : "\n", experiment.name,
-                        experiment.truths, experiment.floor, experiment.floor_worst, "");
-    for (const std::string& column : columns) text += fmt::format("  {:>{}}", column, std::max<std::size_t>(column.size(), 7));
+    text += fmt::format("{}{}: {} truths, floor {:.4f} (worst {:.4f})\n  {:<12}", text.empty() ? "" : "\n",
+                        experiment.name, experiment.truths, experiment.floor, experiment.floor_worst, "");
+    for (const std::string& column : columns)
+      text += fmt::format("  {:>{}}", column, std::max<std::size_t>(column.size(), 7));
     text += '\n';
     for (const MethodSummary& method : experiment.methods) {
       text += fmt::format("  {:<12}", method.method);

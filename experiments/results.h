@@ -21,18 +21,18 @@ std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, 
 /// Scores over all truths of an experiment; a value that is not finite has no meaning for the method.
 struct MethodSummary {
   std::string method;
-  double rel_rmse;        ///< mean over truths
+  double rel_rmse;  ///< mean over truths
   double rel_rmse_worst;
-  std::vector<double> rel_rmse_per_time;   ///< mean over truths
+  std::vector<double> rel_rmse_per_time;  ///< mean over truths
   std::vector<double> rel_spread_per_time;
-  double param_error;     ///< mean over truths and parameters, in prior ranges
+  double param_error;  ///< mean over truths and parameters, in prior ranges
   double param_z_rms;
-  double ssr;             ///< all truths pooled, as crps and coverage
+  double ssr;  ///< all truths pooled, as crps and coverage
   double ssr_without_surrogate_error;
   double crps;
   double coverage90;
   double seconds_per_truth;
-  double iterations;      ///< mean over truths
+  double iterations;  ///< mean over truths
   std::vector<double> ranks;
 };
 

@@ -5,12 +5,13 @@
 
 #include <chrono>
 #include <cmath>
-#include <numeric>
+#include <memory>
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
 #include "experiments/version.h"
 #include "nn/safetensors.h"
+#include "nn/soap.h"
 #include "nn/training.h"
 
 namespace levda::experiments {
@@ -163,28 +164,30 @@ double pooled(const Residuals& sums, std::int64_t c) {
   return std::sqrt(total / static_cast<double>(c));
 }
 
+std::unique_ptr<nn::Optimiser> make_optimiser(const std::string& name, const nn::Parameters& parameters) {
+  if (name == "adam") return std::make_unique<nn::Adam>(parameters);
+  return std::make_unique<nn::Soap>(parameters);
+}
+
 /// A training run that can be left and taken up again.
 class Checkpoint {
  public:
   Checkpoint(std::filesystem::path path, std::string configuration)
       : path_(std::move(path)), configuration_(std::move(configuration)) {}
 
-  void save(const nn::Parameters& parameters, const nn::Adam& adam, double seconds) const {
+  void save(const nn::Parameters& parameters, const nn::Optimiser& optimiser, double seconds) const {
     nn::TensorFile file;
     file.metadata = {{"levda_configuration", configuration_},
-                     {"steps", fmt::format("{}", adam.steps())},
+                     {"steps", fmt::format("{}", optimiser.steps())},
                      {"seconds", fmt::format("{}", seconds)}};
-    for_each(parameters, [&](std::size_t k, std::size_t i) {
-      const std::string& name = parameters.name(i);
-      file.tensors["weights." + name] = parameters[i];
-      file.tensors["first." + name] = adam.first_moments()[k];
-      file.tensors["second." + name] = adam.second_moments()[k];
-    });
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      if (parameters.trainable(i)) file.tensors["weights." + parameters.name(i)] = parameters[i];
+    for (const auto& [name, tensor] : optimiser.state()) file.tensors["optimiser." + name] = tensor;
     nn::write_safetensors(path_, file);
   }
 
   /// Seconds of training before; 0 when there is nothing to go on from.
-  double restore(nn::Parameters& parameters, nn::Adam& adam) const {
+  double restore(nn::Parameters& parameters, nn::Optimiser& optimiser) const {
     if (!std::filesystem::exists(path_)) return 0;
     const nn::TensorFile file = nn::read_safetensors(path_);
     const auto text = [&](const std::string& key) {
@@ -195,33 +198,20 @@ class Checkpoint {
     if (text("levda_configuration") != configuration_)
       throw InputError(path_.string(), "levda_configuration",
                        "an unfinished training of another configuration; remove it, or choose another --out");
-    const auto tensor = [&](const std::string& name) {
-      const auto entry = file.tensors.find(name);
-      if (entry == file.tensors.end()) throw InputError(path_.string(), name, "no such tensor");
-      return entry->second;
-    };
-    std::vector<Tensor> first;
-    std::vector<Tensor> second;
-    for_each(parameters, [&](std::size_t, std::size_t i) {
-      parameters.set(i, tensor("weights." + parameters.name(i)));
-      first.push_back(tensor("first." + parameters.name(i)));
-      second.push_back(tensor("second." + parameters.name(i)));
-    });
-    adam.restore(std::stoll(text("steps")), std::move(first), std::move(second));
-    return std::stod(text("seconds"));
+    nn::Optimiser::State state;
+    for (const auto& [name, tensor] : file.tensors)
+      if (name.starts_with("optimiser.")) state[name.substr(name.find('.') + 1)] = tensor;
+    try {
+      optimiser.restore(std::stoll(text("steps")), state);
+      for (std::size_t i = 0; i < parameters.size(); ++i)
+        if (parameters.trainable(i)) parameters.set(i, file.tensors.at("weights." + parameters.name(i)));
+      return std::stod(text("seconds"));
+    } catch (const std::exception& error) {  // a missing tensor, another shape, a number that is none
+      throw InputError(path_.string(), "", error.what());
+    }
   }
-
-  void remove() const { std::filesystem::remove(path_); }
 
  private:
-  /// f(position among the trainable, position) for each trainable parameter.
-  template <typename F>
-  static void for_each(const nn::Parameters& parameters, F&& f) {
-    std::size_t k = 0;
-    for (std::size_t i = 0; i < parameters.size(); ++i)
-      if (parameters.trainable(i)) f(k++, i);
-  }
-
   std::filesystem::path path_;
   std::string configuration_;
 };
@@ -262,8 +252,9 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
   const TrainingConfig& training = config.training;
   const models::Description& about = data.about;
   if (data.train < training.trajectories)
-    throw InputError("configuration", "training.trajectories",
-                     fmt::format("{}, but the data set has {} training trajectories", training.trajectories, data.train));
+    throw InputError(
+        "configuration", "training.trajectories",
+        fmt::format("{}, but the data set has {} training trajectories", training.trajectories, data.train));
   models::LdnetArchitecture architecture = config.surrogate;
   architecture.parameters = about.parameters();
   architecture.channels = about.channels();
@@ -277,11 +268,11 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
                       .error_variance = {},
                       .provenance = {}};
   const Batches batches(training, data, s);
-  nn::Adam adam(s.net.parameters());
+  const std::unique_ptr<nn::Optimiser> optimiser = make_optimiser(training.optimiser, s.net.parameters());
   const std::string configuration = fingerprint(config, {"surrogate", "training"}) + data.fingerprint;
   const Checkpoint saved(checkpoint, configuration);
-  const double before = saved.restore(s.net.parameters(), adam);
-  const std::int64_t resumed = adam.steps();
+  const double before = saved.restore(s.net.parameters(), *optimiser);
+  const std::int64_t resumed = optimiser->steps();
 
   const nn::TrainingSettings settings{.steps = training.steps,
                                       .schedule = {.rate = training.rate, .steps = training.steps},
@@ -295,17 +286,20 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
     return pooled(residuals(s, data, data.train, last, 4), about.channels());
   };
   const double reference = product_rate(threads);
-  const double seconds = before + nn::train(s.net.parameters(), adam, settings,
-      {.loss = [&](std::int64_t step) { return loss(s.net, batches.at(step), about.frames, training.tile); },
-       .validate = validation,
-       .checkpoint = [&](double so_far) { saved.save(s.net.parameters(), adam, before + so_far); }});
+  const double seconds =
+      before +
+      nn::train(s.net.parameters(), *optimiser, settings,
+                {.loss = [&](std::int64_t step) { return loss(s.net, batches.at(step), about.frames, training.tile); },
+                 .validate = validation,
+                 .checkpoint = [&](double so_far) { saved.save(s.net.parameters(), *optimiser, before + so_far); }});
   const double rate = resumed < training.steps ? work * static_cast<double>(training.steps) / seconds : 0;
   if (progress != nullptr)
-    fmt::print(progress,
-               "train: {:.1f} s, {:.1f} GFLOP/s (6 x {} decoder weights x {:.0f} rows x {} steps); products of 1024^3 on {} "
-               "threads: {:.1f} GFLOP/s; {:.0f}%\n",
-               seconds, rate * 1e-9, s.net.decoder_weights(), rows, training.steps, threads, reference * 1e-9,
-               100 * rate / reference);
+    fmt::print(
+        progress,
+        "train: {:.1f} s, {:.1f} GFLOP/s (6 x {} decoder weights x {:.0f} rows x {} steps); products of 1024^3 on {} "
+        "threads: {:.1f} GFLOP/s; {:.0f}%\n",
+        seconds, rate * 1e-9, s.net.decoder_weights(), rows, training.steps, threads, reference * 1e-9,
+        100 * rate / reference);
 
   const auto p = static_cast<std::size_t>(about.parameters());
   const std::span<const double> prior(data.parameters.data(), static_cast<std::size_t>(data.train) * p);

@@ -1,5 +1,10 @@
 /// The tsunami benchmark: closed basin, unknown place of the source (Xiao et al., LD-EnSF, arXiv 2411.19305).
 
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "autodiff/error.h"
 #include "experiments/cases.h"
 #include "models/tsunami.h"
 
@@ -7,7 +12,16 @@ namespace levda::experiments {
 
 namespace {
 
-models::Tsunami solver(const DataConfig& data) { return models::Tsunami({.nodes = data.nodes}); }
+models::Tsunami solver(const DataConfig& data) {
+  models::TsunamiSettings settings{.nodes = data.nodes};
+  const double dx = settings.length / static_cast<double>(data.nodes - 1);
+  const double dt = data.frame_interval / static_cast<double>(data.steps_per_frame);
+  settings.courant = dt * std::sqrt(settings.gravity * settings.depth) / dx;
+  if (settings.courant > std::sqrt(0.5))
+    throw InputError("configuration", "data.steps_per_frame",
+                     fmt::format("steps of {:.4g} s are unstable on cells of {:.4g} m", dt, dx));
+  return models::Tsunami(settings);
+}
 
 }  // namespace
 
@@ -25,25 +39,24 @@ Case tsunami_case() {
                 const models::TsunamiSettings settings{.nodes = data.nodes};
                 const models::Tsunami model = solver(data);
                 using models::Tsunami;
-                return models::Description{
-                    .case_name = "tsunami",
-                    .parameter_names = {"source_x", "source_y"},
-                    .parameter_units = {"1", "1"},
-                    .parameter_min = {0, 0},
-                    .parameter_max = {0.5, 0.5},
-                    .channel_names = {"u", "v", "eta"},
-                    .channel_units = {"m s-1", "m s-1", "m"},
-                    .grid = {.nx = data.nodes,
-                             .ny = data.nodes,
-                             .x0 = -0.5 * settings.length,
-                             .y0 = -0.5 * settings.length,
-                             .dx = model.dx(),
-                             .dy = model.dx(),
-                             .offset_x = {Tsunami::offset_x.begin(), Tsunami::offset_x.end()},
-                             .offset_y = {Tsunami::offset_y.begin(), Tsunami::offset_y.end()}},
-                    .frames = data.frames,
-                    .first_time = static_cast<double>(data.steps_per_frame) * model.dt(),
-                    .frame_interval = static_cast<double>(data.steps_per_frame) * model.dt()};
+                return models::Description{.case_name = "tsunami",
+                                           .parameter_names = {"source_x", "source_y"},
+                                           .parameter_units = {"1", "1"},
+                                           .parameter_min = {0, 0},
+                                           .parameter_max = {0.5, 0.5},
+                                           .channel_names = {"u", "v", "eta"},
+                                           .channel_units = {"m s-1", "m s-1", "m"},
+                                           .grid = {.nx = data.nodes,
+                                                    .ny = data.nodes,
+                                                    .x0 = -0.5 * settings.length,
+                                                    .y0 = -0.5 * settings.length,
+                                                    .dx = model.dx(),
+                                                    .dy = model.dx(),
+                                                    .offset_x = {Tsunami::offset_x.begin(), Tsunami::offset_x.end()},
+                                                    .offset_y = {Tsunami::offset_y.begin(), Tsunami::offset_y.end()}},
+                                           .frames = data.frames,
+                                           .first_time = data.frame_interval,
+                                           .frame_interval = data.frame_interval};
               },
           .simulate =
               [](const DataConfig& data, std::span<const double> parameters, std::span<float> out,

@@ -54,8 +54,9 @@ const std::vector<std::string>& experiment_names() {
 std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const std::string& experiment) {
   const AssimilationConfig& a = config.assimilation;
   if (config.observations.truths > data.test)
-    throw InputError("configuration", "observations.truths",
-                     fmt::format("{}, but the data set has {} test trajectories", config.observations.truths, data.test));
+    throw InputError(
+        "configuration", "observations.truths",
+        fmt::format("{}, but the data set has {} test trajectories", config.observations.truths, data.test));
   const std::vector<std::int64_t> order = random_for(config, truth_stream, experiment, 0).permutation(data.test);
   std::vector<Truth> truths;
   for (std::int64_t i = 0; i < config.observations.truths; ++i) {
@@ -81,8 +82,8 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
   const models::Grid& grid = data.about.grid;
   const SensorGrid sensors = parse_sensors(config.observations.sensors, grid);
   Random random = random_for(config, noise_stream, experiment, truth.index);
-  ObservationFile file{.experiment = experiment, .observations = {}, .truth = truth,
-                       .fingerprint = observation_fingerprint(config)};
+  ObservationFile file{
+      .experiment = experiment, .observations = {}, .truth = truth, .fingerprint = observation_fingerprint(config)};
   const std::vector<double> times = analysis_times(config, data.about, experiment);
   const std::int64_t first_frame = experiment == "cold" ? 0 : truth.start;
   for (std::int64_t k = 0; k < config.assimilation.frames; k += config.observations.every) {

@@ -42,8 +42,7 @@ class Ldnet {
   /// One Euler step of `fraction` of the latent time step.
   autodiff::Var step(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s, double fraction = 1) const;
   /// s_0, s_1, .. s_steps, each (rows, d).
-  autodiff::Vars rollout(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s0,
-                         std::int64_t steps) const;
+  autodiff::Vars rollout(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s0, std::int64_t steps) const;
   /// What the decoder sees of coordinates x (rows, 2) in [-1, 1]: (rows, 2 fourier_features). Depends on frozen
   /// weights only.
   autodiff::Var features(autodiff::Inputs w, const autodiff::Var& x) const;
@@ -65,7 +64,7 @@ class Ldnet {
 
 /// Mean squared error of decoded states: s (groups, d), x (groups, points, 2), y (groups, points, c), in tiles of
 /// `tile` groups (tiled_sum: parallel, bounded memory). A scalar.
-autodiff::Var decoding_error(const Ldnet& net, const autodiff::Vars& w, const autodiff::Var& s,
-                             const autodiff::Var& x, const autodiff::Var& y, std::int64_t tile);
+autodiff::Var decoding_error(const Ldnet& net, const autodiff::Vars& w, const autodiff::Var& s, const autodiff::Var& x,
+                             const autodiff::Var& y, std::int64_t tile);
 
 }  // namespace levda::models

@@ -140,6 +140,15 @@ Tensor vector_tensor(const std::vector<double>& values) {
 }  // namespace
 
 void save_surrogate(const std::filesystem::path& path, const Surrogate& s) {
+  const auto check_names = [&](const char* field, const std::vector<std::string>& names) {
+    for (const std::string& name : names)
+      if (name.find(',') != std::string::npos)
+        throw InputError(path.string(), field, fmt::format("\"{}\" holds a comma", name));
+  };
+  check_names("parameter_names", s.about.parameter_names);
+  check_names("parameter_units", s.about.parameter_units);
+  check_names("channel_names", s.about.channel_names);
+  check_names("channel_units", s.about.channel_units);
   nn::TensorFile file;
   file.metadata = s.provenance;
   auto& m = file.metadata;
@@ -227,8 +236,9 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
     if (entry == file.tensors.end()) throw InputError(path.string(), name, "no such tensor");
     const Tensor& value = entry->second;
     if (!(value.shape() == shape) || value.dtype() != dtype)
-      throw InputError(path.string(), name, fmt::format("{} {}, where {} {} is needed", autodiff::name(value.dtype()),
-                                                        value.shape().text(), autodiff::name(dtype), shape.text()));
+      throw InputError(path.string(), name,
+                       fmt::format("{} {}, where {} {} is needed", autodiff::name(value.dtype()), value.shape().text(),
+                                   autodiff::name(dtype), shape.text()));
     for (const double x : value.to_vector())
       if (!std::isfinite(x)) throw InputError(path.string(), name, "holds a value that is not finite");
     return value;
@@ -238,14 +248,31 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
   };
   const std::int64_t p = about.parameters();
   const std::int64_t c = about.channels();
+  const auto need = [&](bool good, const char* field, const char* message) {
+    if (!good) throw InputError(path.string(), field, message);
+  };
+  need(about.parameter_units.size() == about.parameter_names.size(), "parameter_units",
+       "not as many as parameter_names");
+  need(about.channel_units.size() == about.channel_names.size(), "channel_units", "not as many as channel_names");
+  need(about.grid.nx > 1, "grid_nx", "at least two nodes are needed");
+  need(about.grid.ny > 1, "grid_ny", "at least two nodes are needed");
+  need(about.grid.dx > 0, "grid_dx", "not positive");
+  need(about.grid.dy > 0, "grid_dy", "not positive");
+  need(architecture.latent_dt > 0, "latent_dt", "not positive");
   about.grid.offset_x = numbers("grid.offset_x", c);
   about.grid.offset_y = numbers("grid.offset_y", c);
   about.parameter_min = numbers("normalisation.parameter_min", p);
   about.parameter_max = numbers("normalisation.parameter_max", p);
   for (std::int64_t i = 0; i < p; ++i)
-    if (!(about.parameter_min[i] < about.parameter_max[i]))
-      throw InputError(path.string(), "normalisation.parameter_max", "not above parameter_min");
+    need(about.parameter_min[i] < about.parameter_max[i], "normalisation.parameter_max", "not above parameter_min");
 
+  // The architecture must fit the file before so many weights are made.
+  const std::int64_t in = 2 * architecture.fourier_features + architecture.latent;
+  tensor("decoder.0.weight", {in, architecture.decoder_width}, DType::float32);
+  tensor("dynamics.0.weight", {p + architecture.latent, architecture.dynamics_width}, DType::float32);
+  for (const std::string& last : {fmt::format("decoder.{}.weight", architecture.decoder_depth - 1),
+                                  fmt::format("dynamics.{}.weight", architecture.dynamics_depth - 1)})
+    if (file.tensors.count(last) == 0) throw InputError(path.string(), last, "no such tensor");
   Surrogate s{.about = about,
               .net = Ldnet(architecture, 0),
               .field_mean = numbers("normalisation.field_mean", c),
@@ -254,8 +281,8 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
               .training_latents = {},
               .error_variance = tensor("error_variance", {about.frames, c}, DType::float64),
               .provenance = file.metadata};
-  for (const double deviation : s.field_std)
-    if (!(deviation > 0)) throw InputError(path.string(), "normalisation.field_std", "not positive");
+  for (const double deviation : s.field_std) need(deviation > 0, "normalisation.field_std", "not positive");
+  for (const double variance : s.error_variance.to_vector()) need(variance >= 0, "error_variance", "negative");
   nn::Parameters& weights = s.net.parameters();
   for (std::size_t i = 0; i < weights.size(); ++i)
     weights.set(i, tensor(weights.name(i), weights[i].shape(), DType::float32));

@@ -12,8 +12,8 @@
 
 namespace levda::models {
 
-/// A regular grid in physical units. Channel c of cell (i, j) lies at (x0 + (i + offset_x[c]) dx, y0 + (j + offset_y[c]) dy);
-/// one decoder row, at the cell's node, serves all its channels.
+/// A regular grid in physical units. Channel c of cell (i, j) lies at (x0 + (i + offset_x[c]) dx, y0 + (j +
+/// offset_y[c]) dy); one decoder row, at the cell's node, serves all its channels.
 struct Grid {
   std::int64_t nx = 0;
   std::int64_t ny = 0;

@@ -14,7 +14,8 @@ namespace levda::models {
 namespace {
 
 void check_positive(const char* field, double value) {
-  if (!(value > 0) || !std::isfinite(value)) throw Error(fmt::format("tsunami: {} = {} must be positive", field, value));
+  if (!(value > 0) || !std::isfinite(value))
+    throw Error(fmt::format("tsunami: {} = {} must be positive", field, value));
 }
 
 }  // namespace
@@ -26,7 +27,9 @@ Tsunami::Tsunami(const TsunamiSettings& settings) : settings_(settings) {
   check_positive("depth", settings.depth);
   check_positive("courant", settings.courant);
   check_positive("width", settings.width);
-  if (settings.courant >= 1) throw Error(fmt::format("tsunami: courant = {} must be below 1", settings.courant));
+  // Two dimensions: gravity waves along the diagonal.
+  if (settings.courant > std::sqrt(0.5))
+    throw Error(fmt::format("tsunami: courant = {} is above 0.7071, the limit of stability", settings.courant));
   if (!std::isfinite(settings.amplitude) || std::abs(settings.amplitude) >= settings.depth)
     throw Error(fmt::format("tsunami: amplitude = {} must be below the depth", settings.amplitude));
   if (!std::isfinite(settings.coriolis)) throw Error("tsunami: coriolis must be finite");
@@ -61,7 +64,8 @@ void Tsunami::step(std::span<double> state, std::span<double> scratch) const {
     double* __restrict v = u + n * n;
     const double* __restrict e = eta + j * n;
     const double* __restrict north = j + 1 < n ? e + n : e;  // at the wall v is set to 0 below
-    const double a = dt_ * (settings_.coriolis + settings_.beta * (static_cast<double>(j) * dx_ - 0.5 * settings_.length));
+    const double a =
+        dt_ * (settings_.coriolis + settings_.beta * (static_cast<double>(j) * dx_ - 0.5 * settings_.length));
     const double b = 0.25 * a * a;
     const double s = 1 / (1 + b);
     const auto rotate = [&](std::int64_t i, double east) {
@@ -99,7 +103,8 @@ void Tsunami::step(std::span<double> state, std::span<double> scratch) const {
 void Tsunami::trajectory(std::span<const double> centre, std::int64_t frames, std::int64_t stride,
                          std::int64_t first_step, std::span<float> out) const {
   if (static_cast<std::int64_t>(out.size()) != frames * state_size())
-    throw Error(fmt::format("tsunami: room for {} values, {} frames need {}", out.size(), frames, frames * state_size()));
+    throw Error(
+        fmt::format("tsunami: room for {} values, {} frames need {}", out.size(), frames, frames * state_size()));
   std::vector<double> state(static_cast<std::size_t>(state_size()));
   std::vector<double> scratch(static_cast<std::size_t>(3 * settings_.nodes));
   initial_state(centre, state);

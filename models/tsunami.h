@@ -35,8 +35,8 @@ class Tsunami {
   /// Throws Error naming the setting that makes no sense.
   explicit Tsunami(const TsunamiSettings& settings);
 
-  double dx() const { return dx_; }                                            ///< m
-  double dt() const { return dt_; }                                            ///< s
+  double dx() const { return dx_; }  ///< m
+  double dt() const { return dt_; }  ///< s
   std::int64_t state_size() const { return channels * settings_.nodes * settings_.nodes; }
 
   /// At rest, with the source at -length/2 + centre length; centre = (x, y), each in [0, 1].

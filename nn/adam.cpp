@@ -1,5 +1,6 @@
 #include "nn/adam.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -14,12 +15,14 @@ Adam::Adam(const Parameters& parameters, const Settings& settings) : settings_(s
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters.trainable(i)) continue;
     const Tensor& p = parameters[i];
+    names_.push_back(parameters.name(i));
     first_.push_back(Tensor::zeros(p.shape(), p.dtype(), p.backend()));
     second_.push_back(Tensor::zeros(p.shape(), p.dtype(), p.backend()));
   }
 }
 
 void Adam::step(Parameters& parameters, std::span<const Tensor> gradients, double rate) {
+  check_gradients("adam", parameters, gradients);
   ++steps_;
   const auto t = static_cast<double>(steps_);
   const autodiff::AdamStep step{.rate = rate,
@@ -31,26 +34,34 @@ void Adam::step(Parameters& parameters, std::span<const Tensor> gradients, doubl
   std::size_t k = 0;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters.trainable(i)) continue;
-    if (k >= gradients.size() || !(gradients[k].shape() == parameters[i].shape()))
-      throw Error("[adam] the gradients do not match the parameters");
     parameters[i].backend().adam(step, gradients[k], first_[k], second_[k], parameters[i]);
     ++k;
   }
 }
 
-void Adam::restore(std::int64_t steps, std::vector<Tensor> first, std::vector<Tensor> second) {
-  if (first.size() != first_.size() || second.size() != second_.size())
-    throw Error("[adam] the moments do not match the parameters");
-  for (std::size_t i = 0; i < first.size(); ++i)
-    if (!(first[i].shape() == first_[i].shape()) || !(second[i].shape() == second_[i].shape()))
-      throw Error("[adam] the moments do not match the parameters");
+Optimiser::State Adam::state() const {
+  State state;
+  for (std::size_t k = 0; k < names_.size(); ++k) {
+    state["first." + names_[k]] = first_[k];
+    state["second." + names_[k]] = second_[k];
+  }
+  return state;
+}
+
+void Adam::restore(std::int64_t steps, const State& state) {
+  std::vector<Tensor> first;
+  std::vector<Tensor> second;
+  for (std::size_t k = 0; k < names_.size(); ++k) {
+    first.push_back(restored("adam", state, "first." + names_[k], first_[k]));
+    second.push_back(restored("adam", state, "second." + names_[k], second_[k]));
+  }
   steps_ = steps;
   first_ = std::move(first);
   second_ = std::move(second);
 }
 
 double CosineSchedule::operator()(std::int64_t step) const {
-  const double progress = steps > 1 ? static_cast<double>(step) / static_cast<double>(steps - 1) : 1;
+  const double progress = steps > 1 ? std::min(1.0, static_cast<double>(step) / static_cast<double>(steps - 1)) : 1;
   return rate * (final + (1 - final) * 0.5 * (1 + std::cos(std::numbers::pi * progress)));
 }
 

@@ -1,16 +1,16 @@
 #pragma once
 
-/// Adam, learning-rate schedules and gradient clipping.
+/// Adam, the cosine schedule and gradient clipping.
 
 #include <span>
 #include <vector>
 
-#include "nn/parameters.h"
+#include "nn/optimiser.h"
 
 namespace levda::nn {
 
-/// Adam (Kingma & Ba, arXiv 1412.6980). State: two moments per trainable parameter and the number of steps taken.
-class Adam {
+/// Adam (Kingma & Ba, arXiv 1412.6980). State: two moments per trainable parameter, "first.NAME" and "second.NAME".
+class Adam final : public Optimiser {
  public:
   struct Settings {
     double beta1 = 0.9;
@@ -20,18 +20,15 @@ class Adam {
   Adam(const Parameters& parameters, const Settings& settings);
   explicit Adam(const Parameters& parameters) : Adam(parameters, Settings()) {}
 
-  /// One step; gradients in the order of the trainable parameters. The parameters' storage is updated in place.
-  void step(Parameters& parameters, std::span<const autodiff::Tensor> gradients, double rate);
-
-  std::int64_t steps() const { return steps_; }
-  /// First and second moments, in the order of the trainable parameters; for checkpoints.
-  const std::vector<autodiff::Tensor>& first_moments() const { return first_; }
-  const std::vector<autodiff::Tensor>& second_moments() const { return second_; }
-  void restore(std::int64_t steps, std::vector<autodiff::Tensor> first, std::vector<autodiff::Tensor> second);
+  void step(Parameters& parameters, std::span<const autodiff::Tensor> gradients, double rate) override;
+  std::int64_t steps() const override { return steps_; }
+  State state() const override;
+  void restore(std::int64_t steps, const State& state) override;
 
  private:
   Settings settings_;
   std::int64_t steps_ = 0;
+  std::vector<std::string> names_;
   std::vector<autodiff::Tensor> first_;
   std::vector<autodiff::Tensor> second_;
 };

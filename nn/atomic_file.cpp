@@ -43,13 +43,16 @@ AtomicFile::AtomicFile(fs::path final_path) : final_(std::move(final_path)) {
   }
   fs::create_directories(folder, error);
   if (error) fail(final_, fmt::format("the folder {} cannot be made: {}", folder.string(), error.message()));
-  // mkstemp finds a free name, also when several are open at once.
-  std::string name = (folder / fmt::format(".{}.tmp-XXXXXX", final_.filename().string())).string();
-  const int descriptor = mkstemp(name.data());
-  if (descriptor < 0) fail(final_, fmt::format("cannot be written: {}", std::strerror(errno)));
-  fchmod(descriptor, 0644);
-  close(descriptor);
-  temporary_ = name;
+  // Creating it claims the name, also against other processes.
+  for (int n = 0;; ++n) {
+    temporary_ = folder / fmt::format(".{}.tmp-{}-{}", final_.filename().string(), getpid(), n);
+    const int descriptor = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor >= 0) {
+      close(descriptor);
+      return;
+    }
+    if (errno != EEXIST) fail(final_, fmt::format("cannot be written: {}", std::strerror(errno)));
+  }
 }
 
 AtomicFile::~AtomicFile() {

@@ -8,8 +8,8 @@
 
 namespace levda::nn {
 
-/// A file that is written under a temporary name beside its final one. commit() makes it durable and renames it; without
-/// it the destructor removes what was written, and what stood under the final name stays.
+/// A file that is written under a temporary name beside its final one. commit() makes it durable and renames it;
+/// without it the destructor removes what was written, and what stood under the final name stays.
 class AtomicFile {
  public:
   /// Creates missing folders. Throws InputError when a part of the path is a regular file, the path is a folder, or the

@@ -26,4 +26,12 @@ class Optimiser {
   virtual void restore(std::int64_t steps, const State& state) = 0;
 };
 
+/// For optimisers: throws Error unless there is one gradient of the same shape and type per trainable parameter.
+void check_gradients(const char* optimiser, const Parameters& parameters, std::span<const autodiff::Tensor> gradients);
+
+/// For optimisers: a copy of the entry of a state. Throws Error when it is missing or does not have the shape and type
+/// of `like`.
+autodiff::Tensor restored(const char* optimiser, const Optimiser::State& state, const std::string& name,
+                          const autodiff::Tensor& like);
+
 }  // namespace levda::nn

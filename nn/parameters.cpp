@@ -19,8 +19,8 @@ std::size_t Parameters::add(std::string name, autodiff::Tensor value, bool train
 
 void Parameters::set(std::size_t i, autodiff::Tensor value) {
   if (!(value.shape() == values_[i].shape()))
-    throw Error(fmt::format("parameter {} has shape {}, not {}", names_[i], values_[i].shape().text(),
-                            value.shape().text()));
+    throw Error(
+        fmt::format("parameter {} has shape {}, not {}", names_[i], values_[i].shape().text(), value.shape().text()));
   values_[i] = std::move(value);
 }
 

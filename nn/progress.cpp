@@ -18,7 +18,11 @@ std::string duration(double seconds) {
 }  // namespace
 
 Progress::Progress(std::string what, std::int64_t total, std::FILE* out, std::int64_t start)
-    : what_(std::move(what)), total_(total), out_(out), start_(start), terminal_(out != nullptr && isatty(fileno(out))) {}
+    : what_(std::move(what)),
+      total_(total),
+      out_(out),
+      start_(start),
+      terminal_(out != nullptr && isatty(fileno(out))) {}
 
 Progress::~Progress() {
   if (open_line_) std::fputc('\n', out_);

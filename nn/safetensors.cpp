@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "autodiff/error.h"
@@ -26,8 +27,7 @@ struct TypeName {
   DType dtype;
   const char* name;
 };
-constexpr std::array<TypeName, 3> type_names{
-    {{DType::float32, "F32"}, {DType::float64, "F64"}, {DType::int64, "I64"}}};
+constexpr std::array<TypeName, 3> type_names{{{DType::float32, "F32"}, {DType::float64, "F64"}, {DType::int64, "I64"}}};
 
 /// Raw bytes on the host.
 std::vector<char> bytes_of(const Tensor& x) {
@@ -109,7 +109,8 @@ class Reader {
     for (const Json& extent : entry["shape"]) {
       if (!extent.is_number_unsigned()) fail(name, "a shape that is not of whole numbers");
       const auto value = extent.get<std::uint64_t>();
-      if (value != 0 && size > bytes_.size() / value) fail(name, "a shape larger than the file");
+      constexpr std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
+      if (value > largest || (value != 0 && size > bytes_.size() / value)) fail(name, "a shape larger than the file");
       size *= value;
       extents.push_back(static_cast<std::int64_t>(value));
     }
@@ -120,8 +121,7 @@ class Reader {
     const auto end = entry["data_offsets"][1].get<std::uint64_t>();
     if (first > end || end > bytes_.size() - data_)
       fail(name, fmt::format("truncated: bytes {} to {} of {}", first, end, bytes_.size() - data_));
-    if (end - first != size)
-      fail(name, fmt::format("{} bytes for a tensor of {} bytes", end - first, size));
+    if (end - first != size) fail(name, fmt::format("{} bytes for a tensor of {} bytes", end - first, size));
     return tensor_of(known->dtype, Shape(extents), bytes_.data() + data_ + first);
   }
 
@@ -147,7 +147,8 @@ void write_safetensors(const std::filesystem::path& path, const TensorFile& file
                     {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string text = header.dump();
+  // Text that is not UTF-8 (a processor's name, a path) must not cost the weights.
+  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data begins at a multiple of 8 bytes
   const std::uint64_t length = text.size();
 

@@ -1,11 +1,10 @@
 #include "nn/soap.h"
 
-#include <fmt/format.h>
+#include <oneapi/tbb/parallel_for.h>
 
 #include <Eigen/QR>
 #include <cmath>
 
-#include "autodiff/error.h"
 #include "autodiff/op.h"
 
 namespace levda::nn {
@@ -105,15 +104,17 @@ void Soap::step_matrix(Memory& s, const Tensor& gradient, Tensor& weight, double
 }
 
 void Soap::step(Parameters& parameters, std::span<const Tensor> gradients, double rate) {
+  check_gradients("soap", parameters, gradients);
   ++steps_;
-  std::size_t k = 0;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (!parameters.trainable(i)) continue;
-    if (k >= gradients.size() || k >= memories_.size() || !(gradients[k].shape() == parameters[i].shape()))
-      throw Error("[soap] the gradients do not match the parameters");
+  std::vector<std::size_t> trainable;
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    if (parameters.trainable(i)) trainable.push_back(i);
+  // Parameters are independent, and their products too small for more than one thread each.
+  oneapi::tbb::parallel_for(std::size_t{0}, trainable.size(), [&](std::size_t k) {
     Memory& memory = memories_[k];
+    Tensor& parameter = parameters[trainable[k]];
     if (memory.matrix) {
-      step_matrix(memory, gradients[k], parameters[i], rate);
+      step_matrix(memory, gradients[k], parameter, rate);
     } else if (steps_ > 1) {
       const auto t = static_cast<double>(steps_ - 1);
       const autodiff::AdamStep step{.rate = rate,
@@ -122,10 +123,9 @@ void Soap::step(Parameters& parameters, std::span<const Tensor> gradients, doubl
                                     .epsilon = settings_.epsilon,
                                     .correction1 = 1 / (1 - std::pow(settings_.beta1, t)),
                                     .correction2 = 1 / (1 - std::pow(settings_.beta2, t))};
-      parameters[i].backend().adam(step, gradients[k], memory.momentum, memory.second, parameters[i]);
+      parameter.backend().adam(step, gradients[k], memory.momentum, memory.second, parameter);
     }
-    ++k;
-  }
+  });
 }
 
 Optimiser::State Soap::state() const {
@@ -136,14 +136,11 @@ Optimiser::State Soap::state() const {
 }
 
 void Soap::restore(std::int64_t steps, const State& state) {
-  for (Memory& memory : memories_)
-    Memory::for_each(memory, [&](const std::string& name, Tensor& tensor) {
-      const auto entry = state.find(name);
-      if (entry == state.end()) throw Error(fmt::format("[soap] {} is missing", name));
-      if (!(entry->second.shape() == tensor.shape()) || entry->second.dtype() != tensor.dtype())
-        throw Error(fmt::format("[soap] {} has another shape or type", name));
-      tensor = entry->second.clone();
-    });
+  std::vector<Memory> memories = memories_;
+  for (Memory& memory : memories)
+    Memory::for_each(memory,
+                     [&](const std::string& name, Tensor& tensor) { tensor = restored("soap", state, name, tensor); });
+  memories_ = std::move(memories);
   steps_ = steps;
 }
 

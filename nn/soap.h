@@ -1,7 +1,7 @@
 #pragma once
 
-/// SOAP (Vyas et al., "SOAP: improving and stabilizing Shampoo using Adam", arXiv 2409.11321): Adam in the slowly turning
-/// eigenbasis of Shampoo's two covariances of a matrix's gradient.
+/// SOAP (Vyas et al., "SOAP: improving and stabilizing Shampoo using Adam", arXiv 2409.11321): Adam in the slowly
+/// turning eigenbasis of Shampoo's two covariances of a matrix's gradient.
 
 #include <vector>
 

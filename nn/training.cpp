@@ -10,34 +10,34 @@
 
 namespace levda::nn {
 
-double train(Parameters& parameters, Adam& adam, const TrainingSettings& settings, const TrainingTask& task) {
+double train(Parameters& parameters, Optimiser& optimiser, const TrainingSettings& settings, const TrainingTask& task) {
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); };
-  Progress progress("train", settings.steps, settings.progress, adam.steps());
+  Progress progress("train", settings.steps, settings.progress, optimiser.steps());
   double seconds = 0;
   double smooth = 0;
   double weight = 0;
   std::string validation;
   Clock::time_point saved = Clock::now();
-  while (adam.steps() < settings.steps) {
+  while (optimiser.steps() < settings.steps) {
     const Clock::time_point begin = Clock::now();
-    const std::int64_t step = adam.steps();
+    const std::int64_t step = optimiser.steps();
     autodiff::ValueAndGrad result = task.loss(step);
     const double norm = clip_global_norm(result.gradients, settings.clip);
     if (!std::isfinite(result.value) || !std::isfinite(norm))
       throw Error(fmt::format("training step {}: the loss is {} and the gradient's norm {}", step, result.value, norm));
-    adam.step(parameters, result.gradients, settings.schedule(step));
+    optimiser.step(parameters, result.gradients, settings.schedule(step));
     seconds += since(begin);
     smooth = 0.98 * smooth + 0.02 * result.value;
     weight = 0.98 * weight + 0.02;
-    const bool last = adam.steps() == settings.steps;
-    if (task.validate && settings.validate_every > 0 && (adam.steps() % settings.validate_every == 0 || last))
+    const bool last = optimiser.steps() == settings.steps;
+    if (task.validate && settings.validate_every > 0 && (optimiser.steps() % settings.validate_every == 0 || last))
       validation = fmt::format("  validation {:.4f}", task.validate());
     if (task.checkpoint && !last && since(saved) > settings.checkpoint_seconds) {
       task.checkpoint(seconds);
       saved = Clock::now();
     }
-    progress.update(adam.steps(), fmt::format("loss {:.3e}{}", smooth / weight, validation));
+    progress.update(optimiser.steps(), fmt::format("loss {:.3e}{}", smooth / weight, validation));
   }
   return seconds;
 }

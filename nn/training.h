@@ -1,12 +1,13 @@
 #pragma once
 
-/// The training loop: gradients, clipping, Adam, schedule, validation, checkpoints, progress.
+/// The training loop: gradients, clipping, optimiser, schedule, validation, checkpoints, progress.
 
 #include <cstdio>
 #include <functional>
 
 #include "autodiff/derivatives.h"
 #include "nn/adam.h"
+#include "nn/optimiser.h"
 
 namespace levda::nn {
 
@@ -29,8 +30,8 @@ struct TrainingTask {
   std::function<void(double seconds)> checkpoint;
 };
 
-/// Runs from adam.steps() to settings.steps. Returns the seconds it took, validation excluded. Throws Error when the loss
-/// is no longer finite, naming the step; the parameters are then those before it.
-double train(Parameters& parameters, Adam& adam, const TrainingSettings& settings, const TrainingTask& task);
+/// Runs from optimiser.steps() to settings.steps. Returns the seconds it took, validation excluded. Throws Error when
+/// the loss is no longer finite, naming the step; the parameters are then those before it.
+double train(Parameters& parameters, Optimiser& optimiser, const TrainingSettings& settings, const TrainingTask& task);
 
 }  // namespace levda::nn

@@ -88,8 +88,7 @@ struct Walk {
     for (int axis = 0; axis < shape.rank(); ++axis) {
       if (shape[axis] == 1) continue;
       bool merge = rank > 0;
-      for (int o = 0; merge && o < operands; ++o)
-        merge = strides[o][rank - 1] == from[o][axis] * shape[axis];
+      for (int o = 0; merge && o < operands; ++o) merge = strides[o][rank - 1] == from[o][axis] * shape[axis];
       if (!merge) extents[rank++] = 1;
       extents[rank - 1] *= shape[axis];
       for (int o = 0; o < operands; ++o) strides[o][rank - 1] = from[o][axis];
@@ -312,8 +311,8 @@ class CpuBackend final : public Backend {
             const std::int64_t ia = offset[0] + i * walk.inner_stride(0);
             const std::int64_t ib = offset[1] + i * walk.inner_stride(1);
             const std::int64_t iy = offset[2] + i * walk.inner_stride(2);
-            product(a.data<T>() + ia * rows * inner, transpose_a, b.data<T>() + ib * inner * columns, transpose_b,
-                    rows, inner, columns, y.data<T>() + iy * rows * columns);
+            product(a.data<T>() + ia * rows * inner, transpose_a, b.data<T>() + ib * inner * columns, transpose_b, rows,
+                    inner, columns, y.data<T>() + iy * rows * columns);
           }
         });
       }
@@ -345,19 +344,25 @@ class CpuBackend final : public Backend {
   }
 
   void gather(const Tensor& x, const Tensor& index, int axis, Tensor& y) override {
-    for_each_index("gather", x.shape(), y.shape(), index, axis, [&]<typename T>(T, auto from, auto to, auto inner) {
-      std::copy_n(x.data<T>() + from, inner, y.data<T>() + to);
-    }, x.dtype());
+    for_each_index(
+        "gather", x.shape(), y.shape(), index, axis,
+        [&]<typename T>(T, auto from, auto to, auto inner) {
+          std::copy_n(x.data<T>() + from, inner, y.data<T>() + to);
+        },
+        x.dtype());
   }
 
   void scatter_add(const Tensor& x, const Tensor& index, int axis, Tensor& y) override {
     fill(y, 0);
-    for_each_index("scatter_add", y.shape(), x.shape(), index, axis, [&]<typename T>(T, auto to, auto from, auto inner) {
-      const T* px = x.data<T>() + from;
-      T* py = y.data<T>() + to;
+    for_each_index(
+        "scatter_add", y.shape(), x.shape(), index, axis,
+        [&]<typename T>(T, auto to, auto from, auto inner) {
+          const T* px = x.data<T>() + from;
+          T* py = y.data<T>() + to;
 #pragma GCC ivdep
-      for (std::int64_t i = 0; i < inner; ++i) py[i] += px[i];
-    }, x.dtype());
+          for (std::int64_t i = 0; i < inner; ++i) py[i] += px[i];
+        },
+        x.dtype());
   }
 
   void adam(const AdamStep& step, const Tensor& g, Tensor& m, Tensor& v, Tensor& p) override {
@@ -380,8 +385,8 @@ class CpuBackend final : public Backend {
  private:
   /// f(type tag, offset in `indexed`, offset in `dense`, inner extent) for every (outer, k), k in order.
   template <typename F>
-  static void for_each_index(const char* op, const Shape& indexed, const Shape& dense, const Tensor& index, int axis, F&& f,
-                             DType dtype) {
+  static void for_each_index(const char* op, const Shape& indexed, const Shape& dense, const Tensor& index, int axis,
+                             F&& f, DType dtype) {
     const int position = indexed.position(axis);
     const std::int64_t outer = indexed.size(0, position);
     const std::int64_t inner = indexed.size(position + 1, indexed.rank());
@@ -392,8 +397,7 @@ class CpuBackend final : public Backend {
       if (k[i] < 0 || k[i] >= rows) throw Error(fmt::format("[{}] index {} of {} rows", op, k[i], rows));
     dispatch(dtype, [&]<typename T>(T tag) {
       for (std::int64_t o = 0; o < outer; ++o)
-        for (std::int64_t i = 0; i < count; ++i)
-          f(tag, (o * rows + k[i]) * inner, (o * count + i) * inner, inner);
+        for (std::int64_t i = 0; i < count; ++i) f(tag, (o * rows + k[i]) * inner, (o * count + i) * inner, inner);
     });
   }
 

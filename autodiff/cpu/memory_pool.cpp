@@ -58,7 +58,8 @@ void MemoryPool::count(FreeBlocks& own, std::int64_t bytes) noexcept {
   const std::int64_t live = live_ += own.unreported;
   own.unreported = 0;
   std::int64_t peak = peak_.load(std::memory_order_relaxed);
-  while (live > peak && !peak_.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {}
+  while (live > peak && !peak_.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
+  }
 }
 
 void* MemoryPool::allocate(std::size_t bytes) {

@@ -32,20 +32,18 @@ const Op sin_row = unary_row<Unary::sin>("sin", [](const Call& n) { return cos(n
 const Op cos_row = unary_row<Unary::cos>("cos", [](const Call& n) { return -sin(n.inputs[0]); });
 const Op exp_row = unary_row<Unary::exp>("exp", [](const Call& n) { return n.output; });
 const Op square_row = unary_row<Unary::square>("square", [](const Call& n) { return 2 * n.inputs[0]; });
-const Op sigmoid_row =
-    unary_row<Unary::sigmoid>("sigmoid", [](const Call& n) { return n.output - square(n.output); });
+const Op sigmoid_row = unary_row<Unary::sigmoid>("sigmoid", [](const Call& n) { return n.output - square(n.output); });
 /// Value and derivative share their exponential, the dearest part of a small network's training step outside the
 /// products: a recorded forward computation keeps the derivative for sweeps that are not recorded themselves.
-Var silu_slope(const Call& n) {
-  return n.inputs[0].tracked() ? silu_derivative(n.inputs[0]) : Var(n.attributes.saved);
-}
+Var silu_slope(const Call& n) { return n.inputs[0].tracked() ? silu_derivative(n.inputs[0]) : Var(n.attributes.saved); }
 const Op silu_row = {.name = "silu",
                      .shape = same_shape,
-                     .forward = [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
-                       const Tensor& in = x[0].value();
-                       if (a.recorded) a.saved = Tensor::empty(in.shape(), in.dtype(), backend);
-                       backend.silu(in, y, a.recorded ? &a.saved : nullptr);
-                     },
+                     .forward =
+                         [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
+                           const Tensor& in = x[0].value();
+                           if (a.recorded) a.saved = Tensor::empty(in.shape(), in.dtype(), backend);
+                           backend.silu(in, y, a.recorded ? &a.saved : nullptr);
+                         },
                      .vjp = [](const Call& n, int, const Var& w) { return w * silu_slope(n); },
                      .jvp = [](const Call& n, const Vars& v) { return v[0] * silu_slope(n); }};
 const Op silu_derivative_row = unary_row<Unary::silu_derivative>("silu_derivative", [](const Call& n) {
@@ -59,13 +57,12 @@ const Op sqrt_row = {.name = "sqrt",
                      .forward = unary<Unary::sqrt>,
                      .vjp = [](const Call& n, int, const Var& w) { return w / (2 * n.output); },
                      .jvp = [](const Call& n, const Vars& v) { return v[0] / (2 * n.output); }};
-const Op scale_row = {
-    .name = "scale",
-    .shape = same_shape,
-    .forward = [](Backend& backend, Inputs x, Attributes& a,
-                  Tensor& y) { backend.scale(x[0].value(), a.alpha, a.beta, y); },
-    .vjp = [](const Call& n, int, const Var& w) { return scale(w, n.attributes.alpha); },
-    .jvp = [](const Call& n, const Vars& v) { return scale(v[0], n.attributes.alpha); }};
+const Op scale_row = {.name = "scale",
+                      .shape = same_shape,
+                      .forward = [](Backend& backend, Inputs x, Attributes& a,
+                                    Tensor& y) { backend.scale(x[0].value(), a.alpha, a.beta, y); },
+                      .vjp = [](const Call& n, int, const Var& w) { return scale(w, n.attributes.alpha); },
+                      .jvp = [](const Call& n, const Vars& v) { return scale(v[0], n.attributes.alpha); }};
 
 template <Binary f>
 void binary(Backend& backend, Inputs x, Attributes&, Tensor& y) {
@@ -93,45 +90,46 @@ const Op add_row = {
     .shape = broadcast_add,
     .forward = binary<Binary::add>,
     .vjp = [](const Call& n, int i, const Var& w) { return unbroadcast(w, n.inputs[i].shape()); },
-    .jvp = [](const Call& n, const Vars& v) {
-      return filled(n, v, add_tangents(aligned(n, v, 0), aligned(n, v, 1)));
-    }};
+    .jvp = [](const Call& n, const Vars& v) { return filled(n, v, add_tangents(aligned(n, v, 0), aligned(n, v, 1))); }};
 const Op sub_row = {
     .name = "sub",
     .shape = broadcast_sub,
     .forward = binary<Binary::sub>,
     .vjp = [](const Call& n, int i, const Var& w) { return unbroadcast(i == 0 ? w : -w, n.inputs[i].shape()); },
-    .jvp = [](const Call& n, const Vars& v) {
-      const Var minus_b = v[1] ? -aligned(n, v, 1) : Var();
-      return filled(n, v, add_tangents(aligned(n, v, 0), minus_b));
-    }};
+    .jvp =
+        [](const Call& n, const Vars& v) {
+          const Var minus_b = v[1] ? -aligned(n, v, 1) : Var();
+          return filled(n, v, add_tangents(aligned(n, v, 0), minus_b));
+        }};
 const Op mul_row = {
     .name = "mul",
     .shape = broadcast_mul,
     .forward = binary<Binary::mul>,
     .vjp = [](const Call& n, int i, const Var& w) { return unbroadcast(w * n.inputs[1 - i], n.inputs[i].shape()); },
-    .jvp = [](const Call& n, const Vars& v) {
-      return add_tangents(v[0] ? aligned(n, v, 0) * n.inputs[1] : Var(),
-                          v[1] ? n.inputs[0] * aligned(n, v, 1) : Var());
-    }};
-const Op div_row = {
-    .name = "div",
-    .shape = broadcast_div,
-    .forward = binary<Binary::div>,
-    .vjp = [](const Call& n, int i, const Var& w) {
-      const Var q = w / n.inputs[1];
-      return unbroadcast(i == 0 ? q : -(q * n.output), n.inputs[i].shape());
-    },
-    .jvp = [](const Call& n, const Vars& v) {
-      return add_tangents(v[0] ? aligned(n, v, 0) / n.inputs[1] : Var(),
-                          v[1] ? -(n.output * aligned(n, v, 1)) / n.inputs[1] : Var());
-    }};
+    .jvp =
+        [](const Call& n, const Vars& v) {
+          return add_tangents(v[0] ? aligned(n, v, 0) * n.inputs[1] : Var(),
+                              v[1] ? n.inputs[0] * aligned(n, v, 1) : Var());
+        }};
+const Op div_row = {.name = "div",
+                    .shape = broadcast_div,
+                    .forward = binary<Binary::div>,
+                    .vjp =
+                        [](const Call& n, int i, const Var& w) {
+                          const Var q = w / n.inputs[1];
+                          return unbroadcast(i == 0 ? q : -(q * n.output), n.inputs[i].shape());
+                        },
+                    .jvp =
+                        [](const Call& n, const Vars& v) {
+                          return add_tangents(v[0] ? aligned(n, v, 0) / n.inputs[1] : Var(),
+                                              v[1] ? -(n.output * aligned(n, v, 1)) / n.inputs[1] : Var());
+                        }};
 
 }  // namespace
 
 std::vector<const Op*> elementwise_rows() {
-  return {&neg_row,  &sin_row,    &cos_row,  &exp_row,  &sqrt_row, &square_row,   &sigmoid_row,
-          &silu_row, &scale_row, &add_row,  &sub_row,  &mul_row,  &div_row, &silu_derivative_row};
+  return {&neg_row,  &sin_row,   &cos_row, &exp_row, &sqrt_row, &square_row, &sigmoid_row,
+          &silu_row, &scale_row, &add_row, &sub_row, &mul_row,  &div_row,    &silu_derivative_row};
 }
 
 Shape leading(const Vars& tangents, Inputs primals) {

@@ -35,120 +35,132 @@ void check_index(const char* op, const Tensor& index) {
 
 const Op reshape_row = {
     .name = "reshape",
-    .shape = [](Inputs x, const Attributes& a) {
-      if (x[0].shape().size() != a.shape.size())
-        throw Error(fmt::format("[reshape] {} to {}", x[0].shape().text(), a.shape.text()));
-      return a.shape;
-    },
+    .shape =
+        [](Inputs x, const Attributes& a) {
+          if (x[0].shape().size() != a.shape.size())
+            throw Error(fmt::format("[reshape] {} to {}", x[0].shape().text(), a.shape.text()));
+          return a.shape;
+        },
     .forward = [](Backend&, Inputs x, Attributes& a, Tensor& y) { y = x[0].value().reshaped(a.shape); },
     .vjp = [](const Call& n, int, const Var& w) { return reshape(w, n.inputs[0].shape()); },
-    .jvp = [](const Call& n, const Vars& v) {
-      return reshape(v[0], n.attributes.shape.prepend(leading(v[0], n.inputs[0])));
-    }};
+    .jvp = [](const Call& n,
+              const Vars& v) { return reshape(v[0], n.attributes.shape.prepend(leading(v[0], n.inputs[0]))); }};
 
-const Op concat_row = {
-    .name = "concat",
-    .shape = [](Inputs x, const Attributes& a) {
-      std::int64_t extent = 0;
-      for (const Var& part : x) {
-        if (part.shape().rank() != x[0].shape().rank() ||
-            !(part.shape().with(a.axis, 0) == x[0].shape().with(a.axis, 0)))
-          throw Error(fmt::format("[concat] {} and {} along axis {}", x[0].shape().text(), part.shape().text(), a.axis));
-        extent += part.shape()[a.axis];
-      }
-      return x[0].shape().with(a.axis, extent);
-    },
-    .forward = [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
-      std::int64_t begin = 0;
-      for (const Var& part : x) {
-        backend.copy(part.shape(), part.value(), walk_of(part.shape()), y,
-                     walk_of(y.shape(), begin * stride_of(y.shape(), a.axis)));
-        begin += part.shape()[a.axis];
-      }
-    },
-    .vjp = [](const Call& n, int i, const Var& w) {
-      std::int64_t begin = 0;
-      for (int part = 0; part < i; ++part) begin += n.inputs[part].shape()[n.attributes.axis];
-      return slice(w, n.attributes.axis, begin, n.inputs[i].shape()[n.attributes.axis]);
-    },
-    .jvp = [](const Call& n, const Vars& v) {
-      const Shape lead = leading(v, n.inputs);
-      Vars parts;
-      for (std::size_t i = 0; i < v.size(); ++i) {
-        const Tensor& x = n.inputs[i].value();
-        const Shape full = x.shape().prepend(lead);
-        if (!v[i])
-          parts.emplace_back(Tensor::zeros(full, x.dtype(), x.backend()));
-        else
-          parts.push_back(v[i].shape() == full ? v[i] : expand(v[i], full));
-      }
-      return concat(parts, n.attributes.axis);
-    }};
+const Op concat_row = {.name = "concat",
+                       .shape =
+                           [](Inputs x, const Attributes& a) {
+                             std::int64_t extent = 0;
+                             for (const Var& part : x) {
+                               if (part.shape().rank() != x[0].shape().rank() ||
+                                   !(part.shape().with(a.axis, 0) == x[0].shape().with(a.axis, 0)))
+                                 throw Error(fmt::format("[concat] {} and {} along axis {}", x[0].shape().text(),
+                                                         part.shape().text(), a.axis));
+                               extent += part.shape()[a.axis];
+                             }
+                             return x[0].shape().with(a.axis, extent);
+                           },
+                       .forward =
+                           [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
+                             std::int64_t begin = 0;
+                             for (const Var& part : x) {
+                               backend.copy(part.shape(), part.value(), walk_of(part.shape()), y,
+                                            walk_of(y.shape(), begin * stride_of(y.shape(), a.axis)));
+                               begin += part.shape()[a.axis];
+                             }
+                           },
+                       .vjp =
+                           [](const Call& n, int i, const Var& w) {
+                             std::int64_t begin = 0;
+                             for (int part = 0; part < i; ++part) begin += n.inputs[part].shape()[n.attributes.axis];
+                             return slice(w, n.attributes.axis, begin, n.inputs[i].shape()[n.attributes.axis]);
+                           },
+                       .jvp =
+                           [](const Call& n, const Vars& v) {
+                             const Shape lead = leading(v, n.inputs);
+                             Vars parts;
+                             for (std::size_t i = 0; i < v.size(); ++i) {
+                               const Tensor& x = n.inputs[i].value();
+                               const Shape full = x.shape().prepend(lead);
+                               if (!v[i])
+                                 parts.emplace_back(Tensor::zeros(full, x.dtype(), x.backend()));
+                               else
+                                 parts.push_back(v[i].shape() == full ? v[i] : expand(v[i], full));
+                             }
+                             return concat(parts, n.attributes.axis);
+                           }};
 
 const Op slice_row = {
     .name = "slice",
-    .shape = [](Inputs x, const Attributes& a) {
-      check_part("slice", x[0].shape(), a, a.extent);
-      return x[0].shape().with(a.axis, a.extent);
-    },
-    .forward = [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
-      const Shape& whole = x[0].shape();
-      backend.copy(y.shape(), x[0].value(), walk_of(whole, a.begin * stride_of(whole, a.axis)), y, walk_of(y.shape()));
-    },
-    .vjp = [](const Call& n, int, const Var& w) {
-      return pad(w, n.attributes.axis, n.attributes.begin, n.inputs[0].shape()[n.attributes.axis]);
-    },
-    .jvp = [](const Call& n, const Vars& v) {
-      return slice(v[0], n.attributes.axis, n.attributes.begin, n.attributes.extent);
-    }};
+    .shape =
+        [](Inputs x, const Attributes& a) {
+          check_part("slice", x[0].shape(), a, a.extent);
+          return x[0].shape().with(a.axis, a.extent);
+        },
+    .forward =
+        [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
+          const Shape& whole = x[0].shape();
+          backend.copy(y.shape(), x[0].value(), walk_of(whole, a.begin * stride_of(whole, a.axis)), y,
+                       walk_of(y.shape()));
+        },
+    .vjp =
+        [](const Call& n, int, const Var& w) {
+          return pad(w, n.attributes.axis, n.attributes.begin, n.inputs[0].shape()[n.attributes.axis]);
+        },
+    .jvp = [](const Call& n,
+              const Vars& v) { return slice(v[0], n.attributes.axis, n.attributes.begin, n.attributes.extent); }};
 
 const Op pad_row = {
     .name = "pad",
-    .shape = [](Inputs x, const Attributes& a) {
-      const Shape whole = x[0].shape().with(a.axis, a.extent);
-      check_part("pad", whole, a, x[0].shape()[a.axis]);
-      return whole;
-    },
-    .forward = [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
-      const Shape& part = x[0].shape();
-      backend.fill(y, 0);
-      backend.copy(part, x[0].value(), walk_of(part), y, walk_of(y.shape(), a.begin * stride_of(y.shape(), a.axis)));
-    },
-    .vjp = [](const Call& n, int, const Var& w) {
-      return slice(w, n.attributes.axis, n.attributes.begin, n.inputs[0].shape()[n.attributes.axis]);
-    },
-    .jvp = [](const Call& n, const Vars& v) {
-      return pad(v[0], n.attributes.axis, n.attributes.begin, n.attributes.extent);
-    }};
+    .shape =
+        [](Inputs x, const Attributes& a) {
+          const Shape whole = x[0].shape().with(a.axis, a.extent);
+          check_part("pad", whole, a, x[0].shape()[a.axis]);
+          return whole;
+        },
+    .forward =
+        [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
+          const Shape& part = x[0].shape();
+          backend.fill(y, 0);
+          backend.copy(part, x[0].value(), walk_of(part), y,
+                       walk_of(y.shape(), a.begin * stride_of(y.shape(), a.axis)));
+        },
+    .vjp =
+        [](const Call& n, int, const Var& w) {
+          return slice(w, n.attributes.axis, n.attributes.begin, n.inputs[0].shape()[n.attributes.axis]);
+        },
+    .jvp = [](const Call& n,
+              const Vars& v) { return pad(v[0], n.attributes.axis, n.attributes.begin, n.attributes.extent); }};
 
 const Op gather_row = {
     .name = "gather",
-    .shape = [](Inputs x, const Attributes& a) {
-      check_index("gather", a.index);
-      return x[0].shape().with(a.axis, a.index.size());
-    },
+    .shape =
+        [](Inputs x, const Attributes& a) {
+          check_index("gather", a.index);
+          return x[0].shape().with(a.axis, a.index.size());
+        },
     .forward = [](Backend& backend, Inputs x, Attributes& a,
                   Tensor& y) { backend.gather(x[0].value(), a.index, a.axis, y); },
-    .vjp = [](const Call& n, int, const Var& w) {
-      return scatter_add(w, n.attributes.axis, n.attributes.index, n.inputs[0].shape()[n.attributes.axis]);
-    },
+    .vjp =
+        [](const Call& n, int, const Var& w) {
+          return scatter_add(w, n.attributes.axis, n.attributes.index, n.inputs[0].shape()[n.attributes.axis]);
+        },
     .jvp = [](const Call& n, const Vars& v) { return gather(v[0], n.attributes.axis, n.attributes.index); }};
 
 const Op scatter_add_row = {
     .name = "scatter_add",
-    .shape = [](Inputs x, const Attributes& a) {
-      check_index("scatter_add", a.index);
-      if (x[0].shape()[a.axis] != a.index.size())
-        throw Error(fmt::format("[scatter_add] {} indices for axis {} of {}", a.index.size(), a.axis,
-                                x[0].shape().text()));
-      return x[0].shape().with(a.axis, a.extent);
-    },
+    .shape =
+        [](Inputs x, const Attributes& a) {
+          check_index("scatter_add", a.index);
+          if (x[0].shape()[a.axis] != a.index.size())
+            throw Error(
+                fmt::format("[scatter_add] {} indices for axis {} of {}", a.index.size(), a.axis, x[0].shape().text()));
+          return x[0].shape().with(a.axis, a.extent);
+        },
     .forward = [](Backend& backend, Inputs x, Attributes& a,
                   Tensor& y) { backend.scatter_add(x[0].value(), a.index, a.axis, y); },
     .vjp = [](const Call& n, int, const Var& w) { return gather(w, n.attributes.axis, n.attributes.index); },
-    .jvp = [](const Call& n, const Vars& v) {
-      return scatter_add(v[0], n.attributes.axis, n.attributes.index, n.attributes.extent);
-    }};
+    .jvp = [](const Call& n,
+              const Vars& v) { return scatter_add(v[0], n.attributes.axis, n.attributes.index, n.attributes.extent); }};
 
 /// Counts an axis from the end, as rules need it.
 int from_end(const Var& x, int axis) { return x.shape().position(axis) - x.shape().rank(); }

@@ -12,9 +12,10 @@ namespace {
 Shape matmul_shape(Inputs x, const Attributes& a) {
   const Shape& l = x[0].shape();
   const Shape& r = x[1].shape();
-  const auto fail = [&] { throw Error(fmt::format("[matmul] {} times {}{}{}", l.text(), r.text(),
-                                                  a.transpose_a ? ", left transposed" : "",
-                                                  a.transpose_b ? ", right transposed" : "")); };
+  const auto fail = [&] {
+    throw Error(fmt::format("[matmul] {} times {}{}{}", l.text(), r.text(), a.transpose_a ? ", left transposed" : "",
+                            a.transpose_b ? ", right transposed" : ""));
+  };
   if (l.rank() < 2 || r.rank() < 2) fail();
   if (l[a.transpose_a ? -2 : -1] != r[a.transpose_b ? -1 : -2]) fail();
   const Shape batch = broadcast("matmul", l.part(0, l.rank() - 2), r.part(0, r.rank() - 2));
@@ -30,28 +31,29 @@ Var as_matrix(const Var& x) {
 const Op matmul_row = {
     .name = "matmul",
     .shape = matmul_shape,
-    .forward = [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
-      backend.matmul(x[0].value(), a.transpose_a, x[1].value(), a.transpose_b, nullptr, y);
-    },
-    .vjp = [](const Call& n, int i, const Var& w) {
-      const Var& a = n.inputs[0];
-      const Var& b = n.inputs[1];
-      const bool ta = n.attributes.transpose_a;
-      const bool tb = n.attributes.transpose_b;
-      if (i == 0) return unbroadcast(ta ? matmul(b, w, tb, true) : matmul(w, b, false, !tb), a.shape());
-      // A right side without leading axes gathers from all rows in one product.
-      if (!ta && !tb && b.shape().rank() == 2) return matmul(as_matrix(a), as_matrix(w), true, false);
-      return unbroadcast(tb ? matmul(w, a, true, ta) : matmul(a, w, !ta, false), b.shape());
-    },
-    .jvp = [](const Call& n, const Vars& v) {
-      const Var& a = n.inputs[0];
-      const Var& b = n.inputs[1];
-      const bool ta = n.attributes.transpose_a;
-      const bool tb = n.attributes.transpose_b;
-      const int rank = n.output.shape().rank();
-      return add_tangents(v[0] ? matmul(align(v[0], a, rank), b, ta, tb) : Var(),
-                          v[1] ? matmul(a, align(v[1], b, rank), ta, tb) : Var());
-    }};
+    .forward = [](Backend& backend, Inputs x, Attributes& a,
+                  Tensor& y) { backend.matmul(x[0].value(), a.transpose_a, x[1].value(), a.transpose_b, nullptr, y); },
+    .vjp =
+        [](const Call& n, int i, const Var& w) {
+          const Var& a = n.inputs[0];
+          const Var& b = n.inputs[1];
+          const bool ta = n.attributes.transpose_a;
+          const bool tb = n.attributes.transpose_b;
+          if (i == 0) return unbroadcast(ta ? matmul(b, w, tb, true) : matmul(w, b, false, !tb), a.shape());
+          // A right side without leading axes gathers from all rows in one product.
+          if (!ta && !tb && b.shape().rank() == 2) return matmul(as_matrix(a), as_matrix(w), true, false);
+          return unbroadcast(tb ? matmul(w, a, true, ta) : matmul(a, w, !ta, false), b.shape());
+        },
+    .jvp =
+        [](const Call& n, const Vars& v) {
+          const Var& a = n.inputs[0];
+          const Var& b = n.inputs[1];
+          const bool ta = n.attributes.transpose_a;
+          const bool tb = n.attributes.transpose_b;
+          const int rank = n.output.shape().rank();
+          return add_tangents(v[0] ? matmul(align(v[0], a, rank), b, ta, tb) : Var(),
+                              v[1] ? matmul(a, align(v[1], b, rank), ta, tb) : Var());
+        }};
 
 Shape linear_shape(Inputs x, const Attributes&) {
   const Shape& in = x[0].shape();
@@ -65,22 +67,23 @@ Shape linear_shape(Inputs x, const Attributes&) {
 const Op linear_row = {
     .name = "linear",
     .shape = linear_shape,
-    .forward = [](Backend& backend, Inputs x, Attributes&, Tensor& y) {
-      backend.matmul(x[0].value(), false, x[1].value(), false, &x[2].value(), y);
-    },
-    .vjp = [](const Call& n, int i, const Var& w) {
-      if (i == 0) return matmul(w, n.inputs[1], false, true);
-      if (i == 1) return matmul(as_matrix(n.inputs[0]), as_matrix(w), true, false);
-      return sum_to(w, n.inputs[2].shape());
-    },
-    .jvp = [](const Call& n, const Vars& v) {
-      const int rank = n.output.shape().rank();
-      Var tangent = v[0] ? matmul(v[0], n.inputs[1]) : Var();
-      if (v[1]) tangent = add_tangents(tangent, matmul(n.inputs[0], align(v[1], n.inputs[1], rank)));
-      if (v[2]) tangent = add_tangents(tangent, align(v[2], n.inputs[2], rank));
-      const Shape full = n.output.shape().prepend(leading(v, n.inputs));
-      return tangent.shape() == full ? tangent : expand(tangent, full);
-    }};
+    .forward = [](Backend& backend, Inputs x, Attributes&,
+                  Tensor& y) { backend.matmul(x[0].value(), false, x[1].value(), false, &x[2].value(), y); },
+    .vjp =
+        [](const Call& n, int i, const Var& w) {
+          if (i == 0) return matmul(w, n.inputs[1], false, true);
+          if (i == 1) return matmul(as_matrix(n.inputs[0]), as_matrix(w), true, false);
+          return sum_to(w, n.inputs[2].shape());
+        },
+    .jvp =
+        [](const Call& n, const Vars& v) {
+          const int rank = n.output.shape().rank();
+          Var tangent = v[0] ? matmul(v[0], n.inputs[1]) : Var();
+          if (v[1]) tangent = add_tangents(tangent, matmul(n.inputs[0], align(v[1], n.inputs[1], rank)));
+          if (v[2]) tangent = add_tangents(tangent, align(v[2], n.inputs[2], rank));
+          const Shape full = n.output.shape().prepend(leading(v, n.inputs));
+          return tangent.shape() == full ? tangent : expand(tangent, full);
+        }};
 
 }  // namespace
 

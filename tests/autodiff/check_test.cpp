@@ -21,12 +21,8 @@ std::function<Var(const Vars&)> cube(double vjp_factor, double jvp_factor) {
     const Var plain = x[0].detach();
     y = (plain * square(plain)).value();
   };
-  op->vjp = [vjp_factor](const Call& n, int, const Var& w) {
-    return w * (3 * vjp_factor * square(n.inputs[0]));
-  };
-  op->jvp = [jvp_factor](const Call& n, const Vars& v) {
-    return v[0] * (3 * jvp_factor * square(n.inputs[0]));
-  };
+  op->vjp = [vjp_factor](const Call& n, int, const Var& w) { return w * (3 * vjp_factor * square(n.inputs[0])); };
+  op->jvp = [jvp_factor](const Call& n, const Vars& v) { return v[0] * (3 * jvp_factor * square(n.inputs[0])); };
   return [op](const Vars& x) { return evaluate(op, {x[0]}); };
 }
 

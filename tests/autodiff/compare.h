@@ -31,9 +31,7 @@ inline double largest_difference(const autodiff::Tensor& a, const autodiff::Tens
 }
 
 /// Largest |a_i|.
-inline double largest(std::span<const double> a) {
-  return largest_difference(a, std::vector<double>(a.size(), 0.0));
-}
+inline double largest(std::span<const double> a) { return largest_difference(a, std::vector<double>(a.size(), 0.0)); }
 
 /// Same shape, type and bits.
 inline bool same_bits(const autodiff::Tensor& a, const autodiff::Tensor& b) {
@@ -42,12 +40,9 @@ inline bool same_bits(const autodiff::Tensor& a, const autodiff::Tensor& b) {
     return std::memcmp(a.data<T>(), b.data<T>(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
   };
   switch (a.dtype()) {
-    case autodiff::DType::float32:
-      return equal(float{});
-    case autodiff::DType::float64:
-      return equal(double{});
-    case autodiff::DType::int64:
-      break;
+    case autodiff::DType::float32: return equal(float{});
+    case autodiff::DType::float64: return equal(double{});
+    case autodiff::DType::int64: break;
   }
   return equal(std::int64_t{});
 }

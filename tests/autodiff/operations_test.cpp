@@ -45,26 +45,46 @@ std::vector<Case> cases() {
       {"sqrt", {{3, 5}}, [](V x) { return sqrt(x[0]); }, [](R x, std::size_t i) { return std::sqrt(x[0][i]); }, 1},
       {"square", {{3, 5}}, [](V x) { return square(x[0]); }, [](R x, std::size_t i) { return x[0][i] * x[0][i]; }},
       {"sigmoid", {{4, 9}}, [](V x) { return sigmoid(x[0]); }, [](R x, std::size_t i) { return sigmoid_of(x[0][i]); }},
-      {"silu", {{4, 9}}, [](V x) { return silu(x[0]); },
+      {"silu",
+       {{4, 9}},
+       [](V x) { return silu(x[0]); },
        [](R x, std::size_t i) { return x[0][i] * sigmoid_of(x[0][i]); }},
-      {"silu_derivative", {{4, 9}}, [](V x) { return silu_derivative(x[0]); },
+      {"silu_derivative",
+       {{4, 9}},
+       [](V x) { return silu_derivative(x[0]); },
        [](R x, std::size_t i) {
          const double s = sigmoid_of(x[0][i]);
          return s + x[0][i] * s * (1 - s);
        }},
-      {"scale", {{7}}, [](V x) { return scale(x[0], -1.5, 0.25); },
+      {"scale",
+       {{7}},
+       [](V x) { return scale(x[0], -1.5, 0.25); },
        [](R x, std::size_t i) { return -1.5 * x[0][i] + 0.25; }},
       {"add", {{3, 4}, {3, 4}}, [](V x) { return x[0] + x[1]; }, [](R x, std::size_t i) { return x[0][i] + x[1][i]; }},
       {"add", {{3, 4}, {4}}, [](V x) { return x[0] + x[1]; }, [](R x, std::size_t i) { return x[0][i] + x[1][i % 4]; }},
-      {"add", {{3, 1}, {2, 1, 4}}, [](V x) { return x[0] + x[1]; },
+      {"add",
+       {{3, 1}, {2, 1, 4}},
+       [](V x) { return x[0] + x[1]; },
        [](R x, std::size_t i) { return x[0][i / 4 % 3] + x[1][i / 12 * 4 + i % 4]; }},
       {"sub", {{3, 4}, {}}, [](V x) { return x[0] - x[1]; }, [](R x, std::size_t i) { return x[0][i] - x[1][0]; }},
       {"sub", {{4}, {3, 4}}, [](V x) { return x[0] - x[1]; }, [](R x, std::size_t i) { return x[0][i % 4] - x[1][i]; }},
       {"mul", {{3, 4}, {3, 4}}, [](V x) { return x[0] * x[1]; }, [](R x, std::size_t i) { return x[0][i] * x[1][i]; }},
-      {"mul", {{3, 4}, {3, 1}}, [](V x) { return x[0] * x[1]; }, [](R x, std::size_t i) { return x[0][i] * x[1][i / 4]; }},
-      {"mul", {{4}, {2, 3, 4}}, [](V x) { return x[0] * x[1]; }, [](R x, std::size_t i) { return x[0][i % 4] * x[1][i]; }},
-      {"div", {{3, 4}, {4}}, [](V x) { return x[0] / x[1]; }, [](R x, std::size_t i) { return x[0][i] / x[1][i % 4]; }, 1},
-      {"matmul", {{3, 4}, {4, 5}}, [](V x) { return matmul(x[0], x[1]); },
+      {"mul",
+       {{3, 4}, {3, 1}},
+       [](V x) { return x[0] * x[1]; },
+       [](R x, std::size_t i) { return x[0][i] * x[1][i / 4]; }},
+      {"mul",
+       {{4}, {2, 3, 4}},
+       [](V x) { return x[0] * x[1]; },
+       [](R x, std::size_t i) { return x[0][i % 4] * x[1][i]; }},
+      {"div",
+       {{3, 4}, {4}},
+       [](V x) { return x[0] / x[1]; },
+       [](R x, std::size_t i) { return x[0][i] / x[1][i % 4]; },
+       1},
+      {"matmul",
+       {{3, 4}, {4, 5}},
+       [](V x) { return matmul(x[0], x[1]); },
        [](R x, std::size_t i) {
          double y = 0;
          for (std::size_t k = 0; k < 4; ++k) y += x[0][i / 5 * 4 + k] * x[1][k * 5 + i % 5];
@@ -72,7 +92,9 @@ std::vector<Case> cases() {
        }},
       {"matmul", {{4, 3}, {4, 5}}, [](V x) { return matmul(x[0], x[1], true, false); }},
       {"matmul", {{3, 4}, {5, 4}}, [](V x) { return matmul(x[0], x[1], false, true); }},
-      {"matmul", {{4, 3}, {5, 4}}, [](V x) { return matmul(x[0], x[1], true, true); },
+      {"matmul",
+       {{4, 3}, {5, 4}},
+       [](V x) { return matmul(x[0], x[1], true, true); },
        [](R x, std::size_t i) {
          double y = 0;
          for (std::size_t k = 0; k < 4; ++k) y += x[0][k * 3 + i / 5] * x[1][i % 5 * 4 + k];
@@ -82,14 +104,20 @@ std::vector<Case> cases() {
       {"matmul", {{2, 3, 4}, {2, 4, 5}}, [](V x) { return matmul(x[0], x[1]); }},
       {"matmul", {{3, 4}, {2, 5, 4}}, [](V x) { return matmul(x[0], x[1], false, true); }},
       {"matmul", {{2, 1, 4, 3}, {3, 4, 5}}, [](V x) { return matmul(x[0], x[1], true, false); }},
-      {"linear", {{6, 4}, {4, 5}, {5}}, [](V x) { return linear(x[0], x[1], x[2]); },
+      {"linear",
+       {{6, 4}, {4, 5}, {5}},
+       [](V x) { return linear(x[0], x[1], x[2]); },
        [](R x, std::size_t i) {
          double y = x[2][i % 5];
          for (std::size_t k = 0; k < 4; ++k) y += x[0][i / 5 * 4 + k] * x[1][k * 5 + i % 5];
          return y;
        }},
       {"linear", {{2, 3, 4}, {4, 5}, {5}}, [](V x) { return linear(x[0], x[1], x[2]); }},
-      {"sum_to", {{3, 4, 5}}, [](V x) { return sum_to(x[0], {4, 1}); },
+      {"sum_to",
+       {{3, 4, 5}},
+       [](V x) {
+         return sum_to(x[0], {4, 1});
+       },
        [](R x, std::size_t i) {
          double y = 0;
          for (std::size_t a = 0; a < 3; ++a)
@@ -97,23 +125,48 @@ std::vector<Case> cases() {
          return y;
        }},
       {"sum_to", {{3, 4}}, [](V x) { return sum(x[0]); }},
-      {"expand", {{3, 1}}, [](V x) { return expand(x[0], {2, 3, 4}); },
+      {"expand",
+       {{3, 1}},
+       [](V x) {
+         return expand(x[0], {2, 3, 4});
+       },
        [](R x, std::size_t i) { return x[0][i / 4 % 3]; }},
-      {"reshape", {{3, 4}}, [](V x) { return reshape(x[0], {2, 6}); }, [](R x, std::size_t i) { return x[0][i]; }},
-      {"concat", {{3, 2}, {3, 4}}, [](V x) { return concat({x[0], x[1]}, 1); },
+      {"reshape",
+       {{3, 4}},
+       [](V x) {
+         return reshape(x[0], {2, 6});
+       },
+       [](R x, std::size_t i) { return x[0][i]; }},
+      {"concat",
+       {{3, 2}, {3, 4}},
+       [](V x) {
+         return concat({x[0], x[1]}, 1);
+       },
        [](R x, std::size_t i) { return i % 6 < 2 ? x[0][i / 6 * 2 + i % 6] : x[1][i / 6 * 4 + i % 6 - 2]; }},
-      {"concat", {{2, 3}, {1, 3}}, [](V x) { return concat({x[0], x[1], x[0]}, 0); }},
-      {"slice", {{3, 6}}, [](V x) { return slice(x[0], 1, 2, 3); },
+      {"concat",
+       {{2, 3}, {1, 3}},
+       [](V x) {
+         return concat({x[0], x[1], x[0]}, 0);
+       }},
+      {"slice",
+       {{3, 6}},
+       [](V x) { return slice(x[0], 1, 2, 3); },
        [](R x, std::size_t i) { return x[0][i / 3 * 6 + 2 + i % 3]; }},
-      {"pad", {{3, 2}}, [](V x) { return pad(x[0], -1, 1, 4); },
+      {"pad",
+       {{3, 2}},
+       [](V x) { return pad(x[0], -1, 1, 4); },
        [](R x, std::size_t i) { return i % 4 == 0 || i % 4 == 3 ? 0 : x[0][i / 4 * 2 + i % 4 - 1]; }},
-      {"gather", {{3, 4}}, [](V x) { return gather(x[0], 0, index()); },
+      {"gather",
+       {{3, 4}},
+       [](V x) { return gather(x[0], 0, index()); },
        [](R x, std::size_t i) {
          const std::size_t rows[] = {2, 0, 2, 1, 1};
          return x[0][rows[i / 4] * 4 + i % 4];
        }},
       {"gather", {{2, 3}}, [](V x) { return gather(x[0], 1, index()); }},
-      {"scatter_add", {{5, 2}}, [](V x) { return scatter_add(x[0], 0, index(), 4); },
+      {"scatter_add",
+       {{5, 2}},
+       [](V x) { return scatter_add(x[0], 0, index(), 4); },
        [](R x, std::size_t i) {
          const std::size_t rows[] = {2, 0, 2, 1, 1};
          double y = 0;
@@ -275,8 +328,8 @@ TEST_CASE("a value that is not a number comes through every operation") {
         }
         // Whatever depends on the input: all but pad's zeros, scatter_add's empty row and the other parts of concat.
         const std::vector<double> y = c.f(x).value().to_vector();
-        const auto bad = static_cast<std::size_t>(
-            std::count_if(y.begin(), y.end(), [](double value) { return std::isnan(value); }));
+        const auto bad =
+            static_cast<std::size_t>(std::count_if(y.begin(), y.end(), [](double value) { return std::isnan(value); }));
         if (c.op == "pad" || c.op == "scatter_add" || c.op == "concat")
           CHECK(bad > 0);
         else

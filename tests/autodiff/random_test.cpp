@@ -30,8 +30,7 @@ double chi_square(const std::vector<std::int64_t>& counts) {
   const double total = static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}));
   const double expected = total / static_cast<double>(counts.size());
   double chi = 0;
-  for (const std::int64_t count : counts)
-    chi += std::pow(static_cast<double>(count) - expected, 2) / expected;
+  for (const std::int64_t count : counts) chi += std::pow(static_cast<double>(count) - expected, 2) / expected;
   return chi;
 }
 

@@ -48,8 +48,8 @@ TEST_CASE("shape: errors name the axis and the shape") {
   CHECK_THROWS_WITH_AS(s[-3], "axis -3 of shape (2, 3)", levda::Error);
   CHECK_THROWS_WITH_AS(Shape{}[0], "axis 0 of shape ()", levda::Error);
   CHECK_THROWS_WITH_AS(s.with(2, 1), "axis 2 of shape (2, 3)", levda::Error);
-  CHECK_THROWS_WITH_AS(s.prepend({1, 1, 1, 1, 1}),
-                       "shapes (1, 1, 1, 1, 1) and (2, 3) together: at most 6 axes", levda::Error);
+  CHECK_THROWS_WITH_AS(s.prepend({1, 1, 1, 1, 1}), "shapes (1, 1, 1, 1, 1) and (2, 3) together: at most 6 axes",
+                       levda::Error);
 }
 
 TEST_CASE("shape: broadcasting follows NumPy") {
@@ -75,8 +75,7 @@ TEST_CASE("shape: broadcasting follows NumPy") {
     CHECK(broadcasts_to(row.a, row.result));
     CHECK(broadcasts_to(row.b, row.result));
   }
-  CHECK_THROWS_WITH_AS(broadcast("op", {2, 3}, {4, 3}), "[op] cannot broadcast (2, 3) and (4, 3)",
-                       levda::Error);
+  CHECK_THROWS_WITH_AS(broadcast("op", {2, 3}, {4, 3}), "[op] cannot broadcast (2, 3) and (4, 3)", levda::Error);
   CHECK_THROWS_WITH_AS(broadcast("op", {2}, {2, 3}), "[op] cannot broadcast (2) and (2, 3)", levda::Error);
   CHECK_THROWS_WITH_AS(broadcast("op", {0}, {2}), "[op] cannot broadcast (0) and (2)", levda::Error);
 }

@@ -95,8 +95,7 @@ TEST_CASE("tape: rewind frees what only the nodes held") {
 
 TEST_CASE("tape: memory use returns to the start after every one of many training steps") {
   const Tensor x = normal_tensor({300, 20}, 1, DType::float32);
-  std::vector<Tensor> weights{normal_tensor({20, 20}, 2, DType::float32),
-                              normal_tensor({20}, 3, DType::float32)};
+  std::vector<Tensor> weights{normal_tensor({20, 20}, 2, DType::float32), normal_tensor({20}, 3, DType::float32)};
   Tape tape;
   const std::int64_t before = cpu().memory().live;
   std::int64_t within = 0;

@@ -73,8 +73,7 @@ TEST_CASE("tensor: conversion rounds to the nearest float and back without loss"
   const Tensor wide = Tensor::from(std::span<const double>(values), {2, 3});
   CHECK(wide.dtype() == DType::float64);
   const Tensor narrow = wide.to(DType::float32);
-  for (std::size_t i = 0; i < values.size(); ++i)
-    CHECK(narrow.to_floats()[i] == static_cast<float>(values[i]));
+  for (std::size_t i = 0; i < values.size(); ++i) CHECK(narrow.to_floats()[i] == static_cast<float>(values[i]));
   CHECK(same_bits(narrow, Tensor::from(std::span<const double>(values), {2, 3}, DType::float32)));
   CHECK(same_bits(narrow.to(DType::float64).to(DType::float32), narrow));
   CHECK(narrow.to_vector()[0] == static_cast<double>(0.1F));
@@ -105,16 +104,14 @@ TEST_CASE("tensor: int64 lists are data, and not numbers to compute with") {
   CHECK(index.data<std::int64_t>()[2] == 2);
   CHECK(index.rows(1, 3).clone().data<std::int64_t>()[0] == 1);
   CHECK_THROWS_WITH_AS(index.to(DType::float64), "no conversion from int64 to float64", levda::Error);
-  CHECK_THROWS_WITH_AS(Tensor::zeros({2}).to(DType::int64), "no conversion from float32 to int64",
-                       levda::Error);
+  CHECK_THROWS_WITH_AS(Tensor::zeros({2}).to(DType::int64), "no conversion from float32 to int64", levda::Error);
 }
 
 TEST_CASE("tensor: errors") {
   const Tensor x = counting({4, 3});
   CHECK_THROWS_WITH_AS(Tensor::from(std::vector<double>{1, 2}, {3}), "2 values for a tensor of shape (3)",
                        levda::Error);
-  CHECK_THROWS_WITH_AS(Tensor::from(std::vector<float>{1, 2}, {}), "2 values for a tensor of shape ()",
-                       levda::Error);
+  CHECK_THROWS_WITH_AS(Tensor::from(std::vector<float>{1, 2}, {}), "2 values for a tensor of shape ()", levda::Error);
   CHECK_THROWS_WITH_AS(x.item(), "item() of a tensor of shape (4, 3)", levda::Error);
   CHECK_THROWS_WITH_AS(Tensor::zeros({0}).item(), "item() of a tensor of shape (0)", levda::Error);
   CHECK_THROWS_WITH_AS(x.reshaped({5}), "reshape (4, 3) to (5)", levda::Error);

@@ -1,10 +1,12 @@
 #include "autodiff/tiled_sum.h"
 
 #include <doctest/doctest.h>
+
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/task_arena.h>
 
 #include <cmath>
+#include <limits>
 
 #include "autodiff/check.h"
 #include "autodiff/derivatives.h"
@@ -34,12 +36,8 @@ std::vector<Tensor> problem(DType dtype = DType::float64) {
           normal_tensor({2}, 4, dtype),    normal_tensor({n, 3}, 5, dtype), normal_tensor({n, 2}, 6, dtype)};
 }
 
-Vars shared_of(const Vars& x) {
-  return {x.begin(), x.begin() + weights};
-}
-Vars rows_of(const Vars& x) {
-  return {x.begin() + weights, x.end()};
-}
+Vars shared_of(const Vars& x) { return {x.begin(), x.begin() + weights}; }
+Vars rows_of(const Vars& x) { return {x.begin() + weights, x.end()}; }
 
 std::function<Var(const Vars&)> untiled() {
   return [](const Vars& x) { return network(shared_of(x), rows_of(x)); };
@@ -111,16 +109,14 @@ TEST_CASE("tiled_sum: the same bits for any number of threads") {
   const auto run = [&] {
     Tape tape;
     const Vars v = tape.variables(x);
-    return Result{value_and_grad(tiled(3), x),
-                  jvp(tiled(3)(v), v, tangents).value()};  // 35 tiles in 16 slots
+    return Result{value_and_grad(tiled(3), x), jvp(tiled(3)(v), v, tangents).value()};  // 35 tiles in 16 slots
   };
   const Result one = with_threads(1, run);
   for (const int threads : {2, 4})
     for (int repetition = 0; repetition < 20; ++repetition) {
       const Result many = with_threads(threads, run);
       REQUIRE(many.sweep.value == one.sweep.value);
-      for (std::size_t i = 0; i < x.size(); ++i)
-        REQUIRE(same_bits(many.sweep.gradients[i], one.sweep.gradients[i]));
+      for (std::size_t i = 0; i < x.size(); ++i) REQUIRE(same_bits(many.sweep.gradients[i], one.sweep.gradients[i]));
       REQUIRE(same_bits(many.tangent, one.tangent));
     }
 }
@@ -188,9 +184,8 @@ TEST_CASE("tiled_sum: the tape sees one node, holds the gradients only, and give
     const Vars v = tape.variables(x);
     const Var y = tiled(10)(v);
     CHECK(tape.size() == static_cast<std::int64_t>(x.size()) + 1);
-    std::int64_t gradients = 64;  // and the sum
-    for (const Tensor& input : x)
-      gradients += input.size() * 8 + input.size() * 2 + 64;  // blocks: a quarter over
+    std::int64_t gradients = 64;                                                          // and the sum
+    for (const Tensor& input : x) gradients += input.size() * 8 + input.size() * 2 + 64;  // blocks: a quarter over
     CHECK(cpu().memory().live - before <= gradients);
     tape.rewind(0);
   }
@@ -209,8 +204,7 @@ TEST_CASE("tiled_sum: a function that ignores its tracked inputs has zero gradie
   const std::vector<Tensor> x{normal_tensor({2}, 1), normal_tensor({5, 2}, 2)};
   const ValueAndGrad result = value_and_grad(
       [](const Vars& v) {
-        return tiled_sum([](const Vars&, const Vars& rows) { return sum(rows[0].detach()); }, {v[0]}, {v[1]},
-                         2);
+        return tiled_sum([](const Vars&, const Vars& rows) { return sum(rows[0].detach()); }, {v[0]}, {v[1]}, 2);
       },
       x);
   CHECK(std::abs(result.value - sum(Var(x[1])).value().item()) <= 10 * 10 * u * 3);
@@ -223,9 +217,9 @@ TEST_CASE("tiled_sum: inputs whose gradients are one array in every tile are sum
   const std::vector<Tensor> x{normal_tensor({2}, 1), normal_tensor({2}, 2), normal_tensor({100, 2}, 3)};
   const ValueAndGrad result = value_and_grad(
       [](const Vars& v) {
-        return tiled_sum([](const Vars& shared,
-                            const Vars& rows) { return dot(shared[0] + shared[1], sum_to(rows[0], {2})); },
-                         {v[0], v[1]}, {v[2]}, 1);
+        return tiled_sum(
+            [](const Vars& shared, const Vars& rows) { return dot(shared[0] + shared[1], sum_to(rows[0], {2})); },
+            {v[0], v[1]}, {v[2]}, 1);
       },
       x);
   const Tensor expected = sum_to(Var(x[2]), {2}).value();
@@ -241,8 +235,8 @@ TEST_CASE("tiled_sum: errors") {
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x}, 0), "[tiled_sum] a tile of 0 rows", levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x}, -3), "[tiled_sum] a tile of -3 rows", levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {}, 2), "[tiled_sum] no rows", levda::Error);
-  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x, Var(Tensor::zeros({4}))}, 2),
-                       "[tiled_sum] rows of shapes (5, 2) and (4)", levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x, Var(Tensor::zeros({4}))}, 2), "[tiled_sum] rows of shapes (5, 2) and (4)",
+                       levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {Var(Tensor::zeros({}))}, 2), "[tiled_sum] rows of shapes () and ()",
                        levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum([](const Vars&, const Vars& rows) { return rows[0]; }, w, {x}, 2),
@@ -260,4 +254,24 @@ TEST_CASE("tiled_sum: errors") {
   const Var y = tiled_sum(f, {p}, {x}, 2);
   CHECK_THROWS_WITH_AS(vjp(y, Tensor::full({}, 1), {p}, Graph::keep),
                        "[tiled_sum] a vjp that is to be differentiated again is not available", levda::Error);
+}
+
+TEST_CASE("tiled_sum: what it cannot do is refused, not done wrong") {
+  Tape tape;
+  const Var x = tape.variable(Tensor::full({4}, 2, DType::float64));
+  const Var v(Tensor::full({4}, 1, DType::float64));
+  const auto cube = [](const Vars&, const Vars& r) { return sum(r[0] * square(r[0])); };
+  const Var y = tiled_sum(cube, {}, {x}, 2) + sum(square(x));
+  CHECK_THROWS_WITH_AS(jvp(y, {x}, {v}, Graph::keep),
+                       "[tiled_sum] a jvp that is to be differentiated again is not available", levda::Error);
+  CHECK_THROWS_WITH_AS(vjp(y, Tensor::full({}, 1, DType::float64), {x}, Graph::keep),
+                       "[tiled_sum] a vjp that is to be differentiated again is not available", levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum(cube, {}, {Var(Tensor::zeros({0, 3}))}, 4), "[tiled_sum] no rows", levda::Error);
+  const std::int64_t huge = std::numeric_limits<std::int64_t>::max();
+  CHECK(tiled_sum(cube, {}, {x}, huge).value().item() == 32);
+  const Var w = tape.variable(normal_tensor({2}, 1));
+  const Var rows = tape.variable(normal_tensor({6, 2}, 2));
+  const Var z = tiled_sum([](const Vars& s, const Vars& r) { return sum(s[0] * r[0]); }, {w}, {rows}, 2);
+  CHECK_THROWS_WITH_AS(jvp(z, {w, rows}, {normal_tensor({4, 2}, 3), normal_tensor({6, 2}, 4)}),
+                       "[jvp] tangents with leading axes (4) and ()", levda::Error);
 }

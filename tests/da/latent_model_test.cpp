@@ -42,8 +42,14 @@ models::Surrogate make_surrogate() {
                                 .parameter_max = {1, 2},
                                 .channel_names = {"u", "v", "eta"},
                                 .channel_units = {"m s-1", "m s-1", "m"},
-                                .grid = {.nx = 16, .ny = 12, .x0 = -5, .y0 = 10, .dx = 0.5, .dy = 2,
-                                         .offset_x = {0.5, 0, 0}, .offset_y = {0, 0.5, 0}},
+                                .grid = {.nx = 16,
+                                         .ny = 12,
+                                         .x0 = -5,
+                                         .y0 = 10,
+                                         .dx = 0.5,
+                                         .dy = 2,
+                                         .offset_x = {0.5, 0, 0},
+                                         .offset_y = {0, 0.5, 0}},
                                 .frames = 10,
                                 .first_time = 60,
                                 .frame_interval = 60},
@@ -122,7 +128,8 @@ TEST_CASE("derivatives: adjoint product, differences, and the tiled sweep agains
   const LatentModel model(s);
   const auto observe = model.observe(random_observations(s, 60));
   const Tensor v = normal_tensor({1, 6}, 9);
-  const auto check = autodiff::check_derivatives([&](const autodiff::Vars& x) { return (*observe)(x[0]); }, std::span(&v, 1));
+  const auto check =
+      autodiff::check_derivatives([&](const autodiff::Vars& x) { return (*observe)(x[0]); }, std::span(&v, 1));
   INFO(check.text());
   CHECK(check.adjoint_error() <= 1e-12);
   CHECK(check.finite_difference_error() <= 1e-9);
@@ -132,8 +139,7 @@ TEST_CASE("derivatives: adjoint product, differences, and the tiled sweep agains
   CHECK(largest_difference(tiled.value, plain.value) <= 1e-12);
   CHECK(largest_difference(tiled.tangents, plain.tangents) <= 1e-12 * 10);
   // The same in float32, to its own accuracy.
-  const Linearisation single =
-      observe->linearise(v.reshaped({6}).to(DType::float32), directions.to(DType::float32));
+  const Linearisation single = observe->linearise(v.reshaped({6}).to(DType::float32), directions.to(DType::float32));
   CHECK(largest_difference(single.tangents.to(DType::float64), plain.tangents) <= 1e-5 * 20);
 }
 

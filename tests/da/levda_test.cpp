@@ -100,7 +100,8 @@ TEST_CASE("several starts and annealing do not change a linear analysis") {
   CHECK(difference(gaussian_of(full.assimilate(twin.problem({6, 6})).ensembles[0]), at_start) <= 1e-10);
 }
 
-TEST_CASE("windows one after the other end where one window over all ends; overlapping ones count an observation once") {
+TEST_CASE(
+    "windows one after the other end where one window over all ends; overlapping ones count an observation once") {
   const Twin twin = make_twin(6, 15, 8, 2, 3);
   const Gaussian whole = gaussian_of(plain.assimilate(twin.problem({8, 8})).ensembles.back());
   CHECK(difference(gaussian_of(plain.assimilate(twin.problem({4, 4})).ensembles.back()), whole) <= 1e-10);
@@ -140,8 +141,8 @@ TEST_CASE("the order of observations does not matter") {
 TEST_CASE("with more controls than members the posterior stays in the prior's span") {
   const Twin twin = make_twin(20, 6, 4, 5, 6);
   const Matrix prior = matrix_of(twin.prior.members()).rowwise() - matrix_of(twin.prior.mean()).row(0);
-  const Matrix posterior =
-      matrix_of(plain.assimilate(twin.problem({4, 4})).ensembles[0].members()).rowwise() - matrix_of(twin.prior.mean()).row(0);
+  const Matrix posterior = matrix_of(plain.assimilate(twin.problem({4, 4})).ensembles[0].members()).rowwise() -
+                           matrix_of(twin.prior.mean()).row(0);
   const Eigen::ColPivHouseholderQR<Matrix> span(prior.transpose());
   const Matrix residual = prior.transpose() * span.solve(Matrix(posterior.transpose())) - posterior.transpose();
   CHECK(residual.cwiseAbs().maxCoeff() <= 1e-12 * posterior.cwiseAbs().maxCoeff() * 20);

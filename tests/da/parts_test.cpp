@@ -65,12 +65,14 @@ TEST_CASE("mean, anomalies and spread of an ensemble") {
   const Ensemble e(Tensor::from(std::vector<double>{0.0, 1.0, 2.0, 1.0, 4.0, 4.0}, {3, 2}));
   CHECK(e.mean().to_vector() == std::vector<double>{2, 2});
   const std::vector<double> a = e.anomalies().to_vector();
-  const std::vector<double> expected{-std::sqrt(2.0), -std::sqrt(0.5), 0, -std::sqrt(0.5), std::sqrt(2.0), std::sqrt(2.0)};
+  const std::vector<double> expected{-std::sqrt(2.0), -std::sqrt(0.5), 0,
+                                     -std::sqrt(0.5), std::sqrt(2.0),  std::sqrt(2.0)};
   for (std::size_t i = 0; i < a.size(); ++i) CHECK(std::abs(a[i] - expected[i]) <= 1e-15);
   CHECK(std::abs(e.spread()[0] - 2) <= 1e-15);
   CHECK(std::abs(e.spread()[1] - std::sqrt(3.0)) <= 1e-15);
   CHECK_THROWS_AS(Ensemble(Tensor::from(std::vector<double>{1.0, 2.0}, {1, 2})), Error);
-  CHECK_THROWS_AS(Ensemble(Tensor::from(std::vector<double>{1.0, std::numeric_limits<double>::infinity()}, {2, 1})), Error);
+  CHECK_THROWS_AS(Ensemble(Tensor::from(std::vector<double>{1.0, std::numeric_limits<double>::infinity()}, {2, 1})),
+                  Error);
 }
 
 TEST_CASE("lookup finds the member and the start, between nodes and between frames as well") {
@@ -90,8 +92,9 @@ TEST_CASE("lookup finds the member and the start, between nodes and between fram
       for (std::int64_t c = 0; c < 2; ++c)
         for (int j = 0; j < 4; ++j)
           for (int i = 0; i < 5; ++i)
-            fields.push_back(static_cast<float>(value(m, static_cast<double>(f), c, 100 + 2 * (i + about.grid.offset_x[c]),
-                                                      200 + 3 * (j + about.grid.offset_y[c]))));
+            fields.push_back(
+                static_cast<float>(value(m, static_cast<double>(f), c, 100 + 2 * (i + about.grid.offset_x[c]),
+                                         200 + 3 * (j + about.grid.offset_y[c]))));
   const Catalogue catalogue(about, fields);
   REQUIRE(catalogue.members() == 4);
   Observations o;
@@ -110,6 +113,6 @@ TEST_CASE("lookup finds the member and the start, between nodes and between fram
   CHECK(fit.member == 2);
   CHECK(fit.start == 3);
   CHECK(fit.misfit <= 30 * std::pow(1e-5 * 20 / 0.1, 2));  // float32 fields of size 20
-  CHECK_THROWS_WITH_AS(catalogue.best_fit(o, covariance, 6, 7), "lookup: the observations last longer than the trajectories",
-                       Error);
+  CHECK_THROWS_WITH_AS(catalogue.best_fit(o, covariance, 6, 7),
+                       "lookup: the observations last longer than the trajectories", Error);
 }

@@ -36,8 +36,8 @@ TEST_CASE("fair CRPS: two members by hand, and its expectation for a normal ense
   std::vector<double> two{1.0, 3.0};
   // (|1 - 2| + |3 - 2|) / 2 - |1 - 3| * 2 / (2 * 2 * 1)
   CHECK(std::abs(fair_crps(two, 2.0) - 0.0) <= 1e-15);
-  // Closed form of the CRPS of N(0, 1) at t (Gneiting et al. 2005): t (2 Phi(t) - 1) + 2 phi(t) - 1 / sqrt(pi). The fair
-  // score of an ensemble has it as its expectation.
+  // Closed form of the CRPS of N(0, 1) at t (Gneiting et al. 2005): t (2 Phi(t) - 1) + 2 phi(t) - 1 / sqrt(pi). The
+  // fair score of an ensemble has it as its expectation.
   const double t = 0.7;
   const double phi = std::exp(-t * t / 2) / std::sqrt(2 * std::numbers::pi);
   const double expected = t * std::erf(t / std::sqrt(2)) + 2 * phi - 1 / std::sqrt(std::numbers::pi);

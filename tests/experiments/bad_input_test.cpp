@@ -12,8 +12,8 @@
 namespace fs = std::filesystem;
 using levda::nn::read_text_file;
 using levda::nn::write_text_file;
-using levda::testing::run_levda;
 using levda::testing::Outcome;
+using levda::testing::run_levda;
 using levda::testing::TemporaryFolder;
 using levda::testing::tiny;
 
@@ -77,6 +77,9 @@ TEST_CASE("keys of a configuration") {
   check_refused(set("observations.sigma=nan"), {"--set: observations.sigma: nan is not in"});
   check_refused(set("observations.sigma=-1"), {"--set: observations.sigma: -1 is not in"});
   check_refused(set("observations.truths=31"), {"configuration: observations.truths", "31 truths"});
+  check_refused(set("data.steps_per_frame=1"), {"configuration: data.steps_per_frame: steps of 857.1 s are unstable"});
+  check_refused(set("data.design=odd"), {"configuration: data.design"});
+  check_refused(set("training.optimiser=sgd"), {"training.optimiser", "neither adam nor soap"});
   check_refused(set("assimilation.shift=30"), {"configuration: assimilation.shift"});
   check_refused(set("assimilation.annealing=[10]"), {"configuration: assimilation.annealing"});
   check_refused(set("assimilation.start_max=40"), {"configuration: assimilation.start_max"});
@@ -91,21 +94,24 @@ TEST_CASE("keys of a configuration") {
   check_refused(with_file("[data]\nnodes = \"many\"\n"), {"my.toml: data.nodes: a whole number is needed"});
   check_refused("run tsunami --config " + (folder.path() / "none.toml").string(), {"none.toml: no such file"});
   CHECK(run_levda("keys tsunami --config " + (write_text_file(folder.path() / "my.toml", "[data]\nnodes = 20\n"),
-                                           (folder.path() / "my.toml").string()))
+                                              (folder.path() / "my.toml").string()))
             .output.find("data.nodes = 20") != std::string::npos);
 }
 
 TEST_CASE("sensors that make no sense") {
   const Copy copy;
-  check_refused("observe" + copy.options() + " --set observations.sensors=grid:8", {"observations.sensors", "grid:NXxNY"});
-  check_refused("observe" + copy.options() + " --set observations.sensors=grid:99x2", {"observations.sensors", "99 x 2"});
+  check_refused("observe" + copy.options() + " --set observations.sensors=grid:8",
+                {"observations.sensors", "grid:NXxNY"});
+  check_refused("observe" + copy.options() + " --set observations.sensors=grid:99x2",
+                {"observations.sensors", "99 x 2"});
 }
 
 TEST_CASE("an output path below a regular file") {
   const TemporaryFolder folder;
   write_text_file(folder.path() / "file", "precious");
   for (const char* stage : {"generate", "train", "observe", "assimilate", "report", "run"})
-    check_refused(stage + tiny + "--out " + (folder.path() / "file" / "run").string(), {"file is a file, not a folder"});
+    check_refused(stage + tiny + "--out " + (folder.path() / "file" / "run").string(),
+                  {"file is a file, not a folder"});
   CHECK(read_text_file(folder.path() / "file") == "precious");
 }
 

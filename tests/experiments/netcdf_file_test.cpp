@@ -43,9 +43,7 @@ class Folder {
   Folder& operator=(const Folder&) = delete;
 
   fs::path operator/(const std::string& name) const { return path_ / name; }
-  std::ptrdiff_t files() const {
-    return std::distance(fs::directory_iterator(path_), fs::directory_iterator());
-  }
+  std::ptrdiff_t files() const { return std::distance(fs::directory_iterator(path_), fs::directory_iterator()); }
 
  private:
   fs::path path_;
@@ -136,13 +134,9 @@ void write_example(const fs::path& path) {
   file.commit();
 }
 
-std::string bytes_of(const fs::path& path) {
-  return nn::read_text_file(path);
-}
+std::string bytes_of(const fs::path& path) { return nn::read_text_file(path); }
 
-void write_bytes(const fs::path& path, const std::string& bytes) {
-  nn::write_text_file(path, bytes);
-}
+void write_bytes(const fs::path& path, const std::string& bytes) { nn::write_text_file(path, bytes); }
 
 /// What our writer never makes, by hand.
 int create(const fs::path& path, int mode) {
@@ -209,8 +203,7 @@ TEST_CASE("dimensions and shapes") {
   CHECK(error_of(path, [&] {
           file.require_shape("float32", {4, 3});
         }) == "float32: shape (2, 3), where (4, 3) is needed");
-  CHECK(error_of(path, [&] { file.require_shape("scalar", {3}); }) ==
-        "scalar: shape (), where (3) is needed");
+  CHECK(error_of(path, [&] { file.require_shape("scalar", {3}); }) == "scalar: shape (), where (3) is needed");
 }
 
 TEST_CASE("attributes") {
@@ -282,10 +275,8 @@ TEST_CASE("reading what is missing, not numbers or out of range") {
   CHECK(error_of(path, [&] { file.read_strings("u"); }) == "u: no such variable");
   CHECK(error_of(path, [&] { file.read<double>("names"); }) == "names: does not hold numbers");
   CHECK(error_of(path, [&] { file.read_strings("int32"); }) == "int32: does not hold strings");
-  CHECK(error_of(path, [&] { file.read<float>("float64"); }) ==
-        "float64: a value is out of the type's range");
-  CHECK(error_of(path, [&] { file.read<std::int32_t>("int64"); }) ==
-        "int64: a value is out of the type's range");
+  CHECK(error_of(path, [&] { file.read<float>("float64"); }) == "float64: a value is out of the type's range");
+  CHECK(error_of(path, [&] { file.read<std::int32_t>("int64"); }) == "int64: a value is out of the type's range");
   CHECK(file.read<std::int32_t>("int32").size() == 3);  // an error does not spoil the reader
 }
 
@@ -322,8 +313,7 @@ TEST_CASE("files of other programs") {
   CHECK(file.number("year") == 2011);
   CHECK(error_of(path, [&] { file.read<float>("letters"); }) == "letters: does not hold numbers");
   CHECK(error_of(path, [&] { file.read_strings("letters"); }) == "letters: does not hold strings");
-  CHECK(error_of(path, [&] { file.read_strings("table"); }) ==
-        "table: shape (2, 2), where one dimension is needed");
+  CHECK(error_of(path, [&] { file.read_strings("table"); }) == "table: shape (2, 2), where one dimension is needed");
   CHECK(error_of(path, [&] { file.text("words"); }) == "words: is not text");
   CHECK(error_of(path, [&] { file.numbers("words"); }) == "words: is not a number");
 }
@@ -350,9 +340,7 @@ TEST_CASE("a shape larger than memory") {
 TEST_CASE("what is not a NetCDF-4 file, and silence on stderr") {
   const Folder folder;
   const CapturedStderr captured;
-  const auto error = [](const fs::path& path) {
-    return error_of(path, [&] { const NetcdfReader file(path); });
-  };
+  const auto error = [](const fs::path& path) { return error_of(path, [&] { const NetcdfReader file(path); }); };
   CHECK(error(folder / "none.nc") == "no such file");
   CHECK(error(folder / "none" / "a.nc") == "no such file");
   CHECK(error(folder / "") == "is a folder, not a file");
@@ -366,8 +354,7 @@ TEST_CASE("what is not a NetCDF-4 file, and silence on stderr") {
   nc_def_dim(id, "x", 2, &x);
   nc_def_var(id, "a", NC_DOUBLE, 1, &x, &variable);
   REQUIRE(nc_close(id) == NC_NOERR);
-  CHECK(error(folder / "classic.nc") ==
-        "a classic NetCDF file, where NetCDF-4 is needed (nccopy -k nc4 converts it)");
+  CHECK(error(folder / "classic.nc") == "a classic NetCDF file, where NetCDF-4 is needed (nccopy -k nc4 converts it)");
 
   write_example(folder / "whole.nc");
   const std::string bytes = bytes_of(folder / "whole.nc");
@@ -446,21 +433,17 @@ TEST_CASE("a writer's errors, after which it does not commit") {
   CHECK(error([](File file) { file.dimension("x", 3); }) == "x: exists already");
   CHECK(error([](File file) { file.variable("a", Type::Int32, {"x", "z"}); }) == "z: no such dimension");
   CHECK(error([](File file) { file.variable("int32", Type::Int32, {"x"}); }) == "int32: exists already");
-  CHECK(error([](File file) { file.variable("a/b", Type::Int32, {"x"}); }) ==
-        "a/b: Name contains illegal characters");
+  CHECK(error([](File file) { file.variable("a/b", Type::Int32, {"x"}); }) == "a/b: Name contains illegal characters");
   CHECK(error([](File file) {
           file.variable("a", Type::Int32, {"x"}, {{"b/c", 1.0}});
         }) == "a:b/c: Name contains illegal characters");
   CHECK(error([](File file) {
           file.variable("a", Type::Int32, {"x"}, {}, {.chunk = {1, 1}});
         }) == "a: chunk (1, 1) for 1 dimensions");
-  CHECK(error([](File file) { file.variable("a", Type::Int32, {"x"}, {}, {.chunk = {4}}); }) ==
-        "a: Bad chunk sizes.");
-  CHECK(error([](File file) { file.variable("a", Type::Int32, {"x"}, {}, {.deflate = 10}); }) ==
-        "a: Invalid argument");
+  CHECK(error([](File file) { file.variable("a", Type::Int32, {"x"}, {}, {.chunk = {4}}); }) == "a: Bad chunk sizes.");
+  CHECK(error([](File file) { file.variable("a", Type::Int32, {"x"}, {}, {.deflate = 10}); }) == "a: Invalid argument");
   CHECK(error([&](File file) { file.write("a", five); }) == "a: no such variable");
-  CHECK(error([&](File file) { file.write("float32", five); }) ==
-        "float32: 5 values, where shape (2, 3) needs 6");
+  CHECK(error([&](File file) { file.write("float32", five); }) == "float32: 5 values, where shape (2, 3) needs 6");
   CHECK(error([&](File file) {
           file.write_slab("float32", Extents{0, 0}, Extents{2, 2}, five);
         }) == "float32: 5 values, where shape (2, 2) needs 4");
@@ -475,8 +458,7 @@ TEST_CASE("a writer's errors, after which it does not commit") {
   CHECK(error([](File file) {
           file.write("int32", std::vector<std::int64_t>{0, 0, 2147483648});
         }) == "int32: a value is out of the type's range");
-  CHECK(error([](File file) { file.write_strings("a", "x", {"one"}); }) ==
-        "a: 1 strings, where dimension x needs 3");
+  CHECK(error([](File file) { file.write_strings("a", "x", {"one"}); }) == "a: 1 strings, where dimension x needs 3");
   CHECK(error([](File file) { file.write_strings("a", "z", {"one"}); }) == "z: no such dimension");
   CHECK(folder.files() == 0);
 

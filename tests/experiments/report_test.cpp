@@ -61,11 +61,8 @@ Report small_report(int parameters) {
       .score_columns = {"rel. RMSE"},
       .score_rows = {{"LEVDA", {"0.1"}}, {"free <run>", {"1.0"}}}};
   for (int p = 0; p < parameters; ++p)
-    experiment.parameters.push_back(
-        {"p<" + std::to_string(p) + ">", "1", 0, 1, 0.5, {0.1, 0.9}, {0.45, 0.55}});
-  return {.title = "levda <test>",
-          .facts = {{"a & b", "<script>alert(1)</script>"}},
-          .experiments = {experiment}};
+    experiment.parameters.push_back({"p<" + std::to_string(p) + ">", "1", 0, 1, 0.5, {0.1, 0.9}, {0.45, 0.55}});
+  return {.title = "levda <test>", .facts = {{"a & b", "<script>alert(1)</script>"}}, .experiments = {experiment}};
 }
 
 std::size_t count(const std::string& text, const std::string& part) {
@@ -123,8 +120,7 @@ TEST_CASE("a report of values that are zero or not finite is drawn all the same"
     CAPTURE(value);
     Report report = small_report(2);
     ExperimentReport& experiment = report.experiments[0];
-    for (auto* rows :
-         {&experiment.maps[0].truth, &experiment.maps[0].analysis_mean, &experiment.maps[0].spread})
+    for (auto* rows : {&experiment.maps[0].truth, &experiment.maps[0].analysis_mean, &experiment.maps[0].spread})
       rows->assign(2, std::vector<float>(48, value));
     for (MethodCurve& curve : experiment.curves) curve.error.assign(3, value);
     for (ParameterPosterior& p : experiment.parameters) p.posterior.assign(2, value);

@@ -12,8 +12,8 @@
 
 namespace fs = std::filesystem;
 using levda::nn::read_text_file;
-using levda::testing::run_levda;
 using levda::testing::Outcome;
+using levda::testing::run_levda;
 using levda::testing::TemporaryFolder;
 using levda::testing::tiny;
 
@@ -65,7 +65,8 @@ TEST_CASE("run makes everything, and a second run only reads it") {
   CHECK(read_text_file(out / "weights.safetensors") == weights);
 
   // One file of observations alone.
-  const Outcome one = run_levda("assimilate" + options + " --seed 2 --observations " + (out / "observations/warm-00.nc").string());
+  const Outcome one =
+      run_levda("assimilate" + options + " --seed 2 --observations " + (out / "observations/warm-00.nc").string());
   INFO(one.output);
   CHECK(one.code == 0);
   CHECK(one.output.find("source_x = ") != std::string::npos);
@@ -87,7 +88,8 @@ TEST_CASE("the stages one by one are the run; training and analyses have the sam
   const auto a = levda::nn::read_safetensors(one / "weights.safetensors");
   const auto b = levda::nn::read_safetensors(two / "weights.safetensors");
   REQUIRE(a.tensors.size() == b.tensors.size());
-  for (const auto& [name, tensor] : a.tensors) CHECK_MESSAGE(levda::testing::same_bits(tensor, b.tensors.at(name)), name);
+  for (const auto& [name, tensor] : a.tensors)
+    CHECK_MESSAGE(levda::testing::same_bits(tensor, b.tensors.at(name)), name);
   // The files of weights differ in their provenance (time, threads), so analyses are compared with one of them.
   const std::string weights = " --weights " + (one / "weights.safetensors").string();
   const Outcome again = run_levda("assimilate" + tiny + "--threads 2 --out " + two.string() + weights);
@@ -104,10 +106,12 @@ TEST_CASE("an interrupted training goes on to the same weights") {
   const std::string data = " --data " + whole + "/data.nc";
   REQUIRE(run_levda("train" + tiny + "--out " + whole).code == 0);
   // Killed somewhere in the middle, or before, or at the end: whatever was there, it goes on from it.
-  const std::string killed = "timeout -s KILL 0.3 " + std::string(LEVDA_PROGRAM) + " train" + tiny + "--out " + parts + data;
+  const std::string killed =
+      "timeout -s KILL 0.3 " + std::string(LEVDA_PROGRAM) + " train" + tiny + "--out " + parts + data;
   CHECK(std::system((killed + " >/dev/null 2>&1").c_str()) >= 0);
   REQUIRE(run_levda("train" + tiny + "--out " + parts + data).code == 0);
   const auto a = levda::nn::read_safetensors(whole + "/weights.safetensors");
   const auto b = levda::nn::read_safetensors(parts + "/weights.safetensors");
-  for (const auto& [name, tensor] : a.tensors) CHECK_MESSAGE(levda::testing::same_bits(tensor, b.tensors.at(name)), name);
+  for (const auto& [name, tensor] : a.tensors)
+    CHECK_MESSAGE(levda::testing::same_bits(tensor, b.tensors.at(name)), name);
 }

@@ -45,8 +45,7 @@ Ldnet tiny_net() {
 struct Plain {
   std::map<std::string, Tensor> weights;
   explicit Plain(const Ldnet& net) {
-    for (std::size_t i = 0; i < net.parameters().size(); ++i)
-      weights[net.parameters().name(i)] = net.parameters()[i];
+    for (std::size_t i = 0; i < net.parameters().size(); ++i) weights[net.parameters().name(i)] = net.parameters()[i];
   }
   std::vector<double> affine(const std::string& name, const std::vector<double>& x) const {
     const std::vector<double> w = weights.at(name + ".weight").to_vector();
@@ -84,9 +83,7 @@ struct Plain {
   }
 };
 
-std::vector<double> row(const Tensor& x, std::int64_t i) {
-  return x.rows(i, i + 1).to_vector();
-}
+std::vector<double> row(const Tensor& x, std::int64_t i) { return x.rows(i, i + 1).to_vector(); }
 
 /// Half a dozen layers of sums of at most ten terms of order ten, in float64.
 constexpr double tolerance = 1e-12;
@@ -162,8 +159,7 @@ TEST_CASE("ldnet: steps compose to a rollout, and a fraction of a step is that f
   for (const double fraction : {0.25, 0.5, 0.7, 1.0}) {
     const Tensor expected = (s + fraction * (states[1] - s)).value();
     CHECK(largest_difference(net.step(w, u, s, fraction).value(), expected) <= 1e-14);
-    CHECK(largest_difference(net.step(w, u, s, fraction).value(), (s + fraction * 0.25 * Var(f)).value()) <=
-          1e-14);
+    CHECK(largest_difference(net.step(w, u, s, fraction).value(), (s + fraction * 0.25 * Var(f)).value()) <= 1e-14);
   }
 }
 
@@ -179,11 +175,9 @@ TEST_CASE("ldnet: the decoder is its formula, and decode_all is decode row by ro
   REQUIRE(all.shape() == Shape{3, 5, 3});
   for (std::int64_t state = 0; state < 3; ++state)
     for (std::int64_t point = 0; point < 5; ++point) {
-      const Tensor one =
-          net.decode(w, Var(q.value().rows(point, point + 1)), Var(s.rows(state, state + 1))).value();
+      const Tensor one = net.decode(w, Var(q.value().rows(point, point + 1)), Var(s.rows(state, state + 1))).value();
       REQUIRE(one.shape() == Shape{1, 3});
-      const std::vector<double> found =
-          all.rows(state, state + 1).reshaped({5, 3}).rows(point, point + 1).to_vector();
+      const std::vector<double> found = all.rows(state, state + 1).reshaped({5, 3}).rows(point, point + 1).to_vector();
       CHECK(largest_difference(found, one.to_vector()) <= tolerance);
       CHECK(largest_difference(found, plain.decode(row(x, point), row(s, state))) <= tolerance);
     }
@@ -199,22 +193,16 @@ TEST_CASE("decoding_error: the mean squared error of plain loops, whatever the t
   for (std::int64_t group = 0; group < 7; ++group)
     for (std::int64_t point = 0; point < 4; ++point) {
       const std::vector<double> target = row(y.reshaped({28, 3}), 4 * group + point);
-      const std::vector<double> found =
-          plain.decode(row(x.reshaped({28, 2}), 4 * group + point), row(s, group));
-      for (std::size_t c = 0; c < 3; ++c)
-        expected += (found[c] - target[c]) * (found[c] - target[c]) / (7 * 4 * 3);
+      const std::vector<double> found = plain.decode(row(x.reshaped({28, 2}), 4 * group + point), row(s, group));
+      for (std::size_t c = 0; c < 3; ++c) expected += (found[c] - target[c]) * (found[c] - target[c]) / (7 * 4 * 3);
     }
   for (const std::int64_t tile : {1, 3, 7, 20}) {
     const double wide =
-        decoding_error(net, net.parameters().constants(DType::float64), Var(s), Var(x), Var(y), tile)
-            .value()
-            .item();
+        decoding_error(net, net.parameters().constants(DType::float64), Var(s), Var(x), Var(y), tile).value().item();
     CHECK(std::abs(wide - expected) <= tolerance * expected);
     const auto narrow = [](const Tensor& t) { return Var(t.to(DType::float32)); };
     const double single =
-        decoding_error(net, net.parameters().constants(), narrow(s), narrow(x), narrow(y), tile)
-            .value()
-            .item();
+        decoding_error(net, net.parameters().constants(), narrow(s), narrow(x), narrow(y), tile).value().item();
     CHECK(std::abs(single - expected) <= 1e-5 * expected);
   }
 }
@@ -255,8 +243,7 @@ TEST_CASE("decoding_error: derivatives with respect to weights, states and coord
   }
 }
 
-TEST_CASE(
-    "ldnet: derivatives of a decoded rollout with respect to weights, parameters and the initial state") {
+TEST_CASE("ldnet: derivatives of a decoded rollout with respect to weights, parameters and the initial state") {
   const Ldnet net = tiny_net();
   std::vector<Tensor> inputs;
   for (const Var& weight : net.parameters().constants(DType::float64)) inputs.push_back(weight.value());

@@ -63,7 +63,7 @@ Surrogate example() {
           .field_std = {1.0 / 3, 2, 1e-3},
           .training_parameters = normal_tensor({6, 2}, 1),
           .training_latents = normal_tensor({6, 4, 2}, 2, DType::float32),
-          .error_variance = normal_tensor({4, 3}, 3),
+          .error_variance = square(Var(normal_tensor({4, 3}, 3))).value(),
           .provenance = {{"command", "levda train, \"quoted\""}, {"seed", "17"}}};
 }
 
@@ -171,8 +171,7 @@ TEST_CASE(
       // float32 sums of a few terms in another order, over four steps.
       CHECK(largest_difference(
                 latents.rows(member, member + 1).reshaped({4, 2}).rows(frame, frame + 1).to_vector(),
-                states[static_cast<std::size_t>(frame) + 1].value().rows(member, member + 1).to_vector()) <=
-            1e-5);
+                states[static_cast<std::size_t>(frame) + 1].value().rows(member, member + 1).to_vector()) <= 1e-5);
 }
 
 TEST_CASE("surrogate: decoded fields are decode_all in tiles, the same bits for any number of threads") {
@@ -216,11 +215,10 @@ TEST_CASE("surrogate: bad files are refused with the file and the field") {
 
   // Every key and every tensor is needed.
   for (const char* key :
-       {"case",          "parameter_names",  "parameter_units", "channel_names",  "channel_units",
-        "grid_nx",       "grid_ny",          "grid_x0",         "grid_y0",        "grid_dx",
-        "grid_dy",       "frames",           "first_time",      "frame_interval", "latent",
-        "latent_dt",     "fourier_features", "fourier_scale",   "dynamics_depth", "dynamics_width",
-        "decoder_depth", "decoder_width"})
+       {"case",           "parameter_names", "parameter_units", "channel_names", "channel_units",    "grid_nx",
+        "grid_ny",        "grid_x0",         "grid_y0",         "grid_dx",       "grid_dy",          "frames",
+        "first_time",     "frame_interval",  "latent",          "latent_dt",     "fourier_features", "fourier_scale",
+        "dynamics_depth", "dynamics_width",  "decoder_depth",   "decoder_width"})
     refused(std::string(key) + ": missing from the metadata", [&](TensorFile& f) { f.metadata.erase(key); });
   for (const auto& [name, tensor] : intact.tensors) {
     CAPTURE(name);
@@ -234,12 +232,11 @@ TEST_CASE("surrogate: bad files are refused with the file and the field") {
     });
     if (key == "prior.parameters") continue;  // its rows are the number of members: see below
     refused(fmt::format("{}: {} {}, where {} {} is needed", key, levda::autodiff::name(value.dtype()),
-                        value.shape().prepend({1}).text(), levda::autodiff::name(value.dtype()),
-                        value.shape().text()),
+                        value.shape().prepend({1}).text(), levda::autodiff::name(value.dtype()), value.shape().text()),
             [&](TensorFile& f) { f.tensors[key] = value.reshaped(value.shape().prepend({1})); });
     const DType other = value.dtype() == DType::float32 ? DType::float64 : DType::float32;
-    refused(fmt::format("{}: {} {}, where {} {} is needed", key, levda::autodiff::name(other),
-                        value.shape().text(), levda::autodiff::name(value.dtype()), value.shape().text()),
+    refused(fmt::format("{}: {} {}, where {} {} is needed", key, levda::autodiff::name(other), value.shape().text(),
+                        levda::autodiff::name(value.dtype()), value.shape().text()),
             [&](TensorFile& f) { f.tensors[key] = value.to(other); });
   }
   refused("prior.parameters: float64 (6, 3), where float64 (6, 2) is needed", [](TensorFile& f) {
@@ -266,4 +263,40 @@ TEST_CASE("surrogate: bad files are refused with the file and the field") {
   refused("normalisation.parameter_max: not above parameter_min", [](TensorFile& f) {
     f.tensors["normalisation.parameter_max"] = Tensor::from(std::vector<double>{-2e5, 0.7}, {2});
   });
+}
+
+TEST_CASE("surrogate: contents that contradict themselves are refused") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  save_surrogate(path, example());
+  const TensorFile good = read_safetensors(path);
+  const auto refused = [&](const std::string& key, const std::string& value, const std::string& message) {
+    TensorFile file = good;
+    file.metadata[key] = value;
+    write_safetensors(folder / "b.safetensors", file);
+    const std::string expected = (folder / "b.safetensors").string() + ": " + key + ": " + message;
+    CHECK_THROWS_WITH_AS(load_surrogate(folder / "b.safetensors"), expected.c_str(), InputError);
+  };
+  refused("parameter_units", "m", "not as many as parameter_names");
+  refused("channel_units", "m", "not as many as channel_names");
+  refused("grid_nx", "1", "at least two nodes are needed");
+  refused("grid_ny", "1", "at least two nodes are needed");
+  refused("grid_dx", "0", "not positive");
+  refused("grid_dy", "-1", "not positive");
+  refused("latent_dt", "-0.5", "not positive");
+  {
+    TensorFile deep = good;
+    deep.metadata["decoder_depth"] = "900";
+    write_safetensors(folder / "b.safetensors", deep);
+    const std::string expected = (folder / "b.safetensors").string() + ": decoder.899.weight: no such tensor";
+    CHECK_THROWS_WITH_AS(load_surrogate(folder / "b.safetensors"), expected.c_str(), InputError);
+  }
+  TensorFile file = good;
+  file.tensors["error_variance"] = Tensor::full({4, 3}, -1, DType::float64);
+  write_safetensors(folder / "b.safetensors", file);
+  CHECK_THROWS_AS(load_surrogate(folder / "b.safetensors"), InputError);
+  Surrogate comma = example();
+  comma.about.parameter_names[0] = "a,b";
+  const std::string expected = (folder / "c.safetensors").string() + ": parameter_names: \"a,b\" holds a comma";
+  CHECK_THROWS_WITH_AS(save_surrogate(folder / "c.safetensors", comma), expected.c_str(), InputError);
 }

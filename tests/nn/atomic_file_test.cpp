@@ -14,9 +14,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void write_plainly(const fs::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
+void write_plainly(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
 }  // namespace
 
@@ -100,15 +98,15 @@ TEST_CASE("atomic file: errors name the file and what is wrong") {
   const std::string under = (file / "sub" / "name").string();
   CHECK_THROWS_WITH_AS(AtomicFile{under}, (under + ": " + file.string() + " is a file, not a folder").c_str(),
                        InputError);
-  CHECK_THROWS_WITH_AS(write_text_file(folder.path(), "x"),
-                       (folder.path().string() + ": is a folder").c_str(), InputError);
+  CHECK_THROWS_WITH_AS(write_text_file(folder.path(), "x"), (folder.path().string() + ": is a folder").c_str(),
+                       InputError);
   CHECK(read_text_file(file) == "x");
   CHECK(folder.entries() == 1);
 
   const std::string missing = (folder / "missing").string();
   CHECK_THROWS_WITH_AS(read_text_file(missing), (missing + ": no such file").c_str(), InputError);
-  CHECK_THROWS_WITH_AS(read_text_file(folder.path()),
-                       (folder.path().string() + ": is a folder, not a file").c_str(), InputError);
+  CHECK_THROWS_WITH_AS(read_text_file(folder.path()), (folder.path().string() + ": is a folder, not a file").c_str(),
+                       InputError);
 
   // The target turns into a folder while the file is being written.
   AtomicFile late(folder / "late");

@@ -38,9 +38,7 @@ std::vector<double> affine(const Parameters& p, const Linear& layer, const std::
   return y;
 }
 
-double silu_of(double x) {
-  return x / (1 + std::exp(-x));
-}
+double silu_of(double x) { return x / (1 + std::exp(-x)); }
 
 /// Biases that are not zero, so that they are seen.
 void fill_biases(Parameters& p) {
@@ -88,8 +86,7 @@ TEST_CASE("linear: names, shapes, zero bias, and x W + b") {
   const Tensor x = normal_tensor({5, 3}, 3);
   const Rows y = rows_of(layer(p.constants(DType::float64), Var(x)).value());
   for (std::size_t row = 0; row < 5; ++row)
-    CHECK(largest_difference(y[row], affine(p, layer, rows_of(x)[row])) <=
-          1e-14);  // sums of 4 terms of order one
+    CHECK(largest_difference(y[row], affine(p, layer, rows_of(x)[row])) <= 1e-14);  // sums of 4 terms of order one
 }
 
 TEST_CASE("residual network: the formula, against plain loops") {
@@ -124,8 +121,8 @@ TEST_CASE("residual network: the formula, against plain loops") {
   }
   Parameters p;
   Random random(3);
-  CHECK_THROWS_WITH_AS(ResidualMlp::make(p, "net", 3, 6, 0, 2, random),
-                       "net: a network without a hidden layer", levda::Error);
+  CHECK_THROWS_WITH_AS(ResidualMlp::make(p, "net", 3, 6, 0, 2, random), "net: a network without a hidden layer",
+                       levda::Error);
 }
 
 TEST_CASE("Fourier features: frozen, scaled, and their formula") {
@@ -165,8 +162,7 @@ TEST_CASE("layers: derivatives with respect to weights and inputs") {
   fill_biases(p);
   std::vector<Tensor> inputs = wide_values(p);
   inputs.push_back(normal_tensor({4, 2}, 7));
-  const DerivativeCheck check =
-      check_derivatives([&](const Vars& v) { return net(v, fourier(v, v.back())); }, inputs);
+  const DerivativeCheck check = check_derivatives([&](const Vars& v) { return net(v, fourier(v, v.back())); }, inputs);
   INFO(check.text());
   CHECK(check.scale > 0);
   CHECK(check.adjoint_error() <= 1e-12);  // sums of a few hundred terms

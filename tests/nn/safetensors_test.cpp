@@ -82,8 +82,7 @@ TEST_CASE("safetensors: reads what Python's package writes") {
   REQUIRE(file.tensors.size() == 5);
   CHECK(same_bits(file.tensors.at("weight"),
                   Tensor::from(std::vector<float>{0, 0.125F, 0.25F, 0.375F, 0.5F, 0.625F}, {2, 3})));
-  CHECK(same_bits(file.tensors.at("bias"),
-                  Tensor::from(std::vector<double>{0.1, -1e300, std::numbers::pi}, {3})));
+  CHECK(same_bits(file.tensors.at("bias"), Tensor::from(std::vector<double>{0.1, -1e300, std::numbers::pi}, {3})));
   CHECK(same_bits(file.tensors.at("count"), Tensor::indices(std::vector<std::int64_t>{-1, (1LL << 53) + 1})));
   CHECK(same_bits(file.tensors.at("scalar"), Tensor::full({}, 2.5)));
   CHECK(same_bits(file.tensors.at("none"), Tensor::zeros({0, 4})));
@@ -102,10 +101,9 @@ TEST_CASE("safetensors: the bytes written are those of the format") {
                            .tensors = {{"weight", Tensor::from(std::vector<float>{0.5F, 1.5F}, {1, 2})},
                                        {"bias", Tensor::from(std::vector<double>{0.1}, {1})},
                                        {"count", Tensor::indices(std::vector<std::int64_t>{7})}}});
-  std::string header =
-      R"({"__metadata__":{"units":"m/s"},"bias":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},)"
-      R"("count":{"dtype":"I64","shape":[1],"data_offsets":[8,16]},)"
-      R"("weight":{"dtype":"F32","shape":[1,2],"data_offsets":[16,24]}})";
+  std::string header = R"({"__metadata__":{"units":"m/s"},"bias":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},)"
+                       R"("count":{"dtype":"I64","shape":[1],"data_offsets":[8,16]},)"
+                       R"("weight":{"dtype":"F32","shape":[1,2],"data_offsets":[16,24]}})";
   header.resize((header.size() + 7) / 8 * 8, ' ');
   const std::string data("\x9a\x99\x99\x99\x99\x99\xb9\x3f\x07\0\0\0\0\0\0\0\0\0\0\x3f\0\0\xc0\x3f", 24);
   CHECK(read_text_file(path) == with_header(header, 0) + data);
@@ -119,8 +117,8 @@ TEST_CASE("safetensors: bad files are refused with the file and the field") {
     CHECK_THROWS_WITH_AS(read_safetensors(path), (path + ": " + message).c_str(), InputError);
   };
   CHECK_THROWS_WITH_AS(read_safetensors(path), (path + ": no such file").c_str(), InputError);
-  CHECK_THROWS_WITH_AS(read_safetensors(folder.path()),
-                       (folder.path().string() + ": is a folder, not a file").c_str(), InputError);
+  CHECK_THROWS_WITH_AS(read_safetensors(folder.path()), (folder.path().string() + ": is a folder, not a file").c_str(),
+                       InputError);
 
   // The file as a whole.
   refused("", "not a safetensors file: shorter than its header");
@@ -129,8 +127,7 @@ TEST_CASE("safetensors: bad files are refused with the file and the field") {
   write_text_file(path, good);
   CHECK(read_safetensors(path).tensors.at("w").shape() == Shape{2, 3});
   refused(good.substr(0, 30),
-          fmt::format("not a safetensors file, or truncated: a header of {} bytes in a file of 30",
-                      good.size() - 32));
+          fmt::format("not a safetensors file, or truncated: a header of {} bytes in a file of 30", good.size() - 32));
   for (const char fill : {'\x7f', '\xff'})  // 2^63 and 2^64 bytes: sums with it overflow
     refused(std::string(8, fill) + "{}",
             fmt::format("not a safetensors file, or truncated: a header of {} bytes in a file of 10",
@@ -144,14 +141,12 @@ TEST_CASE("safetensors: bad files are refused with the file and the field") {
   refused(good.substr(0, good.size() - 1), "w: truncated: bytes 0 to 24 of 23");
   refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[24,32]})", 31),
           "w: truncated: bytes 24 to 32 of 31");
-  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})", 24),
-          "w: truncated: bytes 8 to 0 of 24");
+  refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})", 24), "w: truncated: bytes 8 to 0 of 24");
   refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[18446744073709551608,0]})", 24),
           "w: truncated: bytes 18446744073709551608 to 0 of 24");
   refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,12]})", 24),
           "w: 12 bytes for a tensor of 8 bytes");
-  refused(with_entry(R"({"dtype":"F64","shape":[2],"data_offsets":[0,8]})", 24),
-          "w: 8 bytes for a tensor of 16 bytes");
+  refused(with_entry(R"({"dtype":"F64","shape":[2],"data_offsets":[0,8]})", 24), "w: 8 bytes for a tensor of 16 bytes");
   refused(with_entry(R"({"dtype":"BF16","shape":[2],"data_offsets":[0,4]})", 24),
           "w: type BF16 is not one of F32, F64, I64");
   refused(with_entry(R"({"dtype":"F32","shape":[1000000],"data_offsets":[0,8]})", 24),
@@ -166,13 +161,11 @@ TEST_CASE("safetensors: bad files are refused with the file and the field") {
           "w: data_offsets that are not whole numbers");
   refused(with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[-8,0]})", 24),
           "w: data_offsets that are not whole numbers");
-  refused(with_entry(R"({"dtype":"F32","shape":[1,1,1,1,1,1,2],"data_offsets":[0,8]})", 24),
-          "w: more than 6 axes");
-  for (const char* entry :
-       {R"({"shape":[2],"data_offsets":[0,8]})", R"({"dtype":"F32","data_offsets":[0,8]})",
-        R"({"dtype":"F32","shape":[2]})", R"({"dtype":"F32","shape":[2],"data_offsets":[0]})",
-        R"({"dtype":7,"shape":[2],"data_offsets":[0,8]})",
-        R"({"dtype":"F32","shape":2,"data_offsets":[0,8]})", "[]", "null"})
+  refused(with_entry(R"({"dtype":"F32","shape":[1,1,1,1,1,1,2],"data_offsets":[0,8]})", 24), "w: more than 6 axes");
+  for (const char* entry : {R"({"shape":[2],"data_offsets":[0,8]})", R"({"dtype":"F32","data_offsets":[0,8]})",
+                            R"({"dtype":"F32","shape":[2]})", R"({"dtype":"F32","shape":[2],"data_offsets":[0]})",
+                            R"({"dtype":7,"shape":[2],"data_offsets":[0,8]})",
+                            R"({"dtype":"F32","shape":2,"data_offsets":[0,8]})", "[]", "null"})
     refused(with_entry(entry, 24), "w: the header entry lacks dtype, shape or data_offsets");
 
   // Metadata.
@@ -183,9 +176,20 @@ TEST_CASE("safetensors: bad files are refused with the file and the field") {
 TEST_CASE("safetensors: a file that cannot be written leaves the old one") {
   const TemporaryFolder folder;
   const std::string folder_name = folder.path().string();
-  CHECK_THROWS_WITH_AS(write_safetensors(folder.path(), {}), (folder_name + ": is a folder").c_str(),
-                       InputError);
+  CHECK_THROWS_WITH_AS(write_safetensors(folder.path(), {}), (folder_name + ": is a folder").c_str(), InputError);
   write_text_file(folder / "file", "x");
   CHECK_THROWS_AS(write_safetensors(folder / "file" / "y.safetensors", {}), InputError);
   CHECK(read_text_file(folder / "file") == "x");
+}
+
+TEST_CASE("safetensors: extents beyond all numbers, and metadata that is not UTF-8") {
+  const TemporaryFolder folder;
+  const std::string header = R"({"w":{"dtype":"F32","shape":[0,9223372036854775808],"data_offsets":[0,0]}})";
+  std::string file(8, '\0');
+  file[0] = static_cast<char>(header.size());
+  write_text_file(folder / "x", file + header);
+  const std::string expected = (folder / "x").string() + ": w: a shape larger than the file";
+  CHECK_THROWS_WITH_AS(read_safetensors(folder / "x"), expected.c_str(), levda::InputError);
+  write_safetensors(folder / "y", {.metadata = {{"machine", "caf\xe9"}}, .tensors = {}});
+  CHECK(read_safetensors(folder / "y").metadata.at("machine") == "caf\xef\xbf\xbd");
 }

@@ -39,8 +39,8 @@ struct Regression {
     };
     std::vector<Tensor> weights;
     for (std::size_t i = 0; i < parameters.size(); ++i) weights.push_back(parameters[i]);
-    return value_and_grad(
-        [&](const Vars& w) { return (1.0 / 64) * sum(square(net(w, column(x)) - column(y))); }, weights);
+    return value_and_grad([&](const Vars& w) { return (1.0 / 64) * sum(square(net(w, column(x)) - column(y))); },
+                          weights);
   }
   TrainingTask task() {
     return {.loss = [this](std::int64_t step) { return loss(step); }, .validate = {}, .checkpoint = {}};
@@ -78,23 +78,21 @@ TEST_CASE("training: a run that is stopped and restored from files continues to 
     TensorFile file{.metadata = {{"steps", std::to_string(adam.steps())}}, .tensors = {}};
     for (std::size_t i = 0; i < first.parameters.size(); ++i) {
       file.tensors[first.parameters.name(i)] = first.parameters[i];
-      file.tensors["first." + first.parameters.name(i)] = adam.first_moments()[i];
-      file.tensors["second." + first.parameters.name(i)] = adam.second_moments()[i];
     }
+    for (const auto& [name, tensor] : adam.state()) file.tensors["adam." + name] = tensor;
     write_safetensors(folder / "checkpoint.safetensors", file);
   }
   const TensorFile file = read_safetensors(folder / "checkpoint.safetensors");
   Regression second;
   Adam adam(second.parameters);
-  std::vector<Tensor> m;
-  std::vector<Tensor> v;
   for (std::size_t i = 0; i < second.parameters.size(); ++i) {
     const std::string& name = second.parameters.name(i);
     second.parameters.set(i, file.tensors.at(name));
-    m.push_back(file.tensors.at("first." + name));
-    v.push_back(file.tensors.at("second." + name));
   }
-  adam.restore(std::stoll(file.metadata.at("steps")), m, v);
+  Optimiser::State state;
+  for (const auto& [name, tensor] : file.tensors)
+    if (name.starts_with("adam.")) state[name.substr(5)] = tensor;
+  adam.restore(std::stoll(file.metadata.at("steps")), state);
   train(second.parameters, adam, silent(60), second.task());
   CHECK(adam.steps() == 60);
   for (std::size_t i = 0; i < second.parameters.size(); ++i)
