@@ -1,7 +1,7 @@
 #pragma once
 
-/// Trajectories of the true system as a table: what can be had without a model. It gives the baselines lookup (the
-/// entry that fits the observations best) and climatology (the mean over all trajectories).
+/// Trajectories of the true system as a table: what can be had without a model. It gives the baseline lookup, the entry
+/// that fits the observations best.
 
 #include <span>
 #include <vector>

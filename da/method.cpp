@@ -81,6 +81,7 @@ Analysis WindowMethod::assimilate(const Problem& p) const {
   Analysis analysis{.ensembles = std::vector<Ensemble>(p.times.size()), .diagnostics = {}};
   Ensemble ensemble = p.prior;
   double now = 0;
+  bool first = true;
   for (std::size_t k = 0; k < windows.size(); ++k) {
     const Window& window = windows[k];
     if (window.control > now)
@@ -93,7 +94,8 @@ Analysis WindowMethod::assimilate(const Problem& p) const {
       for (const std::int64_t i : members[k]) factors.push_back(entered[i]);
       const Tensor values = Tensor::from(std::span<const double>(observations.value), {observations.size()});
       ensemble = analyse(ensemble, *p.model.observe(observations), values, *p.covariance.part(members[k], factors),
-                         k == 0, analysis.diagnostics);
+                         first, analysis.diagnostics);
+      first = false;
     }
     carry(p, ensemble, now, window.begin, window.end, analysis.ensembles);
   }

@@ -60,7 +60,7 @@ class WindowMethod : public Method {
   Analysis assimilate(const Problem& problem) const final;
 
  protected:
-  /// first: no window came before. Adds to the diagnostics.
+  /// first: no window with observations came before. Adds to the diagnostics.
   virtual Ensemble analyse(const Ensemble& prior, const ObservationOperator& observe, const autodiff::Tensor& values,
                            const ErrorCovariance& covariance, bool first, Diagnostics& diagnostics) const = 0;
 };

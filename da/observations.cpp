@@ -50,7 +50,7 @@ void check(const Observations& o, const std::string& source, double last_time, s
   for (std::size_t i = 0; i < rows; ++i) {
     if (o.qc[i] != used) continue;
     if (!(o.time[i] >= 0 && o.time[i] <= last_time))
-      fail("time", i, fmt::format("{} s is outside the time span, 0 to {} s", o.time[i], last_time));
+      fail("time", i, fmt::format("{} s is outside the time span, 0 to {:.6g} s", o.time[i], last_time));
     if (!std::isfinite(o.x[i])) fail("x", i, fmt::format("{} is not a place", o.x[i]));
     if (!std::isfinite(o.y[i])) fail("y", i, fmt::format("{} is not a place", o.y[i]));
     if (o.channel[i] < 0 || o.channel[i] >= channels)

@@ -89,7 +89,6 @@ void FieldScores::add(std::span<const float> members, std::span<const float> tru
   add_to(variance_, variance);
   add_to(member_variance_, member_variance);
   add_to(ranks_, ranks);
-  count_ += static_cast<double>(values / channels);
 }
 
 FieldScores& FieldScores::operator+=(const FieldScores& other) {
@@ -98,7 +97,6 @@ FieldScores& FieldScores::operator+=(const FieldScores& other) {
   add_to(variance_, other.variance_);
   add_to(member_variance_, other.member_variance_);
   add_to(ranks_, other.ranks_);
-  count_ += other.count_;
   covered_ += other.covered_;
   crps_ += other.crps_;
   crps_count_ += other.crps_count_;
@@ -122,12 +120,8 @@ std::vector<double> FieldScores::ranks() const {
 }
 
 std::vector<double> FieldScores::pack() const {
-  std::vector<double> numbers{static_cast<double>(squared_error_.size()),
-                              static_cast<double>(ranks_.size()),
-                              count_,
-                              covered_,
-                              crps_,
-                              crps_count_};
+  std::vector<double> numbers{static_cast<double>(squared_error_.size()), static_cast<double>(ranks_.size()), covered_,
+                              crps_, crps_count_};
   for (const auto* part : {&squared_error_, &squared_truth_, &variance_, &member_variance_, &ranks_})
     numbers.insert(numbers.end(), part->begin(), part->end());
   return numbers;
@@ -135,17 +129,16 @@ std::vector<double> FieldScores::pack() const {
 
 FieldScores FieldScores::unpack(std::span<const double> numbers) {
   const auto fail = [] { throw Error("not the sums of scores"); };
-  constexpr std::size_t head = 6;
+  constexpr std::size_t head = 5;
   constexpr double many = 1e6;
   if (numbers.size() < head || !(numbers[0] >= 0 && numbers[0] < many && numbers[1] >= 0 && numbers[1] < many)) fail();
   const auto channels = static_cast<std::size_t>(numbers[0]);
   const auto bins = static_cast<std::size_t>(numbers[1]);
   if (numbers.size() != head + 4 * channels + bins) fail();
   FieldScores s;
-  s.count_ = numbers[2];
-  s.covered_ = numbers[3];
-  s.crps_ = numbers[4];
-  s.crps_count_ = numbers[5];
+  s.covered_ = numbers[2];
+  s.crps_ = numbers[3];
+  s.crps_count_ = numbers[4];
   std::size_t at = head;
   const auto take = [&](std::vector<double>& part, std::size_t size) {
     part.assign(numbers.begin() + static_cast<std::ptrdiff_t>(at),

@@ -51,7 +51,6 @@ class FieldScores {
   std::vector<double> variance_;
   std::vector<double> member_variance_;  // with r = 0
   std::vector<double> ranks_;
-  double count_ = 0;  // points, per channel
   double covered_ = 0;
   double crps_ = 0;
   double crps_count_ = 0;  // points of all channels
@@ -60,9 +59,9 @@ class FieldScores {
 /// Fair CRPS of members against a value: (1/N) sum |x_i - t| - 1/(2 N (N - 1)) sum |x_i - x_j|. Sorts the members.
 double fair_crps(std::span<double> members, double truth);
 
-/// Estimate of one parameter, all in units of its prior range.
+/// Estimate of one parameter.
 struct ParameterScore {
-  double error = 0;  ///< |mean - truth|
+  double error = 0;  ///< |mean - truth| in units of the prior range
   double z = 0;      ///< (mean - truth) / posterior standard deviation
 };
 

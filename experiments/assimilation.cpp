@@ -26,8 +26,9 @@ namespace {
 constexpr const char* format_name = "levda-analysis-1";
 constexpr std::uint32_t score_stream = 50;  // of the seed, one per experiment, then one per method
 
-da::DiagonalCovariance total_covariance(const Config& config, const models::Surrogate& s, const ObservationFile& file) {
-  const std::vector<double> own = surrogate_variance(config, s, file.experiment);
+/// Error variance of the observations, and `own` (c) on top, in training variances.
+da::DiagonalCovariance covariance_of(const models::Surrogate& s, const ObservationFile& file,
+                                     const std::vector<double>& own) {
   std::vector<double> variance;
   const da::Observations& o = file.observations;
   for (std::int64_t i = 0; i < o.size(); ++i) {
@@ -47,14 +48,6 @@ Tensor states_of(const da::Ensemble& ensemble, std::int64_t d) {
   return autodiff::slice(Var(ensemble.members()), 1, 0, d).value();
 }
 
-Tensor parameters_of(const models::Surrogate& s, const da::Ensemble& ensemble) {
-  const std::int64_t d = s.net.architecture().latent;
-  const std::int64_t p = s.net.architecture().parameters;
-  const std::vector<double> u = autodiff::slice(Var(ensemble.members()), 1, d, p).value().to_vector();
-  const std::vector<double> physical = s.physical_parameters(u);
-  return Tensor::from(std::span<const double>(physical), {ensemble.size(), p});
-}
-
 /// Every stride-th node of a field (c, ny, nx), channels innermost, divided by the channels' standard deviations.
 void thin(std::span<const float> field, const models::Grid& grid, std::int64_t stride,
           const std::vector<double>& deviation, float* out) {
@@ -66,6 +59,34 @@ void thin(std::span<const float> field, const models::Grid& grid, std::int64_t s
 }
 
 }  // namespace
+
+std::vector<double> physical_parameters(const models::Surrogate& s, const da::Ensemble& ensemble) {
+  const std::int64_t d = s.net.architecture().latent;
+  const std::int64_t p = s.net.architecture().parameters;
+  return s.physical_parameters(autodiff::slice(Var(ensemble.members()), 1, d, p).value().to_vector());
+}
+
+FieldMoments field_moments(const models::Surrogate& s, const da::Ensemble& ensemble, const Tensor& points) {
+  const std::vector<float> fields = decode_ensemble(s, ensemble, points);
+  const std::int64_t c = s.about.channels();
+  const std::int64_t n = ensemble.size();
+  const std::int64_t cells = points.shape()[0];
+  const std::int64_t values = cells * c;
+  FieldMoments moments{std::vector<float>(static_cast<std::size_t>(values)),
+                       std::vector<float>(static_cast<std::size_t>(values))};
+  for (std::int64_t i = 0; i < values; ++i) {
+    double sum = 0;
+    for (std::int64_t k = 0; k < n; ++k) sum += fields[k * values + i];
+    const double mean = sum / static_cast<double>(n);
+    double squares = 0;
+    for (std::int64_t k = 0; k < n; ++k) squares += (fields[k * values + i] - mean) * (fields[k * values + i] - mean);
+    const double deviation = s.field_std[i % c];
+    moments.mean[i % c * cells + i / c] = static_cast<float>(mean * deviation);
+    moments.spread[i % c * cells + i / c] =
+        static_cast<float>(std::sqrt(squares / static_cast<double>(n - 1)) * deviation);
+  }
+  return moments;
+}
 
 std::vector<float> decode_ensemble(const models::Surrogate& s, const da::Ensemble& ensemble, const Tensor& points) {
   const Tensor states = states_of(ensemble, s.net.architecture().latent).to(DType::float32);
@@ -84,14 +105,15 @@ LatentAnalysis assimilate(const Config& config, const models::Surrogate& s, cons
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
   const da::Ensemble prior = draw_prior(config, s, file.experiment, index);
-  const da::DiagonalCovariance covariance = total_covariance(config, s, file);
+  const da::DiagonalCovariance covariance = covariance_of(s, file, surrogate_variance(config, s, file.experiment));
   const da::Problem problem{.prior = prior,
                             .model = model,
                             .observations = file.observations,
                             .covariance = covariance,
                             .times = analysis_times(config, s.about, file.experiment),
                             .windows = {.length = a.window, .shift = a.shift}};
-  const da::Levda levda({.starts = a.starts, .annealing = a.annealing, .iterations = a.iterations});
+  const da::Levda levda(
+      {.starts = a.starts, .annealing = a.annealing, .iterations = a.iterations, .keep_ratio = a.keep_ratio});
   da::Analysis analysis = levda.assimilate(problem);
   const double seconds = seconds_since(begin);
   const Clock::time_point free_begin = Clock::now();
@@ -155,38 +177,26 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
     std::vector<double> parameter;
     for (const da::Ensemble& ensemble : ensembles) {
       const std::vector<double> states = states_of(ensemble, d).to_vector();
-      const std::vector<double> u = parameters_of(s, ensemble).to_vector();
+      const std::vector<double> u = physical_parameters(s, ensemble);
       latent.insert(latent.end(), states.begin(), states.end());
       parameter.insert(parameter.end(), u.begin(), u.end());
     }
-    file.variable(prefix + "latent", Type::Float64, {"time", "member", "latent"},
+    file.variable(prefix + "latents", Type::Float64, {"time", "member", "latent"},
                   {{"long_name", "latent state, " + of}, {"units", "1"}});
-    file.write(prefix + "latent", latent);
-    file.variable(prefix + "parameter", Type::Float64, {"time", "member", "parameter"},
+    file.write(prefix + "latents", latent);
+    file.variable(prefix + "parameters", Type::Float64, {"time", "member", "parameter"},
                   {{"long_name", "parameters, " + of + "; units in parameter_units"}});
-    file.write(prefix + "parameter", parameter);
+    file.write(prefix + "parameters", parameter);
   };
   write_ensembles("", "analysis", analysis.ensembles);
   write_ensembles("prior_", "free run of the prior ensemble", analysis.prior);
 
-  std::vector<float> mean(static_cast<std::size_t>(times * c * ny * nx));
-  std::vector<float> spread(mean.size());
-  for (std::int64_t t = 0; t < times; ++t) {
-    const std::vector<float> fields = decode_ensemble(s, analysis.ensembles[t], points);
-    const std::int64_t values = points.shape()[0] * c;
-    for (std::int64_t i = 0; i < values; ++i) {
-      double sum = 0;
-      for (std::int64_t k = 0; k < members; ++k) sum += fields[k * values + i];
-      const double average = sum / static_cast<double>(members);
-      double squares = 0;
-      for (std::int64_t k = 0; k < members; ++k) {
-        const double anomaly = fields[k * values + i] - average;
-        squares += anomaly * anomaly;
-      }
-      const std::int64_t to = (t * c + i % c) * ny * nx + i / c;
-      mean[to] = static_cast<float>(average * s.field_std[i % c]);
-      spread[to] = static_cast<float>(std::sqrt(squares / static_cast<double>(members - 1)) * s.field_std[i % c]);
-    }
+  std::vector<float> mean;
+  std::vector<float> spread;
+  for (const da::Ensemble& ensemble : analysis.ensembles) {
+    const FieldMoments moments = field_moments(s, ensemble, points);
+    mean.insert(mean.end(), moments.mean.begin(), moments.mean.end());
+    spread.insert(spread.end(), moments.spread.begin(), moments.spread.end());
   }
   file.variable("field_mean", Type::Float32, {"time", "channel", "y", "x"},
                 {{"long_name", "ensemble mean of the analysis, units in channel_units"}});
@@ -208,10 +218,10 @@ LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Su
   LatentAnalysis analysis;
   analysis.times = file.read<double>("time");
   const auto read_ensembles = [&](const std::string& prefix, std::vector<da::Ensemble>& ensembles) {
-    file.require_shape(prefix + "latent", {times, members, d});
-    file.require_shape(prefix + "parameter", {times, members, p});
-    const std::vector<double> latent = file.read<double>(prefix + "latent");
-    const std::vector<double> parameter = s.normal_parameters(file.read<double>(prefix + "parameter"));
+    file.require_shape(prefix + "latents", {times, members, d});
+    file.require_shape(prefix + "parameters", {times, members, p});
+    const std::vector<double> latent = file.read<double>(prefix + "latents");
+    const std::vector<double> parameter = s.normal_parameters(file.read<double>(prefix + "parameters"));
     for (std::int64_t t = 0; t < times; ++t) {
       const Tensor states = Tensor::from(std::span(latent).subspan(t * members * d, members * d), {members, d});
       const Tensor u = Tensor::from(std::span(parameter).subspan(t * members * p, members * p), {members, p});
@@ -232,10 +242,14 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   const Tensor points = models::grid_points(grid, stride);
   const std::int64_t c = s.about.channels();
   const std::int64_t p = s.about.parameters();
+  if (truth.member >= data.members() ||
+      truth.first_frame() + static_cast<std::int64_t>(analysis.times.size()) > data.about.frames)
+    throw InputError("observations", "truth_member",
+                     fmt::format("member {} from frame {} is not in the data set", truth.member, truth.first_frame()));
   const std::int64_t values = points.shape()[0] * c;
   const auto frames = static_cast<std::int64_t>(analysis.times.size());
   const bool cold = file.experiment == "cold";
-  const std::int64_t first_frame = cold ? 0 : truth.start;
+  const std::int64_t first_frame = truth.first_frame();
   const std::vector<double> own_error = surrogate_variance(config, s, file.experiment);
   const std::vector<double> no_error(static_cast<std::size_t>(c), 0.0);
   const std::span<const double> true_parameters = data.parameters_of(truth.member);
@@ -273,7 +287,7 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   const auto latent_method = [&](const std::vector<da::Ensemble>& ensembles) {
     return MethodScores{
         .frames = score_frames([&](std::int64_t t) { return decode_ensemble(s, ensembles[t], points); }, own_error),
-        .parameters = score_parameters(parameters_of(s, ensembles[0]).to_vector()),
+        .parameters = score_parameters(physical_parameters(s, ensembles.back())),
         .seconds = 0,
         .iterations = std::nullopt};
   };
@@ -314,7 +328,7 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   const da::Catalogue catalogue(
       data.about,
       std::span(data.fields).first(static_cast<std::size_t>(data.train * data.about.frames * data.frame_size())));
-  const da::DiagonalCovariance covariance = total_covariance(config, s, file);
+  const da::DiagonalCovariance covariance = covariance_of(s, file, no_error);  // no surrogate is used
   const std::vector<std::int64_t> used = file.observations.in_window(0, std::numeric_limits<double>::infinity());
   const da::Catalogue::Fit fit =
       catalogue.best_fit(file.observations.part(used), *covariance.part(used, std::vector<double>(used.size(), 1.0)),

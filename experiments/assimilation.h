@@ -28,7 +28,7 @@ struct LatentAnalysis {
 LatentAnalysis assimilate(const Config& config, const models::Surrogate& surrogate,
                           const ObservationFile& observations);
 
-/// latent(time, member, latent), parameter(time, member, parameter), the same of the prior, mean and spread of the
+/// latents(time, member, latent), parameters(time, member, parameter), the same of the prior, mean and spread of the
 /// field at every score_stride-th node, diagnostics. Throws InputError.
 void write_analysis(const std::filesystem::path& path, const Config& config, const models::Surrogate& surrogate,
                     const ObservationFile& observations, const LatentAnalysis& analysis,
@@ -55,6 +55,17 @@ struct TruthScores {
 ///   climatology: the training trajectories at the true frame, told which one; lookup: da::Catalogue::best_fit.
 TruthScores score(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
                   const ObservationFile& observations, const LatentAnalysis& analysis);
+
+/// Parameters of all members in physical units, (N, p).
+std::vector<double> physical_parameters(const models::Surrogate& surrogate, const da::Ensemble& ensemble);
+
+/// Mean and standard deviation over members, physical units, each (c, points).
+struct FieldMoments {
+  std::vector<float> mean;
+  std::vector<float> spread;
+};
+FieldMoments field_moments(const models::Surrogate& surrogate, const da::Ensemble& ensemble,
+                           const autodiff::Tensor& points);
 
 /// Decoded ensemble in training standard deviations of the channels: (N, points, c).
 std::vector<float> decode_ensemble(const models::Surrogate& surrogate, const da::Ensemble& ensemble,

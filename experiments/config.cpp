@@ -105,6 +105,7 @@ std::vector<Key> keys(Config& c) {
   models::LdnetArchitecture& s = c.surrogate;
   return {
       {"seed", &c.seed, "of start frames, ensembles and observation noise", 0, 1e15},
+      {"checkpoint_seconds", &c.checkpoint_seconds, "between checkpoints of a training", 0, 1e9},
       {"data.seed", &c.data.seed, "of the trajectories' parameters", 0, 1e15},
       {"data.design", &c.data.design, "training parameters: even (a low-discrepancy sequence) or uniform (random)", 0,
        0},
@@ -143,19 +144,15 @@ std::vector<Key> keys(Config& c) {
       {"assimilation.shift", &c.assimilation.shift, "frames from window to window, S <= L", 1, many},
       {"assimilation.start_min", &c.assimilation.start_min, "warm: earliest start frame of a truth", 0, many},
       {"assimilation.start_max", &c.assimilation.start_max, "warm: latest start frame of a truth", 0, many},
-      {"assimilation.starts", &c.assimilation.starts, "starting points: the mean and the best members", 1, many},
+      {"assimilation.starts", &c.assimilation.starts, "best members to start from besides the mean", 0, many},
       {"assimilation.annealing", &c.assimilation.annealing, "factors of R, one minimisation each; the last is 1", 1,
        1e12},
+      {"assimilation.keep_ratio", &c.assimilation.keep_ratio,
+       "minima with a cost above so many times the lowest are dropped", 1, infinity},
       {"assimilation.iterations", &c.assimilation.iterations, "Gauss-Newton iterations per minimisation, at most", 1,
        many},
       {"assimilation.score_stride", &c.assimilation.score_stride, "fields are scored at every so many-th node", 1, 64},
   };
-}
-
-std::vector<std::string> preset_names() {
-  std::vector<std::string> names;
-  for (const Preset& preset : presets()) names.push_back(preset.name);
-  return names;
 }
 
 Config load_preset(const std::string& case_name, const std::string& preset) {
@@ -170,7 +167,10 @@ Config load_preset(const std::string& case_name, const std::string& preset) {
     apply_table(config, parse(known.toml, name + ".toml"), name + ".toml");
     return config;
   }
-  throw InputError("--preset", preset, fmt::format("unknown; there are {}", fmt::join(preset_names(), ", ")));
+  std::vector<std::string> known;
+  for (const Preset& own : presets())
+    if (own.name.starts_with(case_name + "-")) known.push_back(own.name.substr(case_name.size() + 1));
+  throw InputError("--preset", preset, fmt::format("unknown; {} has {}", case_name, fmt::join(known, ", ")));
 }
 
 void apply_file(Config& config, const std::filesystem::path& path) {

@@ -53,6 +53,7 @@ struct AssimilationConfig {
   std::int64_t start_max = 20;
   std::int64_t starts = 4;
   std::vector<double> annealing{100, 10, 1};
+  double keep_ratio = 4;
   std::int64_t iterations = 40;
   std::int64_t score_stride = 2;
 };
@@ -60,7 +61,8 @@ struct AssimilationConfig {
 struct Config {
   std::string case_name;
   std::string preset;
-  std::int64_t seed = 1;  ///< of start frames, ensembles and observation noise
+  std::int64_t seed = 1;           ///< of start frames, ensembles and observation noise
+  double checkpoint_seconds = 30;  ///< between checkpoints of a training; no output depends on it
   DataConfig data;
   models::LdnetArchitecture surrogate;
   TrainingConfig training;
@@ -79,9 +81,6 @@ struct Key {
 
 /// All keys of a configuration, in the order in which they are shown.
 std::vector<Key> keys(Config& config);
-
-/// Names of the cases' presets, "tsunami-small".
-std::vector<std::string> preset_names();
 
 /// The preset of a case. Throws InputError naming the option: unknown case or preset.
 Config load_preset(const std::string& case_name, const std::string& preset);

@@ -74,6 +74,12 @@ Dataset generate_dataset(const Config& config, const std::function<void(std::int
       set.parameters.push_back(low + (set.about.parameter_max[i] - low) * place);
     }
   }
+  constexpr double most = 1e10;  // values, 40 GB
+  const double size =
+      static_cast<double>(set.members()) * static_cast<double>(data.frames) * static_cast<double>(set.frame_size());
+  if (size > most)
+    throw InputError("configuration", "data.frames",
+                     fmt::format("a data set of {:.1e} values, at most {:.0e} are possible", size, most));
   set.fields.resize(static_cast<std::size_t>(set.members() * data.frames * set.frame_size()));
   system.simulate(data, set.parameters, set.fields, finished);
   return set;
@@ -120,6 +126,8 @@ void write_dataset(const std::filesystem::path& path, const Dataset& set) {
   file.attribute("train", set.train);
   file.attribute("valid", set.valid);
   file.attribute("test", set.test);
+  file.attribute("first_time", about.first_time);
+  file.attribute("frame_interval", about.frame_interval);
 
   file.dimension("member", set.members());
   file.dimension("time", about.frames);
@@ -151,9 +159,9 @@ void write_dataset(const std::filesystem::path& path, const Dataset& set) {
   file.write("parameter_min", about.parameter_min);
   file.variable("parameter_max", Type::Float64, {"parameter"}, {{"long_name", "prior range, upper end"}});
   file.write("parameter_max", about.parameter_max);
-  file.variable("parameter", Type::Float64, {"member", "parameter"},
+  file.variable("parameters", Type::Float64, {"member", "parameter"},
                 {{"long_name", "parameters of the member, units in parameter_units"}});
-  file.write("parameter", set.parameters);
+  file.write("parameters", set.parameters);
   file.variable("field", Type::Float32, {"member", "time", "channel", "y", "x"},
                 {{"long_name", "state, channels in channel_name, units in channel_units"}}, {});
   file.write("field", set.fields);
@@ -196,7 +204,7 @@ Dataset read_dataset(const std::filesystem::path& path) {
               .test = count("test"),
               .parameters = {},
               .fields = {},
-              .fingerprint = file.text(fingerprint_name)};
+              .fingerprint = {}};
   models::Description& about = set.about;
   const std::int64_t c = file.dimension("channel");
   const std::int64_t p = file.dimension("parameter");
@@ -207,6 +215,15 @@ Dataset read_dataset(const std::filesystem::path& path) {
   about.case_name = file.text("case");
   about.frames = file.dimension("time");
   std::tie(about.first_time, about.frame_interval) = even("time", about.frames);
+  // Exact where the file says it: a difference of times loses the last digit.
+  if (file.has_attribute("first_time") && file.has_attribute("frame_interval")) {
+    const double first = file.number("first_time");
+    const double interval = file.number("frame_interval");
+    if (!(std::abs(first - about.first_time) + std::abs(interval - about.frame_interval) <= 1e-6 * interval))
+      throw InputError(path.string(), "frame_interval", "contradicts time");
+    about.first_time = first;
+    about.frame_interval = interval;
+  }
   about.grid.nx = file.dimension("x");
   about.grid.ny = file.dimension("y");
   std::tie(about.grid.x0, about.grid.dx) = even("x", about.grid.nx);
@@ -222,11 +239,21 @@ Dataset read_dataset(const std::filesystem::path& path) {
   for (std::int64_t i = 0; i < p; ++i)
     if (!(about.parameter_min[i] < about.parameter_max[i]))
       throw InputError(path.string(), "parameter_max", "not above parameter_min");
-  set.parameters = numbers("parameter", {set.members(), p});
+  set.parameters = numbers("parameters", {set.members(), p});
   file.require_shape("field", {set.members(), about.frames, c, about.grid.ny, about.grid.nx});
   set.fields = file.read<float>("field");
   finite("field", set.fields);
+  set.fingerprint = file.has_attribute(fingerprint_name)
+                        ? file.text(fingerprint_name)
+                        : fmt::format("data = {}\n", checksum({reinterpret_cast<const char*>(set.fields.data()),
+                                                               set.fields.size() * sizeof(float)}));
   return set;
+}
+
+std::string checksum(std::string_view bytes) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
+  return fmt::format("{:016x}", hash);
 }
 
 std::string fingerprint_of(const std::filesystem::path& path) {

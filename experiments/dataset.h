@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "experiments/config.h"
@@ -19,7 +20,7 @@ struct Dataset {
   std::int64_t test = 0;
   std::vector<double> parameters;  ///< (members, p), physical units
   std::vector<float> fields;       ///< (members, frames, c, ny, nx), physical units
-  std::string fingerprint;         ///< of the configuration that made it
+  std::string fingerprint;         ///< the configuration that made it; of a foreign set, a checksum of its fields
 
   std::int64_t members() const { return train + valid + test; }
   std::int64_t first_test() const { return train + valid; }
@@ -44,11 +45,14 @@ Moments field_moments(const Dataset& dataset);
 /// Case::simulate.
 Dataset generate_dataset(const Config& config, const std::function<void(std::int64_t)>& finished);
 
-/// NetCDF-4 with CF attributes: field(member, time, channel, y, x), parameter(member, parameter). Throws InputError.
+/// NetCDF-4 with CF attributes: field(member, time, channel, y, x), parameters(member, parameter). Throws InputError.
 void write_dataset(const std::filesystem::path& path, const Dataset& dataset);
 
 /// Throws InputError naming the file and the variable: missing, wrong shapes, values that are not finite.
 Dataset read_dataset(const std::filesystem::path& path);
+
+/// FNV-1a, 64 bits, as 16 digits: tells whether something is what a result was made from.
+std::string checksum(std::string_view bytes);
 
 /// The configuration that made the file, or "" where there is no such file or it does not say.
 std::string fingerprint_of(const std::filesystem::path& path);

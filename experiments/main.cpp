@@ -130,12 +130,15 @@ int run(int argc, char** argv) {
   }
   const oneapi::tbb::global_control threads(oneapi::tbb::global_control::max_allowed_parallelism,
                                             static_cast<std::size_t>(a.threads));
+  std::string command = "levda";
+  for (int i = 1; i < argc; ++i) command += fmt::format(" {}", argv[i]);
   RunOptions options{.config = configuration(a),
                      .out = a.out.empty() ? fmt::format("runs/{}-{}", a.case_name, a.preset) : a.out,
                      .data = a.data,
                      .weights = a.weights,
                      .observations = a.observations,
                      .retrain = a.retrain,
+                     .command = command,
                      .threads = a.threads};
   Pipeline pipeline(std::move(options));
   (pipeline.*chosen)();

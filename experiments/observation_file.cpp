@@ -69,10 +69,16 @@ ObservationFile read_observations(const std::filesystem::path& path, const model
   if (content.experiment != "warm" && content.experiment != "cold")
     throw InputError(source, "experiment", fmt::format("\"{}\" is neither warm nor cold", content.experiment));
   content.fingerprint = file.has_attribute("levda_configuration") ? file.text("levda_configuration") : "";
+  const auto whole = [&](const std::string& name, double least) {
+    const double value = file.number(name);
+    constexpr double most = 1e9;
+    if (!(value >= least && value <= most))
+      throw InputError(source, name, fmt::format("{} is not in {} .. {}", value, least, most));
+    return static_cast<std::int64_t>(value);
+  };
   if (file.has_attribute("truth_member"))
-    content.truth = Truth{.index = static_cast<std::int64_t>(file.number("truth_index")),
-                          .member = static_cast<std::int64_t>(file.number("truth_member")),
-                          .start = static_cast<std::int64_t>(file.number("truth_start_frame"))};
+    content.truth = Truth{
+        .index = whole("truth_index", 0), .member = whole("truth_member", 0), .start = whole("truth_start_frame", -1)};
   da::Observations& o = content.observations;
   read("time", o.time);
   read("x", o.x);
@@ -95,6 +101,20 @@ ObservationFile read_observations(const std::filesystem::path& path, const model
     o.channel[i] = known - about.channel_names.begin();
   }
   da::check(o, source, last_time, about.channels());
+  const models::Grid& grid = about.grid;
+  const auto inside = [&](const char* column, std::int64_t row, double place, double first, double step,
+                          std::int64_t n) {
+    const double cells = (place - first) / step;
+    if (!(cells >= -1 && cells <= static_cast<double>(n)))
+      throw InputError(source, column,
+                       fmt::format("row {}: {} m is outside the domain, {} to {} m", row, place, first,
+                                   first + static_cast<double>(n - 1) * step));
+  };
+  for (std::int64_t i = 0; i < rows; ++i) {
+    if (o.qc[i] != da::used) continue;
+    inside("x", i, o.x[i], grid.x0, grid.dx, grid.nx);
+    inside("y", i, o.y[i], grid.y0, grid.dy, grid.ny);
+  }
   return content;
 }
 

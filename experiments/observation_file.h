@@ -16,6 +16,9 @@ struct Truth {
   std::int64_t index = 0;   ///< 0-based number among the truths of the experiment
   std::int64_t member = 0;  ///< of the data set
   std::int64_t start = 0;   ///< data-set frame at time 0 of the observations; -1 is one frame before the first
+
+  /// Data-set frame at the first analysis time.
+  std::int64_t first_frame() const { return start < 0 ? 0 : start; }
 };
 
 struct ObservationFile {

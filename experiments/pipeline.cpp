@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 #include "autodiff/error.h"
 #include "experiments/observation_file.h"
 #include "experiments/report_data.h"
 #include "experiments/training.h"
+#include "experiments/version.h"
 #include "nn/atomic_file.h"
 #include "nn/progress.h"
 
@@ -18,17 +20,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
+/// Share by which a time in a file may miss the one that was meant.
+constexpr double slack = 1e-9;
+
 template <typename... Args>
 void say(fmt::format_string<Args...> format, Args&&... args) {
   fmt::print(stderr, format, std::forward<Args>(args)...);
   std::fputc('\n', stderr);
-}
-
-/// FNV-1a, 64 bits: tells whether a file is the one that a result was made from.
-std::string checksum(const fs::path& path) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char byte : nn::read_text_file(path)) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
-  return fmt::format("{:016x}", hash);
 }
 
 /// Throws InputError naming what of the weights does not fit the data.
@@ -41,11 +39,20 @@ void check_match(const models::Surrogate& s, const Dataset& data, const fs::path
   need(a.case_name == b.case_name, "case");
   need(a.channel_names == b.channel_names, "channel_names");
   need(a.parameter_names == b.parameter_names, "parameter_names");
+  const auto near = [](const std::vector<double>& x, const std::vector<double>& y) {
+    return std::equal(x.begin(), x.end(), y.begin(), y.end(),
+                      [](double p, double q) { return std::abs(p - q) <= 1e-9 * (std::abs(p) + std::abs(q)); });
+  };
+  need(near(a.parameter_min, b.parameter_min), "parameter_min");
+  need(near(a.parameter_max, b.parameter_max), "parameter_max");
   need(a.grid.nx == b.grid.nx && a.grid.ny == b.grid.ny, "grid");
   need(std::abs(a.grid.x0 - b.grid.x0) + std::abs(a.grid.y0 - b.grid.y0) <= 1e-6 * a.grid.dx, "grid_x0");
   need(std::abs(a.grid.dx - b.grid.dx) <= 1e-9 * a.grid.dx && std::abs(a.grid.dy - b.grid.dy) <= 1e-9 * a.grid.dy,
        "grid_dx");
+  need(near(a.grid.offset_x, b.grid.offset_x), "grid.offset_x");
+  need(near(a.grid.offset_y, b.grid.offset_y), "grid.offset_y");
   need(a.frames == b.frames, "frames");
+  need(std::abs(a.first_time - b.first_time) <= 1e-9 * a.frame_interval, "first_time");
   need(std::abs(a.frame_interval - b.frame_interval) <= 1e-9 * a.frame_interval, "frame_interval");
 }
 
@@ -67,6 +74,8 @@ fs::path pretrained_folder() {
 
 Pipeline::Pipeline(RunOptions options) : options_(std::move(options)) {
   check(options_.config);
+  if (options_.retrain && !options_.weights.empty())
+    throw InputError("--retrain", "", "goes to OUT/weights.safetensors; leave --weights out");
   const nn::AtomicFile probe(options_.out / "probe");  // fails now rather than after an hour; removed at once
 }
 
@@ -84,13 +93,25 @@ fs::path Pipeline::analysis_path(const std::string& experiment, std::int64_t tru
   return options_.out / "analysis" / fmt::format("{}-{:02}.{}", experiment, truth, extension);
 }
 
-std::string Pipeline::training_fingerprint() {
-  return fingerprint(options_.config, {"surrogate", "training"}) + data().fingerprint;
+std::string Pipeline::assimilation_fingerprint() {
+  constexpr int format = 1;  // of analyses and scores: counts changes of what they mean
+  return observation_fingerprint(options_.config, data()) + fingerprint(options_.config, {"assimilation"}) +
+         fmt::format("weights = {}\nlevda = {}, analysis {}\n", weights_checksum(), version(), format);
 }
 
-std::string Pipeline::assimilation_fingerprint() {
-  return observation_fingerprint(options_.config) + fingerprint(options_.config, {"assimilation"}) +
-         "weights = " + checksum(weights_path()) + "\n";
+std::string Pipeline::weights_checksum() {
+  if (weights_checksum_.empty()) weights_checksum_ = checksum(nn::read_text_file(weights_path()));
+  return weights_checksum_;
+}
+
+ObservationFile Pipeline::read_twin(const std::string& experiment, std::int64_t truth) {
+  const fs::path path = observation_path(experiment, truth);
+  const std::vector<double> times = analysis_times(options_.config, surrogate().about, experiment);
+  ObservationFile file = read_observations(path, surrogate().about, times.back() + slack * times.back());
+  if (!file.truth) throw InputError(path.string(), "truth_member", "missing: not of a twin experiment");
+  if (file.fingerprint != observation_fingerprint(options_.config, data()))
+    throw InputError(path.string(), "levda_configuration", "of another configuration; run levda observe first");
+  return file;
 }
 
 const Dataset& Pipeline::data() {
@@ -113,22 +134,22 @@ void Pipeline::generate() {
   nn::Progress progress("generate", d.train + d.valid + d.test);
   data_ = generate_dataset(options_.config, [&](std::int64_t done) { progress.update(done); });
   write_dataset(data_path(), *data_);
-  say("data: {}", data_path().string());
 }
 
 void Pipeline::train() {
   const fs::path path = options_.out / "weights.safetensors";
   const fs::path checkpoint = options_.out / "training.checkpoint.safetensors";
   surrogate_ = train_surrogate(options_.config, data(), checkpoint, options_.threads, stderr);
-  surrogate_->provenance["command"] =
-      fmt::format("levda train {} --preset {}", options_.config.case_name, options_.config.preset);
+  surrogate_->provenance["command"] = options_.command;
   models::save_surrogate(path, *surrogate_);
-  fs::remove(checkpoint);
-  options_.weights.clear();
-  say("weights: {}, test_rel_rmse {}", path.string(), surrogate_->provenance.at("test_rel_rmse"));
+  std::error_code ignored;
+  fs::remove(checkpoint, ignored);
+  weights_checksum_.clear();
+  say("train: test_rel_rmse {}", surrogate_->provenance.at("test_rel_rmse"));
 }
 
 void Pipeline::observe() {
+  check_frames(options_.config, data().about, data_path().string());
   const Moments moments = field_moments(data());
   for (const std::string& experiment : experiment_names())
     for (const Truth& truth : draw_truths(options_.config, data(), experiment))
@@ -143,7 +164,8 @@ std::vector<std::vector<std::optional<TruthScores>>> Pipeline::finished_scores()
   for (const std::string& experiment : experiment_names()) {
     scores.emplace_back();
     for (std::int64_t i = 0; i < options_.config.observations.truths; ++i) {
-      const bool there = fs::exists(analysis_path(experiment, i, "nc"));
+      // Both files, and both of this configuration: a kill may have come between them.
+      const bool there = fingerprint_of(analysis_path(experiment, i, "nc")) == configuration;
       scores.back().push_back(there ? read_truth_scores(analysis_path(experiment, i, "json"), configuration)
                                     : std::nullopt);
     }
@@ -151,25 +173,26 @@ std::vector<std::vector<std::optional<TruthScores>>> Pipeline::finished_scores()
   return scores;
 }
 
-std::vector<ExperimentSummary> Pipeline::summaries() {
-  std::vector<ExperimentSummary> summaries;
-  const auto scores = finished_scores();
-  for (std::size_t e = 0; e < scores.size(); ++e) {
-    std::vector<TruthScores> truths;
-    for (std::size_t i = 0; i < scores[e].size(); ++i) {
-      if (!scores[e][i])
+std::vector<std::vector<TruthScores>> Pipeline::all_scores() {
+  std::vector<std::vector<TruthScores>> all;
+  const auto finished = finished_scores();
+  for (std::size_t e = 0; e < finished.size(); ++e) {
+    all.emplace_back();
+    for (std::size_t i = 0; i < finished[e].size(); ++i) {
+      if (!finished[e][i])
         throw InputError(analysis_path(experiment_names()[e], static_cast<std::int64_t>(i), "json").string(), "",
                          "missing or of another configuration; run levda assimilate first");
-      truths.push_back(*scores[e][i]);
+      all.back().push_back(*finished[e][i]);
     }
-    summaries.push_back(summarise(experiment_names()[e], truths));
   }
-  return summaries;
+  return all;
 }
 
 void Pipeline::assimilate() {
   if (!options_.observations.empty()) return assimilate_one_file();
+  find_weights();
   check_match(surrogate(), data(), weights_path());
+  check_frames(options_.config, surrogate().about, weights_path().string());
   const std::string configuration = assimilation_fingerprint();
   const auto finished = finished_scores();
   const std::int64_t truths = options_.config.observations.truths;
@@ -179,14 +202,9 @@ void Pipeline::assimilate() {
   nn::Progress progress("assimilate", truths * static_cast<std::int64_t>(finished.size()), stderr, done);
   for (std::size_t e = 0; e < finished.size(); ++e) {
     const std::string& experiment = experiment_names()[e];
-    const double last_time = analysis_times(options_.config, surrogate().about, experiment).back();
     for (std::int64_t i = 0; i < truths; ++i) {
       if (finished[e][i]) continue;
-      const fs::path source = observation_path(experiment, i);
-      const ObservationFile observations = read_observations(source, surrogate().about, last_time);
-      if (!observations.truth) throw InputError(source.string(), "truth_member", "missing: not of a twin experiment");
-      if (observations.fingerprint != observation_fingerprint(options_.config))
-        throw InputError(source.string(), "levda_configuration", "of another configuration; run levda observe first");
+      const ObservationFile observations = read_twin(experiment, i);
       const LatentAnalysis analysis = experiments::assimilate(options_.config, surrogate(), observations);
       write_analysis(analysis_path(experiment, i, "nc"), options_.config, surrogate(), observations, analysis,
                      configuration);
@@ -195,48 +213,59 @@ void Pipeline::assimilate() {
       progress.update(++done, experiment);
     }
   }
-  write_results(options_.out / "results.json", options_.config, surrogate(), summaries());
+  std::vector<ExperimentSummary> results;
+  const std::vector<std::vector<TruthScores>> scores = all_scores();
+  for (std::size_t e = 0; e < scores.size(); ++e) results.push_back(summarise(experiment_names()[e], scores[e]));
+  write_results(options_.out / "results.json", options_.config, surrogate(), results);
   say("results: {}", (options_.out / "results.json").string());
 }
 
 void Pipeline::assimilate_one_file() {
-  const double last_time = static_cast<double>(options_.config.assimilation.frames) * surrogate().about.frame_interval;
-  const ObservationFile observations = read_observations(options_.observations, surrogate().about, last_time);
+  const models::Description& about = surrogate().about;
+  if (about.case_name != options_.config.case_name)
+    throw InputError(weights_path().string(), "case",
+                     fmt::format("is {}, not {}", about.case_name, options_.config.case_name));
+  check_frames(options_.config, about, weights_path().string());
+  const double last_time =
+      (1 + slack) * static_cast<double>(options_.config.assimilation.frames) * about.frame_interval;
+  const ObservationFile observations = read_observations(options_.observations, about, last_time);
   const LatentAnalysis analysis = experiments::assimilate(options_.config, surrogate(), observations);
   const fs::path path = options_.out / "analysis.nc";
-  write_analysis(path, options_.config, surrogate(), observations, analysis, assimilation_fingerprint());
-  const std::int64_t d = surrogate().net.architecture().latent;
-  const std::int64_t p = surrogate().about.parameters();
-  const std::vector<double> mean = analysis.ensembles[0].mean().to_vector();
-  const std::vector<double> spread = analysis.ensembles[0].spread();
-  const std::vector<double> centre =
-      surrogate().physical_parameters(std::span(mean).subspan(static_cast<std::size_t>(d)));
-  for (std::int64_t k = 0; k < p; ++k)
-    fmt::print("{} = {:.6g} +- {:.2g} {}\n", surrogate().about.parameter_names[k], centre[k],
-               0.5 * spread[d + k] * (surrogate().about.parameter_max[k] - surrogate().about.parameter_min[k]),
-               surrogate().about.parameter_units[k]);
+  write_analysis(path, options_.config, surrogate(), observations, analysis,
+                 fingerprint(options_.config, {"assimilation", "seed"}) + "weights = " + weights_checksum() + "\n");
+  const da::Ensemble& last = analysis.ensembles.back();
+  const std::vector<double> members = physical_parameters(surrogate(), last);
+  for (std::int64_t k = 0; k < about.parameters(); ++k) {
+    double sum = 0;
+    double squares = 0;
+    for (std::int64_t i = 0; i < last.size(); ++i) sum += members[i * about.parameters() + k];
+    const double mean = sum / static_cast<double>(last.size());
+    for (std::int64_t i = 0; i < last.size(); ++i) squares += std::pow(members[i * about.parameters() + k] - mean, 2);
+    fmt::print("{} = {:.6g} +- {:.2g} {}\n", about.parameter_names[k], mean,
+               std::sqrt(squares / static_cast<double>(last.size() - 1)), about.parameter_units[k]);
+  }
   say("analysis: {}", path.string());
 }
 
 void Pipeline::report() {
-  const std::vector<ExperimentSummary> results = summaries();
+  find_weights();
+  const std::vector<std::vector<TruthScores>> scores = all_scores();
+  std::vector<ExperimentSummary> results;
   std::vector<ShownTruth> shown;
-  const auto scores = finished_scores();
   for (std::size_t e = 0; e < scores.size(); ++e) {
+    const std::string& experiment = experiment_names()[e];
+    results.push_back(summarise(experiment, scores[e]));
     // The truth with the median error: a typical one.
     std::vector<std::pair<double, std::int64_t>> errors;
-    for (const auto& truth : scores[e]) {
+    for (const TruthScores& truth : scores[e]) {
       da::FieldScores sum;
-      for (const da::FieldScores& frame : truth->methods.at("levda").frames) sum += frame;
-      errors.emplace_back(sum.relative_rmse(), truth->truth.index);
+      for (const da::FieldScores& frame : truth.methods.at("levda").frames) sum += frame;
+      errors.emplace_back(sum.relative_rmse(), truth.truth.index);
     }
     std::sort(errors.begin(), errors.end());
     const std::int64_t index = errors[errors.size() / 2].second;
-    const std::string& experiment = experiment_names()[e];
-    const double last_time = analysis_times(options_.config, surrogate().about, experiment).back();
-    shown.push_back(
-        {.observations = read_observations(observation_path(experiment, index), surrogate().about, last_time),
-         .analysis = read_analysis(analysis_path(experiment, index, "nc"), surrogate())});
+    shown.push_back({.observations = read_twin(experiment, index),
+                     .analysis = read_analysis(analysis_path(experiment, index, "nc"), surrogate())});
   }
   const fs::path path = options_.out / "report.html";
   write_report(path, make_report(options_.config, surrogate(), data(), results, shown));
@@ -244,37 +273,41 @@ void Pipeline::report() {
   say("report: {}", path.string());
 }
 
+bool Pipeline::use_shipped_weights() {
+  if (!options_.weights.empty()) return true;
+  const std::string wanted = training_fingerprint(options_.config, data());
+  if (weights_fingerprint(weights_path()) == wanted) return true;
+  const fs::path shipped =
+      pretrained_folder() / fmt::format("{}-{}.safetensors", options_.config.case_name, options_.config.preset);
+  if (weights_fingerprint(shipped) != wanted) return false;
+  options_.weights = shipped;
+  return true;
+}
+
+void Pipeline::find_weights() {
+  std::error_code ignored;
+  if (!fs::exists(weights_path(), ignored)) use_shipped_weights();
+}
+
 void Pipeline::run() {
   const Config& config = options_.config;
-  if (options_.data.empty() && fingerprint_of(data_path()) != fingerprint(config, {"data"}))
+  if (!options_.data.empty())
+    data();
+  else if (fingerprint_of(data_path()) != fingerprint(config, {"data"}))
     generate();
-  else
-    say("data: {} is up to date", data_path().string());
+  say("data: {}", data_path().string());
 
-  if (options_.weights.empty()) {
-    const fs::path shipped = pretrained_folder() / fmt::format("{}-{}.safetensors", config.case_name, config.preset);
-    const std::string wanted = training_fingerprint();
-    if (options_.retrain) {
-      train();
-    } else if (weights_fingerprint(weights_path()) == wanted) {
-      say("weights: {} is up to date", weights_path().string());
-    } else if (weights_fingerprint(shipped) == wanted) {
-      options_.weights = shipped;
-      say("weights: the shipped ones, {}", shipped.string());
-    } else {
-      say("weights: the shipped ones were trained for another configuration; training");
-      train();
-    }
+  if (options_.retrain || !use_shipped_weights()) {
+    if (!options_.retrain) say("weights: the shipped ones are of another configuration; training");
+    train();
   }
+  say("weights: {}", weights_path().string());
 
   bool observed = true;
   for (const std::string& experiment : experiment_names())
     for (std::int64_t i = 0; i < config.observations.truths; ++i)
-      observed = observed && fingerprint_of(observation_path(experiment, i)) == observation_fingerprint(config);
-  if (observed)
-    say("observations: {} are up to date", (options_.out / "observations").string());
-  else
-    observe();
+      observed = observed && fingerprint_of(observation_path(experiment, i)) == observation_fingerprint(config, data());
+  if (!observed) observe();
   assimilate();
   report();
 }

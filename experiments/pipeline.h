@@ -20,6 +20,7 @@ struct RunOptions {
   std::filesystem::path weights;       ///< empty: the shipped ones where they fit (run only), else those in out
   std::filesystem::path observations;  ///< assimilate this file only; empty: all of the twin experiments
   bool retrain = false;
+  std::string command;  ///< as typed, for provenance
   int threads = 1;
 };
 
@@ -42,18 +43,27 @@ class Pipeline {
   std::filesystem::path weights_path() const;
   std::filesystem::path observation_path(const std::string& experiment, std::int64_t truth) const;
   std::filesystem::path analysis_path(const std::string& experiment, std::int64_t truth, const char* extension) const;
-  std::string training_fingerprint();
   std::string assimilation_fingerprint();
+  std::string weights_checksum();
+  /// Observations of a truth of this configuration. Throws InputError when the file is of another one.
+  ObservationFile read_twin(const std::string& experiment, std::int64_t truth);
+  /// Where no weights were given: those in `out` if they are of this configuration, else the shipped ones if these are.
+  /// False when neither is.
+  bool use_shipped_weights();
+  /// For stages on their own: the shipped weights where there are none in `out`.
+  void find_weights();
   const Dataset& data();
   const models::Surrogate& surrogate();
   /// Scores of all truths, as far as they are there for this configuration.
   std::vector<std::vector<std::optional<TruthScores>>> finished_scores();
-  std::vector<ExperimentSummary> summaries();
+  /// The same; throws InputError when one is missing.
+  std::vector<std::vector<TruthScores>> all_scores();
   void assimilate_one_file();
 
   RunOptions options_;
   std::optional<Dataset> data_;
   std::optional<models::Surrogate> surrogate_;
+  std::string weights_checksum_;
 };
 
 /// Folder of the shipped weights: LEVDA_PRETRAINED of the environment, or where the program was built or installed

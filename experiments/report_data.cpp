@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "experiments/version.h"
@@ -14,39 +13,12 @@ using autodiff::Tensor;
 
 namespace {
 
-/// Mean and standard deviation of an ensemble of fields, physical units, as (c, points).
-struct Moments2 {
-  std::vector<std::vector<float>> mean;
-  std::vector<std::vector<float>> spread;
-};
-
-Moments2 moments_of(const models::Surrogate& s, const da::Ensemble& ensemble, const Tensor& points) {
-  const std::vector<float> fields = decode_ensemble(s, ensemble, points);
-  const std::int64_t c = s.about.channels();
-  const std::int64_t n = ensemble.size();
-  const std::int64_t values = points.shape()[0] * c;
-  Moments2 result{std::vector<std::vector<float>>(static_cast<std::size_t>(c)),
-                  std::vector<std::vector<float>>(static_cast<std::size_t>(c))};
-  for (std::int64_t i = 0; i < values; ++i) {
-    double sum = 0;
-    double squares = 0;
-    for (std::int64_t k = 0; k < n; ++k) sum += fields[k * values + i];
-    const double mean = sum / static_cast<double>(n);
-    for (std::int64_t k = 0; k < n; ++k) squares += (fields[k * values + i] - mean) * (fields[k * values + i] - mean);
-    const double deviation = s.field_std[i % c];
-    result.mean[i % c].push_back(static_cast<float>(mean * deviation));
-    result.spread[i % c].push_back(static_cast<float>(std::sqrt(squares / static_cast<double>(n - 1)) * deviation));
-  }
-  return result;
-}
-
 std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data, const ShownTruth& shown) {
   const models::Grid& grid = s.about.grid;
   const Tensor points = models::grid_points(grid, 1);
   const std::int64_t c = s.about.channels();
   const auto times = static_cast<std::int64_t>(shown.analysis.times.size());
   const Truth& truth = shown.observations.truth.value();
-  const std::int64_t first_frame = truth.start < 0 ? 0 : truth.start;
   constexpr double km = 1e-3;
   std::vector<FieldMaps> maps;
   for (std::int64_t k = 0; k < c; ++k) {
@@ -75,31 +47,30 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
   const std::int64_t columns = std::min<std::int64_t>(5, times);
   for (std::int64_t column = 0; column < columns; ++column) {
     const std::int64_t t = columns == 1 ? 0 : column * (times - 1) / (columns - 1);
-    const Moments2 prior = moments_of(s, shown.analysis.prior[t], points);
-    const Moments2 analysis = moments_of(s, shown.analysis.ensembles[t], points);
-    const std::span<const float> field = data.frame(truth.member, first_frame + t);
+    const FieldMoments prior = field_moments(s, shown.analysis.prior[t], points);
+    const FieldMoments analysis = field_moments(s, shown.analysis.ensembles[t], points);
+    const std::span<const float> field = data.frame(truth.member, truth.first_frame() + t);
+    const auto channel = [&](std::span<const float> of, std::int64_t k) {
+      const auto part = of.subspan(static_cast<std::size_t>(k * grid.cells()), static_cast<std::size_t>(grid.cells()));
+      return std::vector<float>(part.begin(), part.end());
+    };
     for (std::int64_t k = 0; k < c; ++k) {
-      const auto own =
-          field.subspan(static_cast<std::size_t>(k * grid.cells()), static_cast<std::size_t>(grid.cells()));
       maps[k].times.push_back(fmt::format("t = {:.1f} h", shown.analysis.times[t] / 3600));
-      maps[k].truth.emplace_back(own.begin(), own.end());
-      maps[k].prior_mean.push_back(prior.mean[k]);
-      maps[k].analysis_mean.push_back(analysis.mean[k]);
-      maps[k].spread.push_back(analysis.spread[k]);
+      maps[k].truth.push_back(channel(field, k));
+      maps[k].prior_mean.push_back(channel(prior.mean, k));
+      maps[k].analysis_mean.push_back(channel(analysis.mean, k));
+      maps[k].spread.push_back(channel(analysis.spread, k));
     }
   }
   return maps;
 }
 
-/// Column of the parameters of an ensemble, physical units.
+/// Parameter k of all members, physical units.
 std::vector<double> parameter_members(const models::Surrogate& s, const da::Ensemble& ensemble, std::int64_t k) {
-  const std::int64_t d = s.net.architecture().latent;
-  const std::vector<double> v = ensemble.members().to_vector();
-  const double low = s.about.parameter_min[k];
-  const double range = s.about.parameter_max[k] - low;
+  const std::vector<double> all = physical_parameters(s, ensemble);
   std::vector<double> values;
-  for (std::int64_t i = 0; i < ensemble.size(); ++i)
-    values.push_back(low + 0.5 * (v[i * ensemble.controls() + d + k] + 1) * range);
+  for (auto i = static_cast<std::size_t>(k); i < all.size(); i += static_cast<std::size_t>(s.about.parameters()))
+    values.push_back(all[i]);
   return values;
 }
 
@@ -166,8 +137,8 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
                                        .minimum = s.about.parameter_min[k],
                                        .maximum = s.about.parameter_max[k],
                                        .truth = data.parameters_of(truth.member)[k],
-                                       .prior = parameter_members(s, one.analysis.prior[0], k),
-                                       .posterior = parameter_members(s, one.analysis.ensembles[0], k)});
+                                       .prior = parameter_members(s, one.analysis.prior.back(), k),
+                                       .posterior = parameter_members(s, one.analysis.ensembles.back(), k)});
     report.experiments.push_back(std::move(experiment));
   }
   return report;

@@ -123,15 +123,22 @@ std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, 
     scores.truth = {truth.at("index"), truth.at("member"), truth.at("start")};
     for (const auto& [name, entry] : all.at("methods").items()) {
       MethodScores& method = scores.methods[name];
-      for (const Json& frame : entry.at("frames"))
-        method.frames.push_back(da::FieldScores::unpack(frame.get<std::vector<double>>()));
+      for (const Json& frame : entry.at("frames")) {
+        std::vector<double> sums;
+        for (const Json& sum : frame) sums.push_back(value_or_nan(sum));
+        method.frames.push_back(da::FieldScores::unpack(sums));
+      }
       for (const Json& p : entry.at("parameters"))
         method.parameters.push_back({value_or_nan(p.at("error")), value_or_nan(p.at("z"))});
       method.seconds = entry.at("seconds");
       if (!entry.at("iterations").is_null()) method.iterations = entry.at("iterations").get<double>();
     }
+    for (const char* method : {"floor", "free", "climatology", "lookup", "levda"})
+      if (scores.methods[method].frames.empty()) throw InputError(path.string(), method, "no scores");
     return scores;
-  } catch (const Json::exception&) {
+  } catch (const InputError&) {
+    throw;
+  } catch (const std::exception&) {
     throw InputError(path.string(), "", "not a file of scores");
   }
 }

@@ -188,7 +188,8 @@ class Checkpoint {
 
   /// Seconds of training before; 0 when there is nothing to go on from.
   double restore(nn::Parameters& parameters, nn::Optimiser& optimiser) const {
-    if (!std::filesystem::exists(path_)) return 0;
+    std::error_code ignored;
+    if (!std::filesystem::exists(path_, ignored)) return 0;
     const nn::TensorFile file = nn::read_safetensors(path_);
     const auto text = [&](const std::string& key) {
       const auto entry = file.metadata.find(key);
@@ -243,6 +244,10 @@ double product_rate(int threads) {
   return best;
 }
 
+std::string training_fingerprint(const Config& config, const Dataset& data) {
+  return fingerprint(config, {"surrogate", "training"}) + data.fingerprint;
+}
+
 double surrogate_error(const models::Surrogate& s, const Dataset& data, std::int64_t first, std::int64_t last) {
   return pooled(residuals(s, data, first, last, 1), data.about.channels());
 }
@@ -269,7 +274,7 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
                       .provenance = {}};
   const Batches batches(training, data, s);
   const std::unique_ptr<nn::Optimiser> optimiser = make_optimiser(training.optimiser, s.net.parameters());
-  const std::string configuration = fingerprint(config, {"surrogate", "training"}) + data.fingerprint;
+  const std::string configuration = training_fingerprint(config, data);
   const Checkpoint saved(checkpoint, configuration);
   const double before = saved.restore(s.net.parameters(), *optimiser);
   const std::int64_t resumed = optimiser->steps();
@@ -278,6 +283,7 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
                                       .schedule = {.rate = training.rate, .steps = training.steps},
                                       .clip = training.clip,
                                       .validate_every = training.validate_every,
+                                      .checkpoint_seconds = config.checkpoint_seconds,
                                       .progress = progress};
   const double rows = static_cast<double>(training.trajectories * about.frames * training.points);
   const double work = 6 * static_cast<double>(s.net.decoder_weights()) * rows;

@@ -26,6 +26,9 @@ double product_rate(int threads);
 models::Surrogate train_surrogate(const Config& config, const Dataset& data, const std::filesystem::path& checkpoint,
                                   int threads, std::FILE* progress);
 
+/// What the weights depend on.
+std::string training_fingerprint(const Config& config, const Dataset& data);
+
 /// Relative RMSE of the surrogate from s = 0 with the true parameters over members [first, last), all frames, all
 /// nodes: per channel the root of (mean squared error / mean square), pooled as the root mean square over channels.
 double surrogate_error(const models::Surrogate& surrogate, const Dataset& data, std::int64_t first, std::int64_t last);

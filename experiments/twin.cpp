@@ -82,12 +82,13 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
   const models::Grid& grid = data.about.grid;
   const SensorGrid sensors = parse_sensors(config.observations.sensors, grid);
   Random random = random_for(config, noise_stream, experiment, truth.index);
-  ObservationFile file{
-      .experiment = experiment, .observations = {}, .truth = truth, .fingerprint = observation_fingerprint(config)};
+  ObservationFile file{.experiment = experiment,
+                       .observations = {},
+                       .truth = truth,
+                       .fingerprint = observation_fingerprint(config, data)};
   const std::vector<double> times = analysis_times(config, data.about, experiment);
-  const std::int64_t first_frame = experiment == "cold" ? 0 : truth.start;
   for (std::int64_t k = 0; k < config.assimilation.frames; k += config.observations.every) {
-    const std::span<const float> field = data.frame(truth.member, first_frame + k);
+    const std::span<const float> field = data.frame(truth.member, truth.first_frame() + k);
     for (std::int64_t b = 0; b < sensors.ny; ++b)
       for (std::int64_t a = 0; a < sensors.nx; ++a)
         for (std::int64_t c = 0; c < data.about.channels(); ++c) {
@@ -144,9 +145,17 @@ std::vector<double> surrogate_variance(const Config& config, const models::Surro
   return mean;
 }
 
-std::string observation_fingerprint(const Config& config) {
+void check_frames(const Config& config, const models::Description& about, const std::string& source) {
   const AssimilationConfig& a = config.assimilation;
-  return fingerprint(config, {"data", "observations", "seed"}) +
+  if (a.start_max + a.frames > about.frames)
+    throw InputError(source, "frames",
+                     fmt::format("{}, but assimilation.start_max = {} and assimilation.frames = {} need {}",
+                                 about.frames, a.start_max, a.frames, a.start_max + a.frames));
+}
+
+std::string observation_fingerprint(const Config& config, const Dataset& data) {
+  const AssimilationConfig& a = config.assimilation;
+  return data.fingerprint + fingerprint(config, {"observations", "seed"}) +
          fmt::format("frames = {}\nstarts = {} .. {}\n", a.frames, a.start_min, a.start_max);
 }
 

@@ -37,7 +37,10 @@ da::Ensemble draw_prior(const Config& config, const models::Surrogate& surrogate
 std::vector<double> surrogate_variance(const Config& config, const models::Surrogate& surrogate,
                                        const std::string& experiment);
 
+/// Throws InputError naming `source` when the frames that the experiments need are more than there are.
+void check_frames(const Config& config, const models::Description& about, const std::string& source);
+
 /// What observations depend on.
-std::string observation_fingerprint(const Config& config);
+std::string observation_fingerprint(const Config& config, const Dataset& data);
 
 }  // namespace levda::experiments

@@ -3,9 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 
+#include "experiments/dataset.h"
+#include "experiments/netcdf_file.h"
+#include "experiments/observation_file.h"
 #include "nn/atomic_file.h"
+#include "nn/safetensors.h"
 #include "tests/experiments/program.h"
 #include "tests/nn/temporary_folder.h"
 
@@ -55,7 +60,7 @@ TEST_CASE("words of the command line") {
   check_refused("", {"subcommand"});
   check_refused("run", {"CASE"});
   check_refused("run sunami", {"CASE: sunami: unknown; there are tsunami"});
-  check_refused("run tsunami --preset huge", {"--preset: huge: unknown; there are tsunami-small"});
+  check_refused("run tsunami --preset huge", {"--preset: huge: unknown; tsunami has small"});
   check_refused("run tsunami --nonsense 1", {"--nonsense"});
   check_refused("run tsunami --threads 0", {"--threads"});
   CHECK(run_levda("--help").code == 0);
@@ -164,4 +169,70 @@ TEST_CASE("observations: missing, of another configuration, outside the time spa
   fs::remove(observations);
   check_refused("assimilate" + copy.options(), {"cold-00.nc: no such file"});
   check_refused("report" + copy.options(), {"cold-00.json: missing"});
+}
+
+TEST_CASE("observations of the world with values that cannot be") {
+  using namespace levda::experiments;
+  const Copy copy;
+  const fs::path mine = copy.folder.path() / "mine.nc";
+  const levda::models::Description about = read_dataset(copy.out / "data.nc").about;
+  const auto refused = [&](const auto& change, const std::vector<std::string>& parts) {
+    ObservationFile file{.experiment = "warm", .observations = {}, .truth = std::nullopt, .fingerprint = ""};
+    file.observations.add(0, 0, 0, 2, 0.1, 0.05);
+    file.observations.add(857.12, 1e5, -1e5, 2, 0.1, 0.05);
+    levda::models::Description changed = about;
+    change(file, changed);
+    write_observations(mine, file, changed);
+    check_refused("assimilate" + copy.options() + " --observations " + mine.string(), parts);
+    CHECK_FALSE(fs::exists(copy.out / "analysis.nc"));
+  };
+  refused([](auto& f, auto&) { f.observations.value[1] = std::nan(""); }, {"mine.nc: value: row 1: nan is not finite"});
+  refused([](auto& f, auto&) { f.observations.error_std[0] = 0; }, {"mine.nc: error_std: row 0: 0 is not positive"});
+  refused([](auto& f, auto&) { f.observations.error_std[0] = -1; }, {"mine.nc: error_std: row 0: -1 is not positive"});
+  refused([](auto& f, auto&) { f.observations.time[1] = 1e6; },
+          {"mine.nc: time: row 1: 1000000 s is outside the time span"});
+  refused([](auto& f, auto&) { f.observations.time[0] = -1; }, {"mine.nc: time: row 0: -1 s is outside the time span"});
+  refused([](auto& f, auto&) { f.observations.x[0] = 9e6; }, {"mine.nc: x: row 0", "outside the domain"});
+  refused([](auto& f, auto&) { f.observations.channel[0] = 7; }, {"mine.nc: channel: row 0: 7"});
+  refused([](auto& f, auto&) { f.observations.qc = {6, 7}; }, {"mine.nc: qc: no observation is to be assimilated"});
+  refused([](auto& f, auto&) { f.experiment = "tepid"; }, {"mine.nc: experiment: \"tepid\""});
+  refused([](auto&, auto& d) { d.channel_names[2] = "salt"; }, {"mine.nc: channel_name: \"salt\" is not a channel"});
+  NetcdfWriter bare(mine);
+  bare.attribute("levda_format", std::string("levda-observations-1"));
+  bare.attribute("experiment", std::string("warm"));
+  bare.dimension("row", 3);
+  bare.dimension("other", 2);
+  bare.variable("time", Type::Float64, {"other"});
+  bare.write("time", std::vector<double>{0, 1});
+  bare.commit();
+  check_refused("assimilate" + copy.options() + " --observations " + mine.string(),
+                {"mine.nc: time: shape (2), where (3) is needed"});
+}
+
+TEST_CASE("data sets with values that cannot be") {
+  using namespace levda::experiments;
+  const Copy copy;
+  const Dataset good = read_dataset(copy.out / "data.nc");
+  const auto refused = [&](const auto& change, const std::vector<std::string>& parts) {
+    Dataset set = good;
+    change(set);
+    write_dataset(copy.out / "data.nc", set);
+    check_refused("train" + copy.options(), parts);
+  };
+  refused([](Dataset& d) { d.fields[17] = std::nanf(""); }, {"data.nc: field: holds a value that is not finite"});
+  refused([](Dataset& d) { d.parameters[1] = std::nan(""); },
+          {"data.nc: parameters: holds a value that is not finite"});
+  refused([](Dataset& d) { d.about.parameter_max[0] = d.about.parameter_min[0]; },
+          {"data.nc: parameter_max: not above"});
+  refused([](Dataset& d) { d.about.frame_interval = 0; }, {"data.nc: time: does not increase"});
+}
+
+TEST_CASE("weights with a value that is not finite") {
+  const Copy copy;
+  const fs::path weights = copy.out / "weights.safetensors";
+  levda::nn::TensorFile file = levda::nn::read_safetensors(weights);
+  file.tensors["decoder.out.bias"] = levda::autodiff::Tensor::full({3}, std::nan(""));
+  levda::nn::write_safetensors(weights, file);
+  check_refused("assimilate" + copy.options(),
+                {"weights.safetensors: decoder.out.bias: holds a value that is not finite"});
 }

@@ -23,7 +23,7 @@ TEST_CASE("run makes everything, and a second run only reads it") {
   const Outcome first = run_levda("run" + options);
   INFO(first.output);
   REQUIRE(first.code == 0);
-  CHECK(first.output.find("the shipped ones were trained for another configuration; training") != std::string::npos);
+  CHECK(first.output.find("the shipped ones are of another configuration; training") != std::string::npos);
   const fs::path out = folder.path() / "run";
   for (const char* name : {"data.nc", "weights.safetensors", "observations/warm-00.nc", "observations/cold-01.nc",
                            "analysis/warm-01.nc", "analysis/cold-00.json", "results.json", "report.html"})
@@ -49,20 +49,31 @@ TEST_CASE("run makes everything, and a second run only reads it") {
     CHECK(results.at("experiments").at(experiment).at("methods").at("lookup").at("ssr").is_null());
   }
 
+  // Scores hold seconds: work done again would show.
   const std::string weights = read_text_file(out / "weights.safetensors");
-  const Outcome second = run_levda("run" + options);
-  REQUIRE(second.code == 0);
-  CHECK(second.output.find("data.nc is up to date") != std::string::npos);
-  CHECK(second.output.find("weights.safetensors is up to date") != std::string::npos);
-  CHECK(second.output.find("are up to date") != std::string::npos);
+  const std::string scores = read_text_file(out / "analysis/warm-01.json");
+  const auto written = fs::last_write_time(out / "data.nc");
+  const auto observed = fs::last_write_time(out / "observations/warm-01.nc");
+  REQUIRE(run_levda("run" + options).code == 0);
   CHECK(read_text_file(out / "weights.safetensors") == weights);
+  CHECK(read_text_file(out / "analysis/warm-01.json") == scores);
+  CHECK(fs::last_write_time(out / "data.nc") == written);
+  CHECK(fs::last_write_time(out / "observations/warm-01.nc") == observed);
 
-  // Another seed: new observations, the same data and weights.
-  const Outcome other = run_levda("run" + options + " --seed 2");
-  REQUIRE(other.code == 0);
-  CHECK(other.output.find("data.nc is up to date") != std::string::npos);
-  CHECK(other.output.find("observations: 2 truths") != std::string::npos);
+  // What a kill took away is made again, and nothing else.
+  const std::string analysis = read_text_file(out / "analysis/warm-00.nc");
+  fs::remove(out / "analysis/warm-00.json");
+  REQUIRE(run_levda("assimilate" + options).code == 0);
+  CHECK(read_text_file(out / "analysis/warm-00.nc") == analysis);
+  CHECK(read_text_file(out / "analysis/warm-01.json") == scores);
+
+  // Another seed: new observations and analyses, the same data and weights; a report refuses to mix the two.
+  REQUIRE(run_levda("observe" + options + " --seed 2").code == 0);
+  CHECK(run_levda("report" + options).code == 2);
+  REQUIRE(run_levda("run" + options + " --seed 2").code == 0);
+  CHECK(fs::last_write_time(out / "data.nc") == written);
   CHECK(read_text_file(out / "weights.safetensors") == weights);
+  CHECK(read_text_file(out / "analysis/warm-01.json") != scores);
 
   // One file of observations alone.
   const Outcome one =
@@ -98,18 +109,44 @@ TEST_CASE("the stages one by one are the run; training and analyses have the sam
     CHECK_MESSAGE(read_text_file(one / name) == read_text_file(two / name), name);
 }
 
+TEST_CASE("other data are not taken for the same, whatever the configuration says") {
+  const TemporaryFolder folder;
+  const std::string a = (folder.path() / "a").string();
+  const std::string b = (folder.path() / "b").string();
+  REQUIRE(run_levda("run" + tiny + "--out " + a).code == 0);
+  REQUIRE(run_levda("generate" + tiny + "--set data.seed=7 --out " + b).code == 0);
+  const std::string results = read_text_file(a + "/analysis/warm-00.json");
+  const Outcome outcome =
+      run_levda("run" + tiny + "--out " + a + " --data " + b + "/data.nc --weights " + a + "/weights.safetensors");
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  CHECK(read_text_file(a + "/analysis/warm-00.json") != results);
+}
+
 TEST_CASE("an interrupted training goes on to the same weights") {
   const TemporaryFolder folder;
   const std::string whole = (folder.path() / "whole").string();
   const std::string parts = (folder.path() / "parts").string();
   REQUIRE(run_levda("generate" + tiny + "--out " + whole).code == 0);
   const std::string data = " --data " + whole + "/data.nc";
-  REQUIRE(run_levda("train" + tiny + "--out " + whole).code == 0);
-  // Killed somewhere in the middle, or before, or at the end: whatever was there, it goes on from it.
-  const std::string killed =
-      "timeout -s KILL 0.3 " + std::string(LEVDA_PROGRAM) + " train" + tiny + "--out " + parts + data;
-  CHECK(std::system((killed + " >/dev/null 2>&1").c_str()) >= 0);
-  REQUIRE(run_levda("train" + tiny + "--out " + parts + data).code == 0);
+  const std::string longer = " --set training.steps=3000 ";
+  REQUIRE(run_levda("train" + tiny + longer + "--out " + whole).code == 0);
+  const fs::path checkpoint = parts + "/training.checkpoint.safetensors";
+  for (int kill = 0; kill < 2; ++kill) {
+    // Killed some time after there is a checkpoint to go on from.
+    const std::string killed = fmt::format(
+        "{} train{}{} --set checkpoint_seconds=0.02 --out {}{} >/dev/null 2>&1 & process=$!; "
+        "while [ ! -e {} ]; do sleep 0.01; done; sleep 0.2; kill -KILL $process",
+        LEVDA_PROGRAM, tiny, longer, parts, data, checkpoint.string());
+    REQUIRE(std::system(killed.c_str()) == 0);
+    CHECK_FALSE(fs::exists(parts + "/weights.safetensors"));
+  }
+  REQUIRE(fs::exists(checkpoint));
+  const Outcome other = run_levda("train" + tiny + longer + "--set training.seed=9 --out " + parts + data);
+  CHECK(other.code == 2);
+  CHECK(other.output.find("an unfinished training of another configuration") != std::string::npos);
+  REQUIRE(run_levda("train" + tiny + longer + "--out " + parts + data).code == 0);
+  CHECK_FALSE(fs::exists(checkpoint));
   const auto a = levda::nn::read_safetensors(whole + "/weights.safetensors");
   const auto b = levda::nn::read_safetensors(parts + "/weights.safetensors");
   for (const auto& [name, tensor] : a.tensors)

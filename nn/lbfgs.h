@@ -1,0 +1,37 @@
+#pragma once
+
+/// Limited-memory BFGS with a strong Wolfe line search (Nocedal & Wright, Numerical Optimization, 2nd edition,
+/// algorithms 7.4, 7.5, 3.5, 3.6).
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace levda::nn {
+
+struct LbfgsSettings {
+  std::int64_t memory = 10;          ///< pairs kept
+  std::int64_t iterations = 100;     ///< at most
+  double gradient_tolerance = 1e-8;  ///< stops where the gradient's norm is below this times max(1, |x|)
+  double value_tolerance = 0;        ///< stops where a step lowers f by less than this times max(1, |f|)
+  double decrease = 1e-4;            ///< c1 of the Wolfe conditions
+  double curvature = 0.9;            ///< c2
+};
+
+struct LbfgsResult {
+  std::vector<double> x;
+  double value = 0;
+  double gradient_norm = 0;
+  std::int64_t iterations = 0;
+  std::int64_t evaluations = 0;
+  bool converged = false;  ///< one of the tolerances was met
+};
+
+/// Value at x, and the gradient written to `gradient` (x's size). A value that is not finite counts as infinitely high.
+using ObjectiveWithGradient = std::function<double(std::span<const double> x, std::span<double> gradient)>;
+
+/// Throws Error when f is not finite at the start or a setting makes no sense.
+LbfgsResult minimise_lbfgs(const ObjectiveWithGradient& f, std::vector<double> start, const LbfgsSettings& settings);
+
+}  // namespace levda::nn

@@ -1,0 +1,200 @@
+/// The conventions of the twin experiments, on a data set that is the surrogate's own: then all errors are zero.
+
+#include "experiments/twin.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "autodiff/error.h"
+#include "da/latent_model.h"
+#include "experiments/assimilation.h"
+
+using namespace levda;
+using namespace levda::experiments;
+using autodiff::DType;
+using autodiff::Tensor;
+using autodiff::Var;
+
+namespace {
+
+struct World {
+  Config config;
+  models::Surrogate surrogate;
+  Dataset data;
+};
+
+World make_world() {
+  Config config = load_preset("tsunami", "small");
+  config.surrogate.latent = 3;
+  config.surrogate.dynamics_width = config.surrogate.decoder_width = 8;
+  config.surrogate.dynamics_depth = config.surrogate.decoder_depth = 2;
+  config.surrogate.fourier_features = 3;
+  config.surrogate.latent_dt = 0.3;
+  config.data.nodes = 12;
+  config.data.frames = 14;
+  config.data.train = 6;
+  config.data.valid = 1;
+  config.data.test = 3;
+  config.observations.truths = 3;
+  config.observations.sensors = "grid:3x3";
+  config.observations.sigma = 1e-6;
+  config.assimilation.members = 5;
+  config.assimilation.frames = 6;
+  config.assimilation.window = config.assimilation.shift = 6;
+  config.assimilation.start_min = 2;
+  config.assimilation.start_max = 8;
+  config.assimilation.score_stride = 1;
+
+  // 12 x 9 nodes, staggered channels; fields are what the surrogate decodes along its own trajectories.
+  models::Description about{
+      .case_name = "tsunami",
+      .parameter_names = {"a", "b"},
+      .parameter_units = {"1", "1"},
+      .parameter_min = {0, -1},
+      .parameter_max = {0.5, 2},
+      .channel_names = {"u", "v", "eta"},
+      .channel_units = {"m s-1", "m s-1", "m"},
+      .grid =
+          {.nx = 12, .ny = 9, .x0 = -5, .y0 = 2, .dx = 1, .dy = 0.5, .offset_x = {0.5, 0, 0}, .offset_y = {0, 0.5, 0}},
+      .frames = 14,
+      .first_time = 10,
+      .frame_interval = 10};
+  World world{
+      .config = config,
+      .surrogate = {.about = about,
+                    .net = models::Ldnet(config.surrogate, 5),
+                    .field_mean = {0.3, -0.1, 2},
+                    .field_std = {0.2, 0.1, 0.4},
+                    .training_parameters = {},
+                    .training_latents = {},
+                    .error_variance = Tensor::full({14, 3}, 1e-10, DType::float64),
+                    .provenance = {}},
+      .data = {
+          .about = about, .train = 6, .valid = 1, .test = 3, .parameters = {}, .fields = {}, .fingerprint = "own"}};
+  models::Surrogate& s = world.surrogate;
+  autodiff::Random random(1);
+  for (int m = 0; m < 10; ++m) {
+    world.data.parameters.push_back(0.5 * random.uniform());
+    world.data.parameters.push_back(-1 + 3 * random.uniform());
+  }
+  const std::vector<double> u = s.normal_parameters(world.data.parameters);
+  const Tensor latents = models::latent_trajectories(s.net, u, 14);
+  s.training_parameters = Tensor::from(std::span<const double>(world.data.parameters).first(12), {6, 2});
+  s.training_latents = latents.rows(0, 6).clone();
+  const std::vector<float> decoded =
+      models::decode_states(s.net, latents.reshaped({140, 3}), models::grid_points(about.grid, 1)).to_floats();
+  const std::int64_t cells = about.grid.cells();
+  world.data.fields.resize(decoded.size());
+  for (std::int64_t frame = 0; frame < 140; ++frame)
+    for (std::int64_t i = 0; i < cells; ++i)
+      for (std::int64_t c = 0; c < 3; ++c)
+        world.data.fields[(frame * 3 + c) * cells + i] =
+            static_cast<float>(s.field_mean[c] + s.field_std[c] * decoded[(frame * cells + i) * 3 + c]);
+  return world;
+}
+
+}  // namespace
+
+TEST_CASE("truths are distinct test members; warm ones start in the range, each from its own frame") {
+  const World w = make_world();
+  for (const std::string& experiment : experiment_names()) {
+    const std::vector<Truth> truths = draw_truths(w.config, w.data, experiment);
+    REQUIRE(truths.size() == 3);
+    std::set<std::int64_t> members;
+    for (const Truth& truth : truths) {
+      members.insert(truth.member);
+      CHECK(truth.member >= w.data.first_test());
+      CHECK(truth.member < w.data.members());
+      if (experiment == "cold") CHECK(truth.start == -1);
+      if (experiment == "warm") CHECK((truth.start >= 2 && truth.start <= 8));
+    }
+    CHECK(members.size() == 3);
+  }
+  Config many = w.config;
+  many.observations.truths = 4;
+  CHECK_THROWS_AS(draw_truths(many, w.data, "warm"), InputError);
+}
+
+TEST_CASE(
+    "a warm member is the latent of a training frame in the range, a cold one is 0; all come from other trajectories") {
+  const World w = make_world();
+  const std::vector<double> u = w.surrogate.normal_parameters(w.surrogate.training_parameters.to_vector());
+  const std::vector<double> latents = w.surrogate.training_latents.to_vector();
+  for (const std::string& experiment : experiment_names())
+    for (std::int64_t truth = 0; truth < 3; ++truth) {
+      const da::Ensemble prior = draw_prior(w.config, w.surrogate, experiment, truth);
+      const std::vector<double> v = prior.members().to_vector();
+      std::set<std::int64_t> used;
+      for (std::size_t k = 0; k < 5; ++k) {
+        const double* member = v.data() + 5 * k;
+        std::int64_t from = -1;
+        for (std::int64_t m = 0; m < 6; ++m)
+          if (member[3] == u[2 * m] && member[4] == u[2 * m + 1]) from = m;
+        REQUIRE(from >= 0);
+        used.insert(from);
+        if (experiment == "cold") {
+          for (int i = 0; i < 3; ++i) CHECK(member[i] == 0);
+        } else {
+          bool found = false;
+          for (std::int64_t frame = 2; frame <= 8; ++frame)
+            found = found || std::equal(member, member + 3, latents.data() + (from * 14 + frame) * 3);
+          CHECK(found);
+        }
+      }
+      CHECK(used.size() == 5);
+    }
+}
+
+TEST_CASE("from the true control vector the model predicts the observations: times, places and start frames agree") {
+  const World w = make_world();
+  const da::LatentModel model(w.surrogate);
+  const Moments moments = field_moments(w.data);
+  for (const std::string& experiment : experiment_names())
+    for (const Truth& truth : draw_truths(w.config, w.data, experiment)) {
+      const ObservationFile file = observe_truth(w.config, w.data, moments, truth, experiment);
+      CHECK(file.observations.size() == 6 * 9 * 3);
+      const std::vector<double> u = w.surrogate.normal_parameters(w.data.parameters_of(truth.member));
+      std::vector<double> v(3, 0.0);
+      if (experiment == "warm") {
+        const std::vector<double> own = models::latent_trajectories(w.surrogate.net, u, 14).to_vector();
+        std::copy_n(own.begin() + 3 * truth.start, 3, v.begin());
+      }
+      v.insert(v.end(), u.begin(), u.end());
+      const Tensor control = Tensor::from(std::span<const double>(v), {1, 5});
+      const std::vector<double> predicted = model.observe(file.observations)->predict(control).to_vector();
+      // Fields are float32 of size 2; the observations' errors are 1e-6 standard deviations.
+      for (std::size_t i = 0; i < predicted.size(); ++i)
+        CHECK(std::abs(predicted[i] - file.observations.value[i]) <= 5e-6);
+      // The lookup's start and the scores' floor count frames in the same way: a surrogate without error scores 0.
+      const LatentAnalysis analysis = assimilate(w.config, w.surrogate, file);
+      const TruthScores scores = score(w.config, w.surrogate, w.data, file, analysis);
+      da::FieldScores floor;
+      for (const da::FieldScores& frame : scores.methods.at("floor").frames) floor += frame;
+      CHECK(floor.relative_rmse() <= 1e-5);
+      CHECK(scores.methods.at("levda").frames.size() == 6);
+      CHECK(scores.methods.at("climatology").frames[0].relative_rmse() > 1e-3);
+    }
+}
+
+TEST_CASE("R_sur is the mean over the frames that an experiment can observe") {
+  World w = make_world();
+  std::vector<double> variance;
+  for (int frame = 0; frame < 14; ++frame)
+    for (int c = 0; c < 3; ++c) variance.push_back(frame + 100 * c);
+  w.surrogate.error_variance = Tensor::from(std::span<const double>(variance), {14, 3});
+  // cold: frames 0 .. 5; warm: 2 .. 8 + 5.
+  CHECK(surrogate_variance(w.config, w.surrogate, "cold")[1] == doctest::Approx(102.5).epsilon(1e-14));
+  CHECK(surrogate_variance(w.config, w.surrogate, "warm")[0] == doctest::Approx(7.5).epsilon(1e-14));
+}
+
+TEST_CASE("an experiment that needs more frames than there are is refused") {
+  World w = make_world();
+  CHECK_NOTHROW(check_frames(w.config, w.data.about, "data.nc"));
+  w.config.assimilation.start_max = 9;
+  CHECK_THROWS_WITH_AS(check_frames(w.config, w.data.about, "data.nc"),
+                       "data.nc: frames: 14, but assimilation.start_max = 9 and assimilation.frames = 6 need 15",
+                       InputError);
+}
