@@ -11,6 +11,7 @@
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
+#include "nn/lbfgs.h"
 
 namespace levda::da {
 
@@ -77,6 +78,21 @@ class Objective {
         observe_.linearise(tensor_of(control(w)).to(precision.model), tensor_of(directions).to(precision.model));
     const Matrix tangents = matrix_of(covariance_.whiten(Var(local.tangents.to(DType::float64))).value());
     return {whitened(local.value), few_controls ? Matrix(anomalies_ * tangents) : tangents};
+  }
+
+  /// R^-1/2 Y of the members' own predictions, centred on their mean, as rows (N, m); and R^-1/2 (y - that mean).
+  Local ensemble(const Ensemble& prior) const {
+    const Tensor predictions = observe_.predict(prior.members());
+    const Matrix whitened_predictions = matrix_of(covariance_.whiten(Var(predictions)).value());
+    const Vector mean = whitened_predictions.colwise().mean();
+    const Vector y = vector_of(covariance_.whiten(Var(values_)).value());
+    const double scale = 1 / std::sqrt(static_cast<double>(members() - 1));
+    return {y - mean, scale * (whitened_predictions.rowwise() - mean.transpose())};
+  }
+
+  /// J, and its gradient by the tape.
+  CostGradient by_tape(const Ensemble& prior, std::span<const double> w, double factor) const {
+    return cost_and_gradient(prior, observe_, values_, covariance_, w, factor);
   }
 
   /// Squared whitened misfit of every row of v.
@@ -148,6 +164,36 @@ void minimise(const Objective& objective, Minimum& best, double factor, std::int
   }
 }
 
+/// The same by the exact gradient alone; the Hessian comes from one linearisation at the end.
+void minimise_by_gradient(const Objective& objective, const Ensemble& prior, Minimum& best, double factor,
+                          std::int64_t iterations, double tolerance) {
+  const auto f = [&](std::span<const double> w, std::span<double> gradient) {
+    const CostGradient here = objective.by_tape(prior, w, factor);
+    std::copy(here.gradient.begin(), here.gradient.end(), gradient.begin());
+    return here.cost;
+  };
+  const nn::LbfgsResult result =
+      nn::minimise_lbfgs(f, std::vector<double>(best.w.begin(), best.w.end()),
+                         {.iterations = iterations, .gradient_tolerance = 1e-10, .value_tolerance = tolerance});
+  best.w = Eigen::Map<const Vector>(result.x.data(), best.w.size());
+  best.cost = result.value;
+  best.gradient_norm = result.gradient_norm;
+  best.iterations = result.iterations;
+  const Matrix y = objective.linearise(best.w, {DType::float64}).sensitivity;
+  best.hessian = Matrix::Identity(y.rows(), y.rows()) + y * y.transpose() / factor;
+}
+
+/// The minimum of the quadratic J of the ensemble's own Y: (I + Y' R^-1 Y) w = Y' R^-1 (y - mean prediction).
+Minimum minimise_by_ensemble(const Objective& objective, const Ensemble& prior) {
+  const Objective::Local local = objective.ensemble(prior);
+  const std::int64_t n = objective.members();
+  Minimum minimum{.start = 0, .w = {}, .cost = 0, .gradient_norm = 0, .iterations = 1, .hessian = {}};
+  minimum.hessian = Matrix::Identity(n, n) + local.sensitivity * local.sensitivity.transpose();
+  minimum.w = minimum.hessian.llt().solve(local.sensitivity * local.innovation);
+  minimum.cost = cost(minimum.w, local.innovation - local.sensitivity.transpose() * minimum.w, 1);
+  return minimum;
+}
+
 /// Sorts by cost and drops those that a further, less annealed minimisation would waste its time on: cost above
 /// `ratio` times the lowest, or within the posterior uncertainty of a better one, (w - w')' H (w - w') < 1.
 void keep_promising(std::vector<Minimum>& minima, double ratio) {
@@ -195,18 +241,27 @@ Levda::Levda(LevdaSettings settings) : settings_(std::move(settings)) {
 Ensemble Levda::analyse(const Ensemble& prior, const ObservationOperator& observe, const Tensor& values,
                         const ErrorCovariance& covariance, bool first, Diagnostics& diagnostics) const {
   const Objective objective(prior, observe, values, covariance);
-  std::vector<Minimum> minima = starting_points(objective, prior, first ? settings_.starts : 0);
-  const std::vector<double> factors = first ? settings_.annealing : std::vector<double>{1};
+  const bool by_ensemble = settings_.minimiser == Minimiser::ensemble;
+  std::vector<Minimum> minima = starting_points(objective, prior, first && !by_ensemble ? settings_.starts : 0);
+  const std::vector<double> factors = first && !by_ensemble ? settings_.annealing : std::vector<double>{1};
   std::int64_t iterations = 0;
   for (const double factor : factors) {
     const bool coarse = factor != 1;
     const Objective::Precision precision{coarse ? DType::float32 : DType::float64};
+    const double tolerance = coarse ? settings_.coarse_tolerance : settings_.tolerance;
+    const auto descend = [&](Minimum& minimum) {
+      switch (settings_.minimiser) {
+        case Minimiser::gauss_newton:
+          return minimise(objective, minimum, factor, settings_.iterations, tolerance, precision);
+        case Minimiser::lbfgs:
+          return minimise_by_gradient(objective, prior, minimum, factor, settings_.iterations, tolerance);
+        case Minimiser::ensemble: minimum = minimise_by_ensemble(objective, prior);
+      }
+    };
     oneapi::tbb::parallel_for(
         oneapi::tbb::blocked_range<std::size_t>(0, minima.size(), 1),
         [&](const auto& range) {
-          for (std::size_t k = range.begin(); k < range.end(); ++k)
-            minimise(objective, minima[k], factor, settings_.iterations,
-                     coarse ? settings_.coarse_tolerance : settings_.tolerance, precision);
+          for (std::size_t k = range.begin(); k < range.end(); ++k) descend(minima[k]);
         },
         oneapi::tbb::simple_partitioner());
     for (const Minimum& minimum : minima) iterations += minimum.iterations;
@@ -228,18 +283,21 @@ Ensemble Levda::analyse(const Ensemble& prior, const ObservationOperator& observ
   diagnostics["cost_background"].push_back(0.5 * best->w.squaredNorm());
   diagnostics["cost_observations"].push_back(best->cost - 0.5 * best->w.squaredNorm());
   diagnostics["gradient_norm"].push_back(best->gradient_norm);
+  const Objective::Local exact = objective.linearise(best->w, {DType::float64});
+  const Matrix difference = exact.sensitivity - objective.ensemble(prior).sensitivity;
+  diagnostics["gradient_difference"].push_back((difference * exact.innovation).norm());
   diagnostics["degrees_of_freedom"].push_back((1 - eigen.eigenvalues().array().inverse()).sum());  // tr(Y H^-1 Y' R^-1)
   return Ensemble(tensor_of(members));
 }
 
 CostGradient cost_and_gradient(const Ensemble& prior, const ObservationOperator& observe, const Tensor& values,
-                               const ErrorCovariance& covariance, std::span<const double> w) {
+                               const ErrorCovariance& covariance, std::span<const double> w, double factor) {
   const Tensor weights = Tensor::from(w, {1, prior.size()});
   const auto result = autodiff::value_and_grad(
       [&](const autodiff::Vars& x) {
         const Var v = Var(prior.mean()) + matmul(x[0], Var(prior.anomalies()));
         const Var innovation = Var(values) - observe(v);
-        return 0.5 * dot(x[0], x[0]) + 0.5 * dot(innovation, covariance.solve(innovation));
+        return 0.5 * dot(x[0], x[0]) + (0.5 / factor) * dot(innovation, covariance.solve(innovation));
       },
       std::span(&weights, 1));
   return {result.value, result.gradients[0].to_vector()};

@@ -20,7 +20,16 @@
 
 namespace levda::da {
 
+/// How J is minimised; all lead to the same minimum where J has one.
+enum class Minimiser : std::uint8_t {
+  gauss_newton,  ///< exact Y at every iterate; Levenberg-Marquardt damping
+  lbfgs,         ///< exact gradient by one reverse sweep of the tape; strong Wolfe line search
+  ensemble  ///< classical 4DEnVar: Y from the members' own predictions, centred on their mean, once and for all; J is
+            ///< then quadratic in w and one step solves it. No derivative of the model, no annealing, no starts
+};
+
 struct LevdaSettings {
+  Minimiser minimiser = Minimiser::gauss_newton;
   std::int64_t starts = 4;                    ///< best members tried besides w = 0; first window only
   std::vector<double> annealing{100, 10, 1};  ///< factors of R; the last is 1. First window only
   std::int64_t iterations = 40;               ///< at most, per minimisation
@@ -37,7 +46,8 @@ class Levda final : public WindowMethod {
 
  protected:
   /// Diagnostics, per window: iterations (of all starts), best_start (0: the mean), cost, cost_background (1/2 w'w),
-  /// cost_observations, gradient_norm, degrees_of_freedom (trace of the influence matrix).
+  /// cost_observations, gradient_norm, degrees_of_freedom (trace of the influence matrix), gradient_difference: the
+  /// norm of exact gradient less ensemble gradient (Y of the members' predictions) at the minimum.
   Ensemble analyse(const Ensemble& prior, const ObservationOperator& observe, const autodiff::Tensor& values,
                    const ErrorCovariance& covariance, bool first, Diagnostics& diagnostics) const override;
 
@@ -45,13 +55,13 @@ class Levda final : public WindowMethod {
   LevdaSettings settings_;
 };
 
-/// J and its gradient in w by one reverse sweep, for checks: w (N), values (m).
+/// J, with R multiplied by `factor`, and its gradient in w by one reverse sweep: w (N), values (m).
 struct CostGradient {
   double cost = 0;
   std::vector<double> gradient;
 };
 CostGradient cost_and_gradient(const Ensemble& prior, const ObservationOperator& observe,
                                const autodiff::Tensor& values, const ErrorCovariance& covariance,
-                               std::span<const double> w);
+                               std::span<const double> w, double factor = 1);
 
 }  // namespace levda::da

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs the tests; those labelled slow are left out.
-#   tests/run.sh [PRESET]    release (default), debug (address and undefined-behaviour sanitizers), portable (no AVX2)
+#   tests/run.sh [PRESET]    release (default), debug (address and undefined-behaviour sanitizers), portable (libraries alone, no AVX2)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,0 +1,35 @@
+/// The headline figures of the tsunami with the shipped weights: 16 truths, about a minute and a half on two cores.
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "nn/atomic_file.h"
+#include "tests/experiments/program.h"
+#include "tests/nn/temporary_folder.h"
+
+using levda::testing::run_levda;
+
+TEST_CASE("tsunami, preset small: LEVDA reaches the surrogate's own error, and is calibrated") {
+  const levda::testing::TemporaryFolder folder;
+  const std::filesystem::path out = folder.path() / "run";
+  const auto outcome = run_levda("run tsunami --preset small --out " + out.string());
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  const auto results = nlohmann::json::parse(levda::nn::read_text_file(out / "results.json"));
+  CHECK(results.at("truths") == 16);
+  CHECK(results.at("surrogate").at("test_rel_rmse").get<double>() <= 0.04);
+  const auto number = [&](const char* experiment, const char* method, const char* key) {
+    return results.at("experiments").at(experiment).at("methods").at(method).at(key).get<double>();
+  };
+  const double floor = results.at("experiments").at("warm").at("floor").at("rel_rmse").get<double>();
+  CHECK(number("warm", "levda", "rel_rmse") <= 1.15 * floor);
+  CHECK(number("warm", "levda", "rel_rmse_worst") <= 2 * floor);
+  CHECK(number("warm", "levda", "rel_rmse") <= 0.5 * number("warm", "lookup", "rel_rmse"));
+  CHECK(number("warm", "levda", "param_error") <= 0.005);
+  CHECK(number("warm", "levda", "ssr") >= 0.7);
+  CHECK(number("warm", "levda", "ssr") <= 1.4);
+  CHECK(number("warm", "free", "rel_rmse") > 0.9);
+  const double cold_floor = results.at("experiments").at("cold").at("floor").at("rel_rmse").get<double>();
+  CHECK(number("cold", "levda", "rel_rmse") <= 1.1 * cold_floor);
+}
