@@ -3,11 +3,11 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
 #include "autodiff/error.h"
+#include "models/interpolation.h"
 
 namespace levda::da {
 
@@ -48,21 +48,19 @@ Catalogue::Fit Catalogue::best_fit(const Observations& o, const ErrorCovariance&
   const models::Grid& grid = about_.grid;
   struct Stencil {
     double frame;  // after the start
-    std::array<std::int64_t, 4> cells;
-    std::array<double, 4> weights;
+    std::int64_t channel;
+    models::CubicStencil x;
+    models::CubicStencil y;
   };
   std::vector<Stencil> stencils;
   double latest = 0;
   double earliest = std::numeric_limits<double>::infinity();
   for (std::int64_t i = 0; i < o.size(); ++i) {
     const std::int64_t c = o.channel[i];
-    const Between x = between((o.x[i] - grid.x0) / grid.dx - grid.offset_x[c], grid.nx);
-    const Between y = between((o.y[i] - grid.y0) / grid.dy - grid.offset_y[c], grid.ny);
-    const std::int64_t corner = c * grid.cells() + y.low * grid.nx + x.low;
     stencils.push_back({.frame = o.time[i] / about_.frame_interval,
-                        .cells = {corner, corner + 1, corner + grid.nx, corner + grid.nx + 1},
-                        .weights = {(1 - y.weight) * (1 - x.weight), (1 - y.weight) * x.weight,
-                                    y.weight * (1 - x.weight), y.weight * x.weight}});
+                        .channel = c,
+                        .x = models::cubic_stencil((o.x[i] - grid.x0) / grid.dx - grid.offset_x[c], grid.nx),
+                        .y = models::cubic_stencil((o.y[i] - grid.y0) / grid.dy - grid.offset_y[c], grid.ny)});
     latest = std::max(latest, stencils.back().frame);
     earliest = std::min(earliest, stencils.back().frame);
   }
@@ -79,10 +77,15 @@ Catalogue::Fit Catalogue::best_fit(const Observations& o, const ErrorCovariance&
     const std::int64_t member = k / starts;
     const auto start = static_cast<double>(first + k % starts);
     const auto at = [&](const Stencil& s, std::int64_t frame) {
-      const float* values_there = field(member, frame).data();
+      const float* plane = field(member, frame).data() + s.channel * grid.cells();
       double value = 0;
-      for (std::size_t corner = 0; corner < 4; ++corner)
-        if (s.weights[corner] != 0) value += s.weights[corner] * static_cast<double>(values_there[s.cells[corner]]);
+      for (int b = 0; b < 4; ++b) {
+        if (s.y.weights[b] == 0) continue;
+        for (int a = 0; a < 4; ++a)
+          if (s.x.weights[a] != 0)
+            value +=
+                s.y.weights[b] * s.x.weights[a] * static_cast<double>(plane[(s.y.first + b) * grid.nx + s.x.first + a]);
+      }
       return value;
     };
     std::vector<double> prediction;

@@ -23,6 +23,10 @@ struct Case {
   /// with the number of finished members, one call at a time.
   void (*simulate)(const DataConfig& data, std::span<const double> parameters, std::span<float> out,
                    const std::function<void(std::int64_t)>& finished);
+  /// One trajectory after given numbers of solver steps, which do not decrease: (steps, c, ny, nx). Frame j is step
+  /// (j + 1) steps_per_frame.
+  void (*states)(const DataConfig& data, std::span<const double> parameters, std::span<const std::int64_t> steps,
+                 std::span<float> out);
 };
 
 const std::vector<Case>& cases();

@@ -10,6 +10,7 @@
 
 #include "autodiff/error.h"
 #include "experiments/cases.h"
+#include "experiments/info.h"
 #include "experiments/pipeline.h"
 #include "experiments/version.h"
 
@@ -42,7 +43,8 @@ assimilated in its latent space, for the state and unknown parameters together.
                                         the score table is printed, report.html shows the rest
   levda generate | train | observe | assimilate | report tsunami
                                         the same, stage by stage
-  levda keys tsunami                    what --set and --config can change)";
+  levda keys tsunami                    what --set and --config can change
+  levda info FILE                       what a file of ours is)";
 
 constexpr const char* footer = R"(Exit codes: 0 done; 2 bad input, said in one line; 1 a fault of the program.)";
 
@@ -114,6 +116,10 @@ int run(int argc, char** argv) {
       command->add_option("--observations", a.observations, "Assimilate this file only: OUT/analysis.nc");
     command->callback([&chosen, &stage] { chosen = stage.work; });
   }
+  std::string file;
+  CLI::App* info = app.add_subcommand("info", "Explain a file: what it holds, how it was made");
+  info->add_option("FILE", file, "Data set, observations, analysis, weights, checkpoint, scores or results")
+      ->required();
   CLI::App* list = app.add_subcommand("keys", "List the keys of a configuration with their values");
   add_options(*list, a);
 
@@ -123,6 +129,10 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     fmt::print(stderr, "levda: {}\n", error.what());
     return 2;
+  }
+  if (info->parsed()) {
+    fmt::print("{}", describe_file(file));
+    return 0;
   }
   if (list->parsed()) {
     print_keys(a);

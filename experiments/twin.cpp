@@ -7,6 +7,8 @@
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
+#include "experiments/cases.h"
+#include "models/interpolation.h"
 
 namespace levda::experiments {
 
@@ -25,23 +27,30 @@ Random random_for(const Config& config, Stream stream, const std::string& experi
                 static_cast<std::uint32_t>(truth));
 }
 
-struct SensorGrid {
+/// A grid of sensors, or a number of scattered values.
+struct Sensors {
   std::int64_t nx = 0;
   std::int64_t ny = 0;
+  std::int64_t scattered = 0;
 };
 
-SensorGrid parse_sensors(const std::string& text, const models::Grid& grid) {
-  SensorGrid sensors;
+Sensors parse_sensors(const std::string& text, const models::Grid& grid) {
+  const auto fail = [&](const std::string& message) {
+    throw InputError("configuration", "observations.sensors", message);
+  };
+  constexpr long long most = 1000000;
   int end = 0;
   long long nx = 0;
   long long ny = 0;
+  if (std::sscanf(text.c_str(), "scattered:%lld%n", &nx, &end) == 1 && end == static_cast<int>(text.size())) {
+    if (nx < 1 || nx > most) fail(fmt::format("{} scattered values, at least 1 and at most {}", nx, most));
+    return {.scattered = nx};
+  }
   if (std::sscanf(text.c_str(), "grid:%lldx%lld%n", &nx, &ny, &end) != 2 || end != static_cast<int>(text.size()))
-    throw InputError("configuration", "observations.sensors", fmt::format("\"{}\" is not grid:NXxNY", text));
-  sensors = {nx, ny};
+    fail(fmt::format("\"{}\" is neither grid:NXxNY nor scattered:N", text));
   if (nx < 1 || ny < 1 || nx > grid.nx || ny > grid.ny)
-    throw InputError("configuration", "observations.sensors",
-                     fmt::format("{} x {} sensors on {} x {} cells", nx, ny, grid.nx, grid.ny));
-  return sensors;
+    fail(fmt::format("{} x {} sensors on {} x {} cells", nx, ny, grid.nx, grid.ny));
+  return {.nx = nx, .ny = ny};
 }
 
 }  // namespace
@@ -77,15 +86,12 @@ std::vector<double> analysis_times(const Config& config, const models::Descripti
   return times;
 }
 
-ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
-                              const std::string& experiment) {
+namespace {
+
+/// All channels of the cells (i nx / NX, j ny / NY), at observed frames.
+void observe_grid(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
+                  const std::string& experiment, const Sensors& sensors, Random& random, da::Observations& o) {
   const models::Grid& grid = data.about.grid;
-  const SensorGrid sensors = parse_sensors(config.observations.sensors, grid);
-  Random random = random_for(config, noise_stream, experiment, truth.index);
-  ObservationFile file{.experiment = experiment,
-                       .observations = {},
-                       .truth = truth,
-                       .fingerprint = observation_fingerprint(config, data)};
   const std::vector<double> times = analysis_times(config, data.about, experiment);
   for (std::int64_t k = 0; k < config.assimilation.frames; k += config.observations.every) {
     const std::span<const float> field = data.frame(truth.member, truth.first_frame() + k);
@@ -95,11 +101,61 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
           const std::int64_t i = a * grid.nx / sensors.nx;
           const std::int64_t j = b * grid.ny / sensors.ny;
           const double error = config.observations.sigma * moments.deviation[c];
-          file.observations.add(times[k], grid.x0 + (static_cast<double>(i) + grid.offset_x[c]) * grid.dx,
-                                grid.y0 + (static_cast<double>(j) + grid.offset_y[c]) * grid.dy, c,
-                                field[c * grid.cells() + j * grid.nx + i] + error * random.normal(), error);
+          o.add(times[k], grid.x0 + (static_cast<double>(i) + grid.offset_x[c]) * grid.dx,
+                grid.y0 + (static_cast<double>(j) + grid.offset_y[c]) * grid.dy, c,
+                field[c * grid.cells() + j * grid.nx + i] + error * random.normal(), error);
         }
   }
+}
+
+/// Single values of a random channel at random solver steps and places between the nodes, in order of time.
+void observe_scattered(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
+                       std::int64_t count, Random& random, da::Observations& o) {
+  if (data.fingerprint != fingerprint(config, {"data"}))
+    throw InputError("configuration", "observations.sensors",
+                     "scattered values are taken from the solver, and the data set was made by another configuration");
+  const models::Description& about = data.about;
+  const models::Grid& grid = about.grid;
+  const std::int64_t per_frame = config.data.steps_per_frame;
+  // Frame j lies after (j + 1) per_frame steps; time 0 of the observations at frame `start`.
+  const std::int64_t zero = (truth.start + 1) * per_frame;
+  const std::int64_t first = (truth.first_frame() + 1) * per_frame;
+  std::vector<std::int64_t> steps;
+  for (std::int64_t i = 0; i < count; ++i)
+    steps.push_back(first + random.below((config.assimilation.frames - 1) * per_frame + 1));
+  std::sort(steps.begin(), steps.end());
+  std::vector<std::int64_t> distinct = steps;
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  const auto size = static_cast<std::size_t>(data.frame_size());
+  std::vector<float> states(distinct.size() * size);
+  find_case(config.case_name).states(config.data, data.parameters_of(truth.member), distinct, states);
+  for (const std::int64_t step : steps) {
+    const auto state =
+        static_cast<std::size_t>(std::lower_bound(distinct.begin(), distinct.end(), step) - distinct.begin());
+    const std::int64_t c = random.below(about.channels());
+    const double x = grid.x0 + static_cast<double>(grid.nx - 1) * grid.dx * random.uniform();
+    const double y = grid.y0 + static_cast<double>(grid.ny - 1) * grid.dy * random.uniform();
+    const double error = config.observations.sigma * moments.deviation[c];
+    const double value = models::interpolate(std::span(states).subspan(state * size, size), grid, c, x, y);
+    o.add(static_cast<double>(step - zero) / static_cast<double>(per_frame) * about.frame_interval, x, y, c,
+          value + error * random.normal(), error);
+  }
+}
+
+}  // namespace
+
+ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
+                              const std::string& experiment) {
+  ObservationFile file{.experiment = experiment,
+                       .observations = {},
+                       .truth = truth,
+                       .fingerprint = observation_fingerprint(config, data)};
+  Random random = random_for(config, noise_stream, experiment, truth.index);
+  const Sensors sensors = parse_sensors(config.observations.sensors, data.about.grid);
+  if (sensors.scattered > 0)
+    observe_scattered(config, data, moments, truth, sensors.scattered, random, file.observations);
+  else
+    observe_grid(config, data, moments, truth, experiment, sensors, random, file.observations);
   return file;
 }
 

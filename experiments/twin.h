@@ -24,8 +24,10 @@ std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const 
 std::vector<double> analysis_times(const Config& config, const models::Description& about,
                                    const std::string& experiment);
 
-/// All channels at the sensors ("grid:NXxNY": cells (i nx / NX, j ny / NY)), with independent normal errors of sigma
-/// times the channel's training standard deviation. Throws InputError when the sensors make no sense.
+/// Observations of a truth with independent normal errors of sigma times the channel's training standard deviation.
+/// "grid:NXxNY": all channels of the cells (i nx / NX, j ny / NY) at every so many-th frame. "scattered:N": N values in
+/// all, each of one random channel at a random place and solver step, from the solver's own states there and not from
+/// frames. Throws InputError when the sensors make no sense.
 ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
                               const std::string& experiment);
 

@@ -100,19 +100,27 @@ void Tsunami::step(std::span<double> state, std::span<double> scratch) const {
   }
 }
 
-void Tsunami::trajectory(std::span<const double> centre, std::int64_t frames, std::int64_t stride,
-                         std::int64_t first_step, std::span<float> out) const {
-  if (static_cast<std::int64_t>(out.size()) != frames * state_size())
-    throw Error(
-        fmt::format("tsunami: room for {} values, {} frames need {}", out.size(), frames, frames * state_size()));
+void Tsunami::states(std::span<const double> centre, std::span<const std::int64_t> steps, std::span<float> out) const {
+  const std::int64_t needed = static_cast<std::int64_t>(steps.size()) * state_size();
+  if (static_cast<std::int64_t>(out.size()) != needed)
+    throw Error(fmt::format("tsunami: room for {} values, {} states need {}", out.size(), steps.size(), needed));
   std::vector<double> state(static_cast<std::size_t>(state_size()));
   std::vector<double> scratch(static_cast<std::size_t>(3 * settings_.nodes));
   initial_state(centre, state);
   float* to = out.data();
-  for (std::int64_t frame = 0; frame < frames; ++frame) {
-    for (std::int64_t k = frame == 0 ? first_step : stride; k > 0; --k) step(state, scratch);
+  std::int64_t done = 0;
+  for (const std::int64_t wanted : steps) {
+    if (wanted < done) throw Error(fmt::format("tsunami: step {} is wanted after step {}", wanted, done));
+    for (; done < wanted; ++done) step(state, scratch);
     to = std::transform(state.begin(), state.end(), to, [](double value) { return static_cast<float>(value); });
   }
+}
+
+void Tsunami::trajectory(std::span<const double> centre, std::int64_t frames, std::int64_t stride,
+                         std::int64_t first_step, std::span<float> out) const {
+  std::vector<std::int64_t> steps;
+  for (std::int64_t frame = 0; frame < frames; ++frame) steps.push_back(first_step + frame * stride);
+  states(centre, steps, out);
 }
 
 void tsunami_trajectories(const Tsunami& model, std::span<const double> centres, std::int64_t frames,

@@ -48,6 +48,9 @@ class Tsunami {
   ///   eta' = eta - dt/dx (F_i - F_{i-1} + G_j - G_{j-1}), F = u' (eta + H) of the cell that u' comes from, G alike.
   void step(std::span<double> state, std::span<double> scratch) const;
 
+  /// States of one trajectory after given numbers of steps, which do not decrease: (steps, 3, n, n). Throws Error.
+  void states(std::span<const double> centre, std::span<const std::int64_t> steps, std::span<float> out) const;
+
   /// Frames of one trajectory, (frames, 3, n, n): the first after first_step steps, then one every `stride`.
   void trajectory(std::span<const double> centre, std::int64_t frames, std::int64_t stride, std::int64_t first_step,
                   std::span<float> out) const;

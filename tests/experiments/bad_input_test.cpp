@@ -106,9 +106,16 @@ TEST_CASE("keys of a configuration") {
 TEST_CASE("sensors that make no sense") {
   const Copy copy;
   check_refused("observe" + copy.options() + " --set observations.sensors=grid:8",
-                {"observations.sensors", "grid:NXxNY"});
+                {"observations.sensors", "neither grid:NXxNY nor scattered:N"});
   check_refused("observe" + copy.options() + " --set observations.sensors=grid:99x2",
                 {"observations.sensors", "99 x 2"});
+}
+
+TEST_CASE("scattered values need the solver that made the data set") {
+  const Copy copy;
+  check_refused("observe" + copy.options() + " --set observations.sensors=scattered:0", {"0 scattered values"});
+  check_refused("observe" + copy.options() + " --set observations.sensors=scattered:9 --set data.seed=5",
+                {"observations.sensors", "made by another configuration"});
 }
 
 TEST_CASE("an output path below a regular file") {

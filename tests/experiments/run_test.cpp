@@ -109,6 +109,29 @@ TEST_CASE("the stages one by one are the run; training and analyses have the sam
     CHECK_MESSAGE(read_text_file(one / name) == read_text_file(two / name), name);
 }
 
+TEST_CASE("info explains every file of a run; scattered observations go the whole way") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "run";
+  const Outcome run = run_levda("run" + tiny + "--set observations.sensors=scattered:60 --out " + out.string());
+  INFO(run.output);
+  REQUIRE(run.code == 0);
+  for (const auto& [name, part] : {std::pair{"data.nc", "8 for training, 2 for validation, 3 for tests"},
+                                   {"weights.safetensors", "test_rel_rmse"},
+                                   {"observations/warm-00.nc", "60, of which 60 are to be used"},
+                                   {"analysis/cold-01.nc", "6 at 6 times"},
+                                   {"analysis/warm-01.json", "scores of one truth"},
+                                   {"results.json", "warm levda"}}) {
+    const Outcome info = run_levda("info " + (out / name).string());
+    CAPTURE(name);
+    INFO(info.output);
+    CHECK(info.code == 0);
+    CHECK(info.output.find(part) != std::string::npos);
+  }
+  levda::nn::write_text_file(folder.path() / "other", "hello");
+  CHECK(run_levda("info " + (folder.path() / "other").string()).code == 2);
+  CHECK(run_levda("info " + (folder.path() / "none").string()).output.find("none: no such file") != std::string::npos);
+}
+
 TEST_CASE("other data are not taken for the same, whatever the configuration says") {
   const TemporaryFolder folder;
   const std::string a = (folder.path() / "a").string();

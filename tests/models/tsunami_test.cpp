@@ -384,7 +384,7 @@ TEST_CASE("tsunami: frames are taken after first_step and then at every stride")
   const Basin start(settings, 0.4, 0.7);
   for (std::size_t i = 0; i < each; ++i) REQUIRE(out[i] == static_cast<float>(start.state[i]));
   CHECK_THROWS_WITH_AS(basin.model.trajectory(std::array{0.4, 0.7}, 2, 5, 0, out),
-                       "tsunami: room for 1296 values, 2 frames need 864", levda::Error);
+                       "tsunami: room for 1296 values, 2 states need 864", levda::Error);
 }
 
 TEST_CASE("tsunami: trajectories in parallel, the same bits for any number of threads") {

@@ -1,0 +1,200 @@
+#include "experiments/info.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "autodiff/error.h"
+#include "experiments/dataset.h"
+#include "experiments/netcdf_file.h"
+#include "models/surrogate.h"
+#include "nn/atomic_file.h"
+#include "nn/safetensors.h"
+
+namespace levda::experiments {
+
+namespace {
+
+/// Lines of "label: value", labels aligned.
+class Lines {
+ public:
+  template <typename... Args>
+  void add(const std::string& label, fmt::format_string<Args...> format, Args&&... args) {
+    text_ += fmt::format("{:<22} {}\n", label + ":", fmt::format(format, std::forward<Args>(args)...));
+  }
+  /// "key = value" lines of a configuration, indented.
+  void add_configuration(const std::string& configuration) {
+    if (configuration.empty()) return;
+    text_ += "made by:\n";
+    std::size_t begin = 0;
+    while (begin < configuration.size()) {
+      const std::size_t end = std::min(configuration.find('\n', begin), configuration.size());
+      text_ += "  " + configuration.substr(begin, end - begin) + "\n";
+      begin = end + 1;
+    }
+  }
+  std::string text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+void add_description(Lines& lines, const models::Description& about) {
+  const models::Grid& g = about.grid;
+  lines.add("case", "{}", about.case_name);
+  for (std::size_t c = 0; c < about.channel_names.size(); ++c)
+    lines.add("channel " + about.channel_names[c], "{}, at ({}, {}) cells from its node", about.channel_units[c],
+              g.offset_x[c], g.offset_y[c]);
+  for (std::size_t i = 0; i < about.parameter_names.size(); ++i)
+    lines.add("parameter " + about.parameter_names[i], "{} .. {} {}", about.parameter_min[i], about.parameter_max[i],
+              about.parameter_units[i]);
+  lines.add("grid", "{} x {} nodes from ({:g}, {:g}) m every ({:.6g}, {:.6g}) m", g.nx, g.ny, g.x0, g.y0, g.dx, g.dy);
+  lines.add("frames", "{}, the first at {:g} s, then every {:g} s", about.frames, about.first_time,
+            about.frame_interval);
+}
+
+std::string describe_weights(const std::filesystem::path& path) {
+  const models::Surrogate s = models::load_surrogate(path);
+  const models::LdnetArchitecture& a = s.net.architecture();
+  Lines lines;
+  lines.add("file", "weights of a surrogate, for levda assimilate --weights");
+  add_description(lines, s.about);
+  lines.add("latent variables", "{}, a latent step of {} per frame", a.latent, a.latent_dt);
+  lines.add("dynamics", "{} hidden layers of {}", a.dynamics_depth, a.dynamics_width);
+  lines.add("decoder", "{} hidden layers of {}, {} Fourier features", a.decoder_depth, a.decoder_width,
+            a.fourier_features);
+  lines.add("trainable weights", "{}", s.net.parameters().count());
+  lines.add("prior", "{} training trajectories", s.training_latents.shape()[0]);
+  for (std::size_t c = 0; c < s.about.channel_names.size(); ++c) {
+    double sum = 0;
+    const std::vector<double> variance = s.error_variance.to_vector();
+    for (std::size_t i = c; i < variance.size(); i += s.about.channel_names.size()) sum += variance[i];
+    lines.add("error of " + s.about.channel_names[c],
+              "{:.4f} standard deviations ({:.4g} {}) on validation trajectories",
+              std::sqrt(sum / static_cast<double>(s.about.frames)),
+              std::sqrt(sum / static_cast<double>(s.about.frames)) * s.field_std[c], s.about.channel_units[c]);
+  }
+  for (const char* key : {"test_rel_rmse", "train_seconds", "command", "seed", "version", "machine", "trained"})
+    if (const auto entry = s.provenance.find(key); entry != s.provenance.end()) lines.add(key, "{}", entry->second);
+  if (const auto entry = s.provenance.find("levda_configuration"); entry != s.provenance.end())
+    lines.add_configuration(entry->second);
+  return lines.text();
+}
+
+std::string describe_safetensors(const std::filesystem::path& path) {
+  const nn::TensorFile file = nn::read_safetensors(path);
+  const auto entry = [&](const char* key) {
+    const auto found = file.metadata.find(key);
+    return found == file.metadata.end() ? std::string() : found->second;
+  };
+  if (entry("format").starts_with("levda-surrogate-")) return describe_weights(path);
+  Lines lines;
+  if (!entry("steps").empty() && !entry("levda_configuration").empty()) {
+    lines.add("file", "checkpoint of a training; the same command goes on from it");
+    lines.add("steps", "{}", entry("steps"));
+    lines.add("seconds", "{}", entry("seconds"));
+    lines.add_configuration(entry("levda_configuration"));
+    return lines.text();
+  }
+  lines.add("file", "tensors, not of this program");
+  for (const auto& [key, value] : file.metadata) lines.add(key, "{}", value);
+  for (const auto& [name, tensor] : file.tensors)
+    lines.add(name, "{} {}", autodiff::name(tensor.dtype()), tensor.shape().text());
+  return lines.text();
+}
+
+std::string describe_netcdf(const std::filesystem::path& path) {
+  const NetcdfReader file(path);
+  const std::string format = file.has_attribute("levda_format") ? file.text("levda_format") : "";
+  const auto text = [&](const char* name) {
+    return file.has_attribute(name) ? file.text(name) : std::string("unknown");
+  };
+  Lines lines;
+  if (format.starts_with("levda-dataset-")) {
+    const Dataset set = read_dataset(path);
+    lines.add("file", "data set, for levda train --data");
+    add_description(lines, set.about);
+    lines.add("trajectories", "{} for training, {} for validation, {} for tests", set.train, set.valid, set.test);
+    const Moments moments = field_moments(set);
+    for (std::size_t c = 0; c < moments.mean.size(); ++c)
+      lines.add("values of " + set.about.channel_names[c], "mean {:.4g}, standard deviation {:.4g} {}", moments.mean[c],
+                moments.deviation[c], set.about.channel_units[c]);
+    lines.add("source", "{}", text("source"));
+    lines.add_configuration(set.fingerprint);
+  } else if (format.starts_with("levda-observations-")) {
+    lines.add("file", "observations, for levda assimilate --observations");
+    lines.add("experiment", "{}", text("experiment"));
+    const std::vector<double> time = file.read<double>("time");
+    const std::vector<std::int64_t> channel = file.read<std::int64_t>("channel");
+    const std::vector<std::int32_t> qc = file.read<std::int32_t>("qc");
+    lines.add("values", "{}, of which {} are to be used", time.size(), std::count(qc.begin(), qc.end(), 0));
+    if (!time.empty()) {
+      const auto [first, last] = std::minmax_element(time.begin(), time.end());
+      lines.add("times", "{:g} .. {:g} s after the start of the assimilation", *first, *last);
+    }
+    const std::vector<std::string> names = file.read_strings("channel_name");
+    for (std::size_t c = 0; c < names.size(); ++c)
+      lines.add("channel " + names[c], "{} values",
+                std::count(channel.begin(), channel.end(), static_cast<std::int64_t>(c)));
+    if (file.has_attribute("truth_member"))
+      lines.add("truth", "number {}, member {} of the data set, from frame {}", file.number("truth_index"),
+                file.number("truth_member"), file.number("truth_start_frame"));
+    lines.add("source", "{}", text("source"));
+  } else if (format.starts_with("levda-analysis-")) {
+    lines.add("file", "analysis");
+    lines.add("experiment", "{}", text("experiment"));
+    lines.add("members", "{} at {} times", file.dimension("member"), file.dimension("time"));
+    const std::vector<std::string> names = file.read_strings("parameter_name");
+    const std::vector<double> parameters = file.read<double>("parameters");
+    const auto p = static_cast<std::int64_t>(names.size());
+    const std::int64_t members = file.dimension("member");
+    for (std::int64_t k = 0; k < p; ++k) {
+      double mean = 0;
+      const auto last = static_cast<std::int64_t>(parameters.size()) - members * p;
+      for (std::int64_t i = 0; i < members; ++i) mean += parameters[last + i * p + k] / static_cast<double>(members);
+      lines.add("parameter " + names[k], "{:.6g} (posterior mean)", mean);
+    }
+    for (const char* name : {"diagnostic_cost", "diagnostic_iterations", "diagnostic_degrees_of_freedom"})
+      if (file.has_attribute(name)) lines.add(name, "{:.6g}", fmt::join(file.numbers(name), ", "));
+    lines.add("source", "{}", text("source"));
+  } else {
+    lines.add("file", "NetCDF, not of this program");
+  }
+  return lines.text();
+}
+
+std::string describe_json(const std::filesystem::path& path) {
+  const auto all = nlohmann::ordered_json::parse(nn::read_text_file(path), nullptr, false);
+  Lines lines;
+  try {
+    if (all.contains("schema")) {
+      lines.add("file", "results of a run");
+      for (const char* key : {"case", "preset", "version"}) lines.add(key, "{}", all.at(key).get<std::string>());
+      lines.add("truths", "{}", all.at("truths").get<int>());
+      for (const auto& [experiment, result] : all.at("experiments").items())
+        for (const auto& [method, scores] : result.at("methods").items())
+          lines.add(experiment + " " + method, "rel. RMSE {:.4f}", scores.at("rel_rmse").get<double>());
+    } else {
+      lines.add("file", "scores of one truth, from which levda assimilate goes on");
+      lines.add("member", "{}", all.at("truth").at("member").get<std::int64_t>());
+      lines.add_configuration(all.at("configuration").get<std::string>());
+    }
+  } catch (const nlohmann::json::exception&) {
+    throw InputError(path.string(), "", "not a file of levda");
+  }
+  return lines.text();
+}
+
+}  // namespace
+
+std::string describe_file(const std::filesystem::path& path) {
+  const std::string bytes = nn::read_text_file(path);
+  if (bytes.starts_with("\x89HDF")) return describe_netcdf(path);
+  if (bytes.starts_with("{")) return describe_json(path);
+  return describe_safetensors(path);
+}
+
+}  // namespace levda::experiments
