@@ -280,7 +280,7 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
   const std::int64_t resumed = optimiser->steps();
 
   const nn::TrainingSettings settings{.steps = training.steps,
-                                      .schedule = {.rate = training.rate, .steps = training.steps},
+                                      .schedule = nn::CosineSchedule{.rate = training.rate, .steps = training.steps},
                                       .clip = training.clip,
                                       .validate_every = training.validate_every,
                                       .checkpoint_seconds = config.checkpoint_seconds,
@@ -297,7 +297,8 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
       nn::train(s.net.parameters(), *optimiser, settings,
                 {.loss = [&](std::int64_t step) { return loss(s.net, batches.at(step), about.frames, training.tile); },
                  .validate = validation,
-                 .checkpoint = [&](double so_far) { saved.save(s.net.parameters(), *optimiser, before + so_far); }});
+                 .checkpoint = [&](double so_far) { saved.save(s.net.parameters(), *optimiser, before + so_far); }})
+          .seconds;
   const double rate = resumed < training.steps ? work * static_cast<double>(training.steps) / seconds : 0;
   if (progress != nullptr)
     fmt::print(

@@ -1,8 +1,6 @@
 #include "nn/adam.h"
 
-#include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "autodiff/error.h"
 #include "autodiff/op.h"
@@ -34,6 +32,7 @@ void Adam::step(Parameters& parameters, std::span<const Tensor> gradients, doubl
   std::size_t k = 0;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters.trainable(i)) continue;
+    decay(parameters[i], rate * settings_.weight_decay);
     parameters[i].backend().adam(step, gradients[k], first_[k], second_[k], parameters[i]);
     ++k;
   }
@@ -58,11 +57,6 @@ void Adam::restore(std::int64_t steps, const State& state) {
   steps_ = steps;
   first_ = std::move(first);
   second_ = std::move(second);
-}
-
-double CosineSchedule::operator()(std::int64_t step) const {
-  const double progress = steps > 1 ? std::min(1.0, static_cast<double>(step) / static_cast<double>(steps - 1)) : 1;
-  return rate * (final + (1 - final) * 0.5 * (1 + std::cos(std::numbers::pi * progress)));
 }
 
 double global_norm(std::span<const Tensor> gradients) {

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Adam, the cosine schedule and gradient clipping.
+/// Adam, AdamW and gradient clipping.
 
 #include <span>
 #include <vector>
@@ -9,13 +9,15 @@
 
 namespace levda::nn {
 
-/// Adam (Kingma & Ba, arXiv 1412.6980). State: two moments per trainable parameter, "first.NAME" and "second.NAME".
+/// Adam (Kingma & Ba, arXiv 1412.6980); AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a weight decay.
+/// State: two moments per trainable parameter, "first.NAME" and "second.NAME".
 class Adam final : public Optimiser {
  public:
   struct Settings {
     double beta1 = 0.9;
     double beta2 = 0.999;
     double epsilon = 1e-8;
+    double weight_decay = 0;  ///< each step also takes rate x weight_decay x parameter from the parameter
   };
   Adam(const Parameters& parameters, const Settings& settings);
   explicit Adam(const Parameters& parameters) : Adam(parameters, Settings()) {}
@@ -31,14 +33,6 @@ class Adam final : public Optimiser {
   std::vector<std::string> names_;
   std::vector<autodiff::Tensor> first_;
   std::vector<autodiff::Tensor> second_;
-};
-
-/// From `rate` at step 0 to `rate` x `final` at the last of `steps` along half a cosine.
-struct CosineSchedule {
-  double rate;
-  std::int64_t steps;
-  double final = 0;
-  double operator()(std::int64_t step) const;
 };
 
 /// Root of the sum of all squares.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "autodiff/error.h"
+#include "autodiff/op.h"
 
 namespace levda::nn {
 
@@ -18,6 +19,13 @@ void check_gradients(const char* optimiser, const Parameters& parameters, std::s
     ++k;
   }
   if (k != gradients.size()) throw Error(fmt::format("[{}] the gradients do not match the parameters", optimiser));
+}
+
+void decay(Tensor& parameter, double part) {
+  if (part == 0) return;
+  // Not a product with 1 - part: float32 would round the part to a few digits.
+  const Tensor share = autodiff::scale(parameter, part).value();
+  parameter.backend().binary(autodiff::Binary::sub, parameter, share, parameter);
 }
 
 Tensor restored(const char* optimiser, const Optimiser::State& state, const std::string& name, const Tensor& like) {

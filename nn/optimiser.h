@@ -29,6 +29,10 @@ class Optimiser {
 /// For optimisers: throws Error unless there is one gradient of the same shape and type per trainable parameter.
 void check_gradients(const char* optimiser, const Parameters& parameters, std::span<const autodiff::Tensor> gradients);
 
+/// For optimisers: takes `part` of the parameter from it in place, decoupled weight decay's share of a step. None: the
+/// same bits.
+void decay(autodiff::Tensor& parameter, double part);
+
 /// For optimisers: a copy of the entry of a state. Throws Error when it is missing or does not have the shape and type
 /// of `like`.
 autodiff::Tensor restored(const char* optimiser, const Optimiser::State& state, const std::string& name,

@@ -113,6 +113,7 @@ void Soap::step(Parameters& parameters, std::span<const Tensor> gradients, doubl
   oneapi::tbb::parallel_for(std::size_t{0}, trainable.size(), [&](std::size_t k) {
     Memory& memory = memories_[k];
     Tensor& parameter = parameters[trainable[k]];
+    if (steps_ > 1) decay(parameter, rate * settings_.weight_decay);
     if (memory.matrix) {
       step_matrix(memory, gradients[k], parameter, rate);
     } else if (steps_ > 1) {

@@ -23,6 +23,7 @@ class Soap final : public Optimiser {
     double beta2 = 0.95;
     double epsilon = 1e-8;
     std::int64_t period = 10;
+    double weight_decay = 0;  ///< each step also takes rate x weight_decay x parameter from the parameter
   };
   Soap(const Parameters& parameters, const Settings& settings);
   explicit Soap(const Parameters& parameters) : Soap(parameters, Settings()) {}

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "autodiff/error.h"
+#include "nn/schedule.h"
 #include "tests/autodiff/compare.h"
 
 using namespace levda::autodiff;
@@ -117,10 +118,44 @@ TEST_CASE("Adam: a restored optimiser goes on with the same bits") {
   CHECK(same_bits(adam.state().at("second.p"), other.state().at("second.p")));
 }
 
-TEST_CASE("the cosine schedule stays at its end") {
-  const CosineSchedule schedule{.rate = 1, .steps = 11, .final = 0.25};
-  CHECK(schedule(10) == 0.25);
-  CHECK(schedule(15) == 0.25);
+TEST_CASE("AdamW: closed forms of a constant and of no gradient, and frozen parameters") {
+  // A constant gradient g makes Adam's step rate s, s = g / (|g| + epsilon). With a = 1 - rate x weight_decay:
+  // p_n = a p_(n-1) - rate s, so p_n = a^n p_0 - (1 - a^n) s / weight_decay.
+  const double rate = 0.05;
+  const double weight_decay = 0.4;
+  const double epsilon = 1e-3;
+  const double g = -0.7;
+  Parameters p;
+  p.add("p", vector_of({2, -3}, DType::float64));
+  p.add("frozen", vector_of({7}, DType::float64), false);
+  p.add("still", vector_of({5}, DType::float64));
+  Adam adam(p, {.epsilon = epsilon, .weight_decay = weight_decay});
+  const std::vector<Tensor> gradients{vector_of({g, g}, DType::float64), vector_of({0}, DType::float64)};
+  const int steps = 30;
+  for (int step = 0; step < steps; ++step) adam.step(p, gradients, rate);
+  const double left = std::pow(1 - rate * weight_decay, steps);
+  const double pull = (1 - left) * g / (std::abs(g) + epsilon) / weight_decay;
+  // Per step some ten roundings of numbers of at most 5.
+  const double bound = steps * 10 * 5 * 0x1p-53;
+  CHECK(largest_difference(p[0].to_vector(), std::vector<double>{2 * left - pull, -3 * left - pull}) <= bound);
+  CHECK(std::abs(p[2].item() - 5 * left) <= bound);
+  CHECK(p[1].item() == 7);
+}
+
+TEST_CASE("AdamW: a decay of 0 is Adam, bit for bit, and the moments never see the decay") {
+  const auto run = [](const Adam::Settings& settings) {
+    Parameters p;
+    p.add("p", normal_tensor({9}, 1, DType::float32));
+    Adam adam(p, settings);
+    for (std::uint64_t step = 0; step < 10; ++step)
+      adam.step(p, std::vector<Tensor>{normal_tensor({9}, 10 + step, DType::float32)}, 0.1);
+    return std::pair(p[0], adam.state().at("second.p"));
+  };
+  const auto [plain, plain_moment] = run({});
+  CHECK(same_bits(run({.weight_decay = 0}).first, plain));
+  const auto [decayed, decayed_moment] = run({.weight_decay = 0.1});
+  CHECK_FALSE(same_bits(decayed, plain));
+  CHECK(same_bits(decayed_moment, plain_moment));
 }
 
 TEST_CASE("Adam: errors") {
@@ -140,16 +175,6 @@ TEST_CASE("Adam: errors") {
   CHECK_THROWS_WITH_AS(adam.restore(1, state), "[adam] second.q is float32 (3), not float32 (2)", levda::Error);
   state.erase("second.q");
   CHECK_THROWS_WITH_AS(adam.restore(1, state), "[adam] second.q is missing", levda::Error);
-}
-
-TEST_CASE("cosine schedule: end points, middle and monotony") {
-  const CosineSchedule schedule{.rate = 2, .steps = 101, .final = 0.1};
-  CHECK(schedule(0) == 2);
-  CHECK(std::abs(schedule(100) - 0.2) <= 1e-15);
-  CHECK(std::abs(schedule(50) - 1.1) <= 1e-15);
-  for (std::int64_t step = 0; step < 100; ++step) CHECK(schedule(step + 1) < schedule(step));
-  CHECK(std::abs(CosineSchedule{.rate = 3, .steps = 11}(10)) <= 1e-15);
-  CHECK(CosineSchedule{.rate = 3, .steps = 1, .final = 0.5}(0) == 1.5);
 }
 
 TEST_CASE("clipping: the global norm, and at most the limit") {

@@ -8,6 +8,7 @@
 #include "autodiff/error.h"
 #include "autodiff/op.h"
 #include "nn/adam.h"
+#include "nn/schedule.h"
 #include "tests/autodiff/compare.h"
 
 using namespace levda::autodiff;
@@ -117,6 +118,40 @@ TEST_CASE("SOAP does not care how the axes are turned") {
   const Tensor back = matmul(Var(rotation), Var(q[0]), true, false).value();
   // Orthogonal iteration: eight rounds at eigenvalue ratios of 1/25.
   CHECK(largest_difference(back, p[0]) <= 1e-6 * largest(p[0].to_vector()));
+}
+
+TEST_CASE("SOAP: decoupled weight decay of matrices and others, not in the first step") {
+  // The gradients do not depend on the parameters, so both runs move by the same u_n: p_n = a p_(n-1) + u_n.
+  const double rate = 0.1;
+  const double weight_decay = 0.5;
+  const auto fresh = [] {
+    Parameters p;
+    p.add("w", normal_tensor({4, 3}, 1));
+    p.add("b", normal_tensor({5}, 2));
+    return p;
+  };
+  Parameters plain = fresh();
+  Parameters decayed;
+  for (std::size_t i = 0; i < 2; ++i) decayed.add(plain.name(i), plain[i].clone());
+  Soap one(plain);
+  Soap other(decayed, {.weight_decay = weight_decay});
+  std::vector<std::vector<double>> expected{plain[0].to_vector(), plain[1].to_vector()};
+  const int steps = 12;
+  for (std::uint64_t step = 0; step < steps; ++step) {
+    const std::vector<Tensor> g{normal_tensor({4, 3}, 10 + step), normal_tensor({5}, 40 + step)};
+    const std::vector<std::vector<double>> before{plain[0].to_vector(), plain[1].to_vector()};
+    one.step(plain, g, rate);
+    other.step(decayed, g, rate);
+    for (std::size_t i = 0; i < 2; ++i) {
+      const std::vector<double> after = plain[i].to_vector();
+      for (std::size_t k = 0; k < after.size(); ++k)
+        expected[i][k] = (step == 0 ? 1 : 1 - rate * weight_decay) * expected[i][k] + (after[k] - before[i][k]);
+    }
+    if (step == 0) CHECK(same_bits(decayed[0], plain[0]));
+  }
+  // Per step five roundings of numbers below 4.
+  for (std::size_t i = 0; i < 2; ++i)
+    CHECK(largest_difference(decayed[i].to_vector(), expected[i]) <= steps * 5 * 4 * 0x1p-53);
 }
 
 TEST_CASE("SOAP: a restored optimiser goes on with the same bits, at any number of threads; errors") {

@@ -43,13 +43,14 @@ struct Regression {
                           weights);
   }
   TrainingTask task() {
-    return {.loss = [this](std::int64_t step) { return loss(step); }, .validate = {}, .checkpoint = {}};
+    return {.loss = [this](std::int64_t step) { return loss(step); }, .validate = {}, .checkpoint = {}, .stop = {}};
   }
 };
 
 /// The first `steps` of a run of `planned`.
 TrainingSettings silent(std::int64_t steps, std::int64_t planned = 60) {
-  return {.steps = steps, .schedule = {.rate = 1e-2, .steps = planned, .final = 0.01}, .progress = nullptr};
+  return {
+      .steps = steps, .schedule = CosineSchedule{.rate = 1e-2, .steps = planned, .final = 0.01}, .progress = nullptr};
 }
 
 }  // namespace
@@ -58,45 +59,135 @@ TEST_CASE("training: a small regression converges") {
   Regression r;
   Adam adam(r.parameters);
   const double before = r.loss(5000).value;
-  const double seconds = train(r.parameters, adam, silent(2000, 2000), r.task());
+  const TrainingResult result = train(r.parameters, adam, silent(2000, 2000), r.task());
   CHECK(adam.steps() == 2000);
-  CHECK(seconds > 0);
+  CHECK(result.seconds > 0);
+  CHECK(result.finished);
   CHECK(before > 0.1);
   CHECK(r.loss(5000).value <= 1e-3);  // points that it has not seen; a straight line leaves 0.47
 }
 
-TEST_CASE("training: a run that is stopped and restored from files continues to the same bits") {
-  Regression through;
-  Adam whole(through.parameters);
-  train(through.parameters, whole, silent(60), through.task());
+TEST_CASE("training: a run that is told to stop and restored from files continues to the same bits") {
+  for (const double decay : {0.0, 0.9}) {
+    CAPTURE(decay);
+    Regression through;
+    Adam whole(through.parameters);
+    Ema whole_average(through.parameters, decay);
+    TrainingTask uninterrupted = through.task();
+    uninterrupted.average = &whole_average;
+    CHECK(train(through.parameters, whole, silent(60), uninterrupted).finished);
 
-  const TemporaryFolder folder;
-  {
-    Regression first;
-    Adam adam(first.parameters);
-    train(first.parameters, adam, silent(23), first.task());  // the schedule is that of the whole run
-    TensorFile file{.metadata = {{"steps", std::to_string(adam.steps())}}, .tensors = {}};
-    for (std::size_t i = 0; i < first.parameters.size(); ++i) {
-      file.tensors[first.parameters.name(i)] = first.parameters[i];
+    const TemporaryFolder folder;
+    const auto path = folder / "checkpoint.safetensors";
+    double saved_seconds = 0;
+    {
+      Regression first;
+      Adam adam(first.parameters);
+      Ema average(first.parameters, decay);
+      TrainingTask task = first.task();
+      task.average = &average;
+      task.stop = [&] { return adam.steps() == 23; };
+      task.checkpoint = [&](double seconds) {
+        CHECK(saved_seconds == 0);  // one call
+        saved_seconds = seconds;
+        TensorFile file{.metadata = {{"steps", std::to_string(adam.steps())}}, .tensors = {}};
+        for (std::size_t i = 0; i < first.parameters.size(); ++i)
+          file.tensors[first.parameters.name(i)] = first.parameters[i];
+        for (const auto& [name, tensor] : adam.state()) file.tensors["adam." + name] = tensor;
+        for (const auto& [name, tensor] : average.state()) file.tensors["ema." + name] = tensor;
+        write_safetensors(path, file);
+      };
+      const TrainingResult result = train(first.parameters, adam, silent(60), task);
+      CHECK_FALSE(result.finished);
+      CHECK(adam.steps() == 23);
+      CHECK(saved_seconds > 0);
+      CHECK(result.seconds == saved_seconds);
     }
-    for (const auto& [name, tensor] : adam.state()) file.tensors["adam." + name] = tensor;
-    write_safetensors(folder / "checkpoint.safetensors", file);
+    const TensorFile file = read_safetensors(path);
+    Regression second;
+    Adam adam(second.parameters);
+    Ema average(second.parameters, decay);
+    for (std::size_t i = 0; i < second.parameters.size(); ++i)
+      second.parameters.set(i, file.tensors.at(second.parameters.name(i)));
+    const auto state = [&](const std::string& prefix) {
+      Optimiser::State part;
+      for (const auto& [name, tensor] : file.tensors)
+        if (name.starts_with(prefix)) part[name.substr(prefix.size())] = tensor;
+      return part;
+    };
+    adam.restore(std::stoll(file.metadata.at("steps")), state("adam."));
+    average.restore(state("ema."));
+    TrainingTask task = second.task();
+    task.average = &average;
+    CHECK(train(second.parameters, adam, silent(60), task).finished);
+    CHECK(adam.steps() == 60);
+    for (std::size_t i = 0; i < second.parameters.size(); ++i)
+      CHECK(same_bits(second.parameters[i], through.parameters[i]));
   }
-  const TensorFile file = read_safetensors(folder / "checkpoint.safetensors");
-  Regression second;
-  Adam adam(second.parameters);
-  for (std::size_t i = 0; i < second.parameters.size(); ++i) {
-    const std::string& name = second.parameters.name(i);
-    second.parameters.set(i, file.tensors.at(name));
-  }
-  Optimiser::State state;
-  for (const auto& [name, tensor] : file.tensors)
-    if (name.starts_with("adam.")) state[name.substr(5)] = tensor;
-  adam.restore(std::stoll(file.metadata.at("steps")), state);
-  train(second.parameters, adam, silent(60), second.task());
-  CHECK(adam.steps() == 60);
-  for (std::size_t i = 0; i < second.parameters.size(); ++i)
-    CHECK(same_bits(second.parameters[i], through.parameters[i]));
+}
+
+TEST_CASE("training: stop is asked after every step but the last, which finishes the run") {
+  Regression r;
+  Adam adam(r.parameters);
+  std::vector<std::int64_t> asked;
+  TrainingTask task = r.task();
+  task.stop = [&] {
+    asked.push_back(adam.steps());
+    return false;
+  };
+  CHECK(train(r.parameters, adam, silent(4), task).finished);
+  CHECK(asked == std::vector<std::int64_t>{1, 2, 3});
+  // Without a checkpoint it just leaves, before a validation that is due.
+  task.stop = [] { return true; };
+  bool validated = false;
+  task.validate = [&] {
+    validated = true;
+    return 0.0;
+  };
+  TrainingSettings settings = silent(9);
+  settings.validate_every = 1;
+  CHECK_FALSE(train(r.parameters, adam, settings, task).finished);
+  CHECK(adam.steps() == 5);
+  CHECK_FALSE(validated);
+}
+
+TEST_CASE("training: the average of the weights is validated and is the result, and changes no step") {
+  constexpr std::int64_t steps = 12;
+  Regression plain;
+  Adam plain_adam(plain.parameters);
+  Ema reference(plain.parameters, 0.8);
+  std::vector<Tensor> averages{Tensor()};  // of the first weight, after each step
+  TrainingTask task = plain.task();
+  task.stop = [&] {
+    reference.update(plain.parameters);
+    const AverageInPlace average(plain.parameters, reference);
+    averages.push_back(plain.parameters[0]);
+    return false;
+  };
+  train(plain.parameters, plain_adam, silent(steps), task);
+  reference.update(plain.parameters);
+  Parameters expected = plain.parameters;
+  reference.apply(expected);
+
+  Regression averaged;
+  Adam adam(averaged.parameters);
+  Ema ema(averaged.parameters, 0.8);
+  task = averaged.task();
+  task.average = &ema;
+  int validations = 0;
+  task.validate = [&] {
+    if (adam.steps() < steps)
+      CHECK(same_bits(averaged.parameters[0], averages[static_cast<std::size_t>(adam.steps())]));
+    ++validations;
+    return 0.0;
+  };
+  TrainingSettings settings = silent(steps);
+  settings.validate_every = 5;
+  CHECK(train(averaged.parameters, adam, settings, task).finished);
+  CHECK(validations == 3);
+  for (std::size_t i = 0; i < expected.size(); ++i) CHECK(same_bits(averaged.parameters[i], expected[i]));
+  CHECK_FALSE(same_bits(averaged.parameters[0], plain.parameters[0]));
+  for (const auto& [name, tensor] : plain_adam.state()) CHECK(same_bits(adam.state().at(name), tensor));
 }
 
 TEST_CASE("training: the schedule, the clipping and the steps reach Adam") {
@@ -112,8 +203,9 @@ TEST_CASE("training: the schedule, the clipping and the steps reach Adam") {
                                 return ValueAndGrad{1.0, {Tensor::full({1}, 30, DType::float64)}};
                               },
                           .validate = {},
-                          .checkpoint = {}};
-  const CosineSchedule schedule{.rate = 0.1, .steps = 5, .final = 0.5};
+                          .checkpoint = {},
+                          .stop = {}};
+  const Schedule schedule = StepSchedule{.rate = 0.1, .every = 2, .gamma = 0.5};
   train(p, adam, {.steps = 5, .schedule = schedule, .clip = 3, .progress = nullptr}, task);
   double expected = 0;
   for (std::int64_t step = 0; step < 5; ++step) expected -= schedule(step) * 3 / (3 + 1.0);
@@ -140,12 +232,14 @@ TEST_CASE("training: validation and checkpoints come when they are due") {
   TrainingSettings settings = silent(7);
   settings.validate_every = 3;
   settings.checkpoint_seconds = 0;
-  const double seconds = train(r.parameters, adam, settings, task);
+  const double seconds = train(r.parameters, adam, settings, task).seconds;
   CHECK(validated == std::vector<std::int64_t>{3, 6, 7});
   CHECK(saved == std::vector<std::int64_t>{1, 2, 3, 4, 5, 6});  // the caller saves the last state itself
   CHECK(seconds > last);
   // Nothing is left to do.
-  CHECK(train(r.parameters, adam, settings, task) == 0);
+  const TrainingResult nothing = train(r.parameters, adam, settings, task);
+  CHECK(nothing.finished);
+  CHECK(nothing.seconds == 0);
   CHECK(adam.steps() == 7);
 }
 

@@ -1,0 +1,58 @@
+#include "nn/lstm.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace levda::nn {
+
+using autodiff::Inputs;
+using autodiff::Random;
+using autodiff::Tensor;
+using autodiff::Var;
+using autodiff::Vars;
+
+namespace {
+
+Tensor uniform(const autodiff::Shape& shape, double bound, Random& random) {
+  std::vector<double> values(static_cast<std::size_t>(shape.size()));
+  for (double& value : values) value = bound * (2 * random.uniform() - 1);
+  return Tensor::from(std::span<const double>(values), shape, autodiff::DType::float32);
+}
+
+Var hyperbolic_tangent(const Var& x) { return 2 * sigmoid(2 * x) - 1; }
+
+}  // namespace
+
+Lstm Lstm::make(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t hidden, Random& random) {
+  const double bound = 1 / std::sqrt(static_cast<double>(hidden));
+  const std::size_t w = parameters.add(name + ".input_weight", uniform({in, 4 * hidden}, bound, random));
+  const std::size_t u = parameters.add(name + ".hidden_weight", uniform({hidden, 4 * hidden}, bound, random));
+  std::vector<double> bias(static_cast<std::size_t>(4 * hidden), 0.0);
+  std::fill(bias.begin() + hidden, bias.begin() + 2 * hidden, 1.0);
+  const Tensor b = Tensor::from(std::span<const double>(bias), {4 * hidden}, autodiff::DType::float32);
+  return {w, u, parameters.add(name + ".bias", b)};
+}
+
+Lstm::State Lstm::step(Inputs p, const Var& x, const State& state) const {
+  const std::int64_t hidden = p[hidden_weight].shape()[0];
+  Var z = linear(x, p[input_weight], p[bias]);
+  if (state.h) z = z + matmul(state.h, p[hidden_weight]);
+  const auto gate = [&](std::int64_t k) { return slice(z, -1, k * hidden, hidden); };
+  const Var i = sigmoid(gate(0));
+  const Var f = sigmoid(gate(1));
+  const Var g = hyperbolic_tangent(gate(2));
+  const Var o = sigmoid(gate(3));
+  const Var c = state.c ? f * state.c + i * g : i * g;
+  return {o * hyperbolic_tangent(c), c};
+}
+
+Lstm::Result Lstm::operator()(Inputs p, const Vars& x, const State& first) const {
+  Result result{.h = {}, .last = first};
+  for (const Var& input : x) {
+    result.last = step(p, input, result.last);
+    result.h.push_back(result.last.h);
+  }
+  return result;
+}
+
+}  // namespace levda::nn
