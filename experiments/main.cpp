@@ -5,6 +5,7 @@
 #include <oneapi/tbb/info.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <exception>
 #include <optional>
 
@@ -18,6 +19,9 @@ namespace {
 
 using namespace levda;
 using namespace levda::experiments;
+
+/// Set by SIGINT; long work looks at it.
+volatile std::sig_atomic_t interrupted = 0;
 
 /// Options as typed; a stage turns them into RunOptions.
 struct Arguments {
@@ -46,7 +50,9 @@ assimilated in its latent space, for the state and unknown parameters together.
   levda keys tsunami                    what --set and --config can change
   levda info FILE                       what a file of ours is)";
 
-constexpr const char* footer = R"(Exit codes: 0 done; 2 bad input, said in one line; 1 a fault of the program.)";
+constexpr const char* footer =
+    R"(Exit codes: 0 done; 2 bad input, said in one line; 1 a fault of the program; 130 interrupted, the same
+command goes on.)";
 
 void add_options(CLI::App& stage, Arguments& a) {
   std::string known;
@@ -149,7 +155,12 @@ int run(int argc, char** argv) {
                      .observations = a.observations,
                      .retrain = a.retrain,
                      .command = command,
+                     .stop = [] { return interrupted != 0; },
                      .threads = a.threads};
+  std::signal(SIGINT, [](int) {
+    interrupted = 1;
+    std::signal(SIGINT, SIG_DFL);  // the second time it ends the program at once
+  });
   Pipeline pipeline(std::move(options));
   (pipeline.*chosen)();
   return 0;
@@ -160,6 +171,9 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return run(argc, argv);
+  } catch (const levda::experiments::Interrupted& stop) {
+    fmt::print(stderr, "levda: {}\n", stop.what());
+    return 130;
   } catch (const levda::Error& error) {
     fmt::print(stderr, "levda: {}\n", error.what());
     return 2;

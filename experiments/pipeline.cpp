@@ -56,6 +56,13 @@ void check_match(const models::Surrogate& s, const Dataset& data, const fs::path
   need(std::abs(a.frame_interval - b.frame_interval) <= 1e-9 * a.frame_interval, "frame_interval");
 }
 
+/// The folder of the run, made and writable: fails now rather than after an hour.
+fs::path checked_folder(const RunOptions& options) {
+  check(options.config);
+  const nn::AtomicFile probe(options.out / "probe");  // removed at once
+  return options.out;
+}
+
 /// The configuration that the weights were trained with, or "" where the file is missing.
 std::string weights_fingerprint(const fs::path& path) {
   std::error_code ignored;
@@ -72,11 +79,9 @@ fs::path pretrained_folder() {
   return LEVDA_PRETRAINED_FOLDER;
 }
 
-Pipeline::Pipeline(RunOptions options) : options_(std::move(options)) {
-  check(options_.config);
+Pipeline::Pipeline(RunOptions options) : options_(std::move(options)), lock_(checked_folder(options_)) {
   if (options_.retrain && !options_.weights.empty())
     throw InputError("--retrain", "", "goes to OUT/weights.safetensors; leave --weights out");
-  const nn::AtomicFile probe(options_.out / "probe");  // fails now rather than after an hour; removed at once
 }
 
 fs::path Pipeline::data_path() const { return options_.data.empty() ? options_.out / "data.nc" : options_.data; }
@@ -139,7 +144,8 @@ void Pipeline::generate() {
 void Pipeline::train() {
   const fs::path path = options_.out / "weights.safetensors";
   const fs::path checkpoint = options_.out / "training.checkpoint.safetensors";
-  surrogate_ = train_surrogate(options_.config, data(), checkpoint, options_.threads, stderr);
+  surrogate_ = train_surrogate(options_.config, data(), checkpoint, options_.threads, stderr, options_.stop);
+  if (!surrogate_) throw Interrupted("stopped after a checkpoint; the same command goes on from there");
   surrogate_->provenance["command"] = options_.command;
   models::save_surrogate(path, *surrogate_);
   std::error_code ignored;
@@ -211,6 +217,9 @@ void Pipeline::assimilate() {
       const TruthScores scores = score(options_.config, surrogate(), data(), observations, analysis);
       write_truth_scores(analysis_path(experiment, i, "json"), scores, configuration);
       progress.update(++done, experiment);
+      if (options_.stop && options_.stop())
+        throw Interrupted(fmt::format("stopped after {} of {} truths; the same command goes on from there", done,
+                                      truths * static_cast<std::int64_t>(finished.size())));
     }
   }
   std::vector<ExperimentSummary> results;

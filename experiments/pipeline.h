@@ -5,11 +5,14 @@
 ///   -> results.json -> report.html
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "autodiff/error.h"
 #include "experiments/results.h"
+#include "nn/folder_lock.h"
 
 namespace levda::experiments {
 
@@ -20,13 +23,20 @@ struct RunOptions {
   std::filesystem::path weights;       ///< empty: the shipped ones where they fit (run only), else those in out
   std::filesystem::path observations;  ///< assimilate this file only; empty: all of the twin experiments
   bool retrain = false;
-  std::string command;  ///< as typed, for provenance
+  std::string command;         ///< as typed, for provenance
+  std::function<bool()> stop;  ///< asked in long work: whether the user wants to leave; may be empty
   int threads = 1;
+};
+
+/// The user asked to leave: what was finished is on the disk, and the same command goes on from there.
+class Interrupted : public Error {
+ public:
+  using Error::Error;
 };
 
 class Pipeline {
  public:
-  /// Throws InputError when the configuration contradicts itself or `out` cannot be written to.
+  /// Throws InputError when the configuration contradicts itself, `out` cannot be written to or another run uses it.
   explicit Pipeline(RunOptions options);
 
   // Each stage does its work anew, but goes on where the same stage of the same configuration was interrupted.
@@ -61,6 +71,7 @@ class Pipeline {
   void assimilate_one_file();
 
   RunOptions options_;
+  nn::FolderLock lock_;
   std::optional<Dataset> data_;
   std::optional<models::Surrogate> surrogate_;
   std::string weights_checksum_;

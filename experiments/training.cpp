@@ -252,8 +252,9 @@ double surrogate_error(const models::Surrogate& s, const Dataset& data, std::int
   return pooled(residuals(s, data, first, last, 1), data.about.channels());
 }
 
-models::Surrogate train_surrogate(const Config& config, const Dataset& data, const std::filesystem::path& checkpoint,
-                                  int threads, std::FILE* progress) {
+std::optional<models::Surrogate> train_surrogate(const Config& config, const Dataset& data,
+                                                 const std::filesystem::path& checkpoint, int threads,
+                                                 std::FILE* progress, const std::function<bool()>& stop) {
   const TrainingConfig& training = config.training;
   const models::Description& about = data.about;
   if (data.train < training.trajectories)
@@ -292,13 +293,14 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
     return pooled(residuals(s, data, data.train, last, 4), about.channels());
   };
   const double reference = product_rate(threads);
-  const double seconds =
-      before +
+  const nn::TrainingResult result =
       nn::train(s.net.parameters(), *optimiser, settings,
                 {.loss = [&](std::int64_t step) { return loss(s.net, batches.at(step), about.frames, training.tile); },
                  .validate = validation,
-                 .checkpoint = [&](double so_far) { saved.save(s.net.parameters(), *optimiser, before + so_far); }})
-          .seconds;
+                 .checkpoint = [&](double so_far) { saved.save(s.net.parameters(), *optimiser, before + so_far); },
+                 .stop = stop});
+  if (!result.finished) return std::nullopt;
+  const double seconds = before + result.seconds;
   const double rate = resumed < training.steps ? work * static_cast<double>(training.steps) / seconds : 0;
   if (progress != nullptr)
     fmt::print(

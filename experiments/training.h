@@ -4,6 +4,8 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <functional>
+#include <optional>
 
 #include "experiments/dataset.h"
 
@@ -22,9 +24,11 @@ double product_rate(int threads);
 /// trajectories of a batch at random points, which are drawn afresh at each step. Its checkpoint, removed at the end,
 /// lets a killed run go on to the same weights. Fills everything that a Surrogate holds, with the relative RMSE over
 /// the test trajectories (key test_rel_rmse), seconds and machine in its provenance.
-/// progress may be null. Throws InputError when the checkpoint belongs to another configuration.
-models::Surrogate train_surrogate(const Config& config, const Dataset& data, const std::filesystem::path& checkpoint,
-                                  int threads, std::FILE* progress);
+/// progress may be null; stop is asked after each step and may be empty. Empty result: told to stop, a checkpoint is
+/// saved. Throws InputError when the checkpoint belongs to another configuration.
+std::optional<models::Surrogate> train_surrogate(const Config& config, const Dataset& data,
+                                                 const std::filesystem::path& checkpoint, int threads,
+                                                 std::FILE* progress, const std::function<bool()>& stop);
 
 /// What the weights depend on.
 std::string training_fingerprint(const Config& config, const Dataset& data);

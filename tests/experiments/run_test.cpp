@@ -165,6 +165,18 @@ TEST_CASE("an interrupted training goes on to the same weights") {
     CHECK_FALSE(fs::exists(parts + "/weights.safetensors"));
   }
   REQUIRE(fs::exists(checkpoint));
+  // While one run trains, another one on the same folder is refused; an interrupt makes it stop after a checkpoint.
+  const std::string interrupted = fmt::format(
+      "{0} train{1}{2} --out {3}{4} >/dev/null 2>&1 & process=$!; sleep 0.3; {0} train{1}{2} --out {3}{4} > {3}/second "
+      "2>&1; "
+      "echo $? >> {3}/second; kill -INT $process; wait $process; echo $? >> {3}/second",
+      LEVDA_PROGRAM, tiny, longer, parts, data);
+  REQUIRE(std::system(fmt::format("bash -c '{}'", interrupted).c_str()) == 0);
+  const std::string second = read_text_file(parts + "/second");
+  INFO(second);
+  CHECK(second.find("is in use by another run") != std::string::npos);
+  CHECK(second.ends_with("\n2\n130\n"));
+  CHECK_FALSE(fs::exists(parts + "/weights.safetensors"));
   const Outcome other = run_levda("train" + tiny + longer + "--set training.seed=9 --out " + parts + data);
   CHECK(other.code == 2);
   CHECK(other.output.find("an unfinished training of another configuration") != std::string::npos);
