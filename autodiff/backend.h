@@ -22,8 +22,26 @@ const char* name(Device);
 std::size_t bytes_of(DType);
 
 /// Scalar functions; their definitions are in autodiff/scalar.h, once for all backends.
-enum class Unary : std::uint8_t { neg, sin, cos, exp, sqrt, square, sigmoid, silu_derivative };
-enum class Binary : std::uint8_t { add, sub, mul, div };
+enum class Unary : std::uint8_t {
+  neg,
+  sin,
+  cos,
+  exp,
+  sqrt,
+  square,
+  sigmoid,
+  silu_derivative,
+  tanh,
+  relu,
+  gelu,
+  erf,
+  softplus,
+  log,
+  abs,
+  sign
+};
+/// greater: 1 where a > b, else 0.
+enum class Binary : std::uint8_t { add, sub, mul, div, maximum, minimum, greater };
 
 /// A regular walk over a buffer: element (i0, i1, ..) of `extents` lies at offset + sum i_a strides[a], in elements.
 struct Strided {
@@ -35,6 +53,14 @@ struct Strided {
 struct MemoryUse {
   std::int64_t live = 0;
   std::int64_t peak = 0;
+};
+
+/// What a tensor holds: the least and the greatest of its finite numbers (inf and -inf when there are none), and how
+/// many are NaN or infinite.
+struct Range {
+  double least;
+  double greatest;
+  std::int64_t nonfinite = 0;
 };
 
 /// Constants of one Adam step (Kingma & Ba, arXiv 1412.6980, algorithm 1); the corrections are 1 / (1 - beta^t).
@@ -69,6 +95,10 @@ class Backend {
   virtual void binary(Binary f, const Tensor& a, const Tensor& b, Tensor& y) = 0;
   /// y = alpha x + beta.
   virtual void scale(const Tensor& x, double alpha, double beta, Tensor& y) = 0;
+  /// y = x^p.
+  virtual void power(const Tensor& x, double p, Tensor& y) = 0;
+  /// y = a where mask is not 0, else b, with broadcasting to y's shape: a selection, not a product.
+  virtual void select(const Tensor& mask, const Tensor& a, const Tensor& b, Tensor& y) = 0;
   /// y = op(a) op(b) (+ bias on every row) over the last two axes; leading axes of a and b broadcast.
   /// bias: shape (columns), or null.
   virtual void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor* bias,
@@ -76,6 +106,15 @@ class Backend {
   /// y = sum of x over the axes in which y (which broadcasts to x) has extent 1 or is missing. The order of the sum
   /// depends on the shapes only.
   virtual void sum_to(const Tensor& x, Tensor& y) = 0;
+  /// y = greatest of x over the same axes as in sum_to; NaN if one is, -inf if there are none.
+  virtual void max_to(const Tensor& x, Tensor& y) = 0;
+  /// op(a) y = b for square matrices in the last two axes; leading axes broadcast. Throws Error "[solve] singular ..".
+  virtual void solve(const Tensor& a, bool transpose_a, const Tensor& b, Tensor& y) = 0;
+  /// y y' = (a + a') / 2 with y lower triangular, for matrices in the last two axes.
+  /// Throws Error "[cholesky] not positive definite ..".
+  virtual void cholesky(const Tensor& a, Tensor& y) = 0;
+  /// Waits for x; for checks, not for operations.
+  virtual Range range(const Tensor& x) = 0;
   /// y[o, k, i] = x[o, index[k], i]: x is (outer, rows, inner), y is (outer, index size, inner).
   virtual void gather(const Tensor& x, const Tensor& index, int axis, Tensor& y) = 0;
   /// y = 0, then y[o, index[k], i] += x[o, k, i] in the order of k.

@@ -21,12 +21,27 @@ Vars vjp(const Var& y, const Var& w, const Vars& wrt, Graph graph = Graph::disca
 /// differ.
 Var jvp(const Var& y, const Vars& wrt, const Vars& v, Graph graph = Graph::discard);
 
+/// The same for several results in one sweep: the tangent of each, zeros for a constant.
+Vars jvp(const Vars& y, const Vars& wrt, const Vars& v, Graph graph = Graph::discard);
+
 struct ValueAndGrad {
   double value = 0;
   std::vector<Tensor> gradients;  // in the inputs' shapes
 };
 
-/// Value and gradient of a scalar function. Throws Error when its result is not a scalar.
-ValueAndGrad value_and_grad(const std::function<Var(const Vars&)>& f, std::span<const Tensor> inputs);
+using Function = std::function<Var(const Vars&)>;
+
+/// Value and gradient of a scalar function. Throws Error when its result is not a scalar, and NonFiniteError under
+/// guard (Tape::guard).
+ValueAndGrad value_and_grad(const Function& f, std::span<const Tensor> inputs, bool guard = false);
+
+/// H v, the Hessian of a scalar function times a vector, in the inputs' shapes: a forward sweep over the recorded
+/// reverse sweep. v as in jvp, so that extra leading axes give that many products. Errors as for value_and_grad.
+std::vector<Tensor> hvp(const Function& f, std::span<const Tensor> inputs, std::span<const Tensor> v);
+
+/// f(inputs) as one node: the operations inside are not kept but computed again in each sweep, to the same bits of
+/// value and derivatives as without. Memory for time; a sweep that is recorded (Graph::keep) does record them. Throws
+/// Error when f computes with a tracked variable that is not among its inputs.
+Var checkpoint(const Function& f, const Vars& inputs);
 
 }  // namespace levda::autodiff

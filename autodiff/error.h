@@ -21,4 +21,10 @@ class InputError : public Error {
       : Error(field.empty() ? source + ": " + message : source + ": " + field + ": " + message) {}
 };
 
+/// A computation under guard made a NaN or an infinity: names the operation, its inputs' shapes and their ranges.
+class NonFiniteError : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace levda

@@ -4,6 +4,7 @@
 
 #include "autodiff/error.h"
 #include "autodiff/ops/rows.h"
+#include "autodiff/sweep.h"
 
 namespace levda::autodiff {
 
@@ -25,12 +26,13 @@ Var evaluate(const std::shared_ptr<const Op>& op, Vars inputs, Attributes attrib
   attributes.recorded = tape != nullptr;
   op->forward(first.backend(), inputs, attributes, y);
   if (tape == nullptr) return y;
+  if (tape->guarded()) check_finite(op->name, "", inputs, y);
   return tape->record({op, std::move(inputs), std::move(attributes), std::move(y)});
 }
 
 std::vector<const Op*> operations() {
   std::vector<const Op*> all;
-  for (const auto& rows : {elementwise_rows(), product_rows(), sum_rows(), layout_rows()})
+  for (const auto& rows : {elementwise_rows(), choice_rows(), product_rows(), solve_rows(), sum_rows(), layout_rows()})
     all.insert(all.end(), rows.begin(), rows.end());
   return all;
 }

@@ -1,5 +1,7 @@
 #include "autodiff/tape.h"
 
+#include <unordered_set>
+
 #include "autodiff/error.h"
 #include "autodiff/op.h"
 
@@ -20,6 +22,19 @@ Vars Tape::variables(std::span<const Tensor> values) {
 Var Tape::record(Node node) {
   nodes_.push_back(std::move(node));
   return var(size() - 1);
+}
+
+std::int64_t Tape::bytes() const {
+  std::unordered_set<const Storage*> seen;
+  std::int64_t bytes = 0;
+  const auto add = [&](const Tensor& x) {
+    if (x && seen.insert(x.storage()).second) bytes += static_cast<std::int64_t>(x.storage()->bytes());
+  };
+  for (const Node& node : nodes_) {
+    for (const Var& x : node.inputs) add(x.value());  // constants too
+    for (const Tensor& x : {node.attributes.index, node.attributes.saved, node.output}) add(x);
+  }
+  return bytes;
 }
 
 void Tape::rewind(std::int64_t mark) {

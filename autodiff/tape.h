@@ -7,6 +7,7 @@
 /// last to the first carries cotangents (vjp), one from the first to the last carries tangents (jvp); see
 /// derivatives.h. There is no current tape: a Var knows the tape it is on, or is a constant.
 
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -57,6 +58,7 @@ struct Attributes {
   std::int64_t extent = 0;
   bool transpose_a = false;
   bool transpose_b = false;
+  std::array<std::int8_t, Shape::max_rank> permutation{};
   double alpha = 1;
   double beta = 0;
   Tensor index;
@@ -84,7 +86,10 @@ class Tape {
   /// Appends a computed node; for operations only.
   Var record(Node node);
 
+  /// Number of nodes.
   std::int64_t size() const { return static_cast<std::int64_t>(nodes_.size()); }
+  /// Memory that the nodes hold, shared blocks counted once; see audit.h for what holds it.
+  std::int64_t bytes() const;
   const Node& node(std::int64_t id) const { return nodes_[static_cast<std::size_t>(id)]; }
   /// The variable at a node.
   Var var(std::int64_t id) { return Var(node(id).output, this, id); }
@@ -93,8 +98,14 @@ class Tape {
   /// not be used again.
   void rewind(std::int64_t mark);
 
+  /// Under guard, the first operation on this tape that makes a NaN or an infinity throws NonFiniteError, in the
+  /// forward computation as in a sweep. Every result is read once more, so it is for the search of an error.
+  void guard(bool on) { guarded_ = on; }
+  bool guarded() const { return guarded_; }
+
  private:
   std::vector<Node> nodes_;
+  bool guarded_ = false;
 };
 
 }  // namespace levda::autodiff

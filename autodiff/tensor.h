@@ -20,6 +20,7 @@ class Storage {
   Storage& operator=(const Storage&) = delete;
   Backend& backend() const { return backend_; }
   void* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
 
  private:
   Backend& backend_;
@@ -74,6 +75,8 @@ class Tensor {
   Tensor clone() const;
   /// True when no other handle shares the storage, so that it may be overwritten.
   bool unique() const { return storage_.use_count() == 1; }
+  /// The block that this is a view of, for accounts of memory; null for no array.
+  const Storage* storage() const { return storage_.get(); }
 
  private:
   Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype, std::int64_t offset)

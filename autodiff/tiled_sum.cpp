@@ -4,9 +4,11 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
+#include <iterator>
 
-#include "autodiff/derivatives.h"
 #include "autodiff/error.h"
+#include "autodiff/ops/rows.h"
+#include "autodiff/sweep.h"
 
 namespace levda::autodiff {
 
@@ -15,11 +17,13 @@ namespace {
 /// Enough for the threads of a large workstation; more would cost more to add up than they gain.
 constexpr std::int64_t most_slots = 16;
 
+/// A sum over tiles: of which function of one tile's inputs, and how they are cut.
 struct Problem {
-  TileFunction f;
-  std::size_t shared_count;
+  std::function<Var(Vars)> f;
+  std::vector<bool> cut;  // which inputs are rows
   std::int64_t tile;
   std::int64_t row_count;
+  bool guard;
 
   std::int64_t tiles() const { return (row_count - 1) / tile + 1; }
   std::int64_t slots() const { return std::min(tiles(), most_slots); }
@@ -37,19 +41,20 @@ struct Problem {
   }
 };
 
-/// The inputs of one tile on its tape: tracked where `wanted`.
+using Shared = std::shared_ptr<const Problem>;
+
+/// The inputs of one tile: variables of its tape where `wanted`.
 struct Tile {
   Tape tape;
-  Vars shared;
-  Vars rows;
+  Vars inputs;
   Vars tracked;
-  Tile(const Problem& problem, Inputs inputs, const std::vector<bool>& wanted, std::int64_t begin, std::int64_t end) {
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      const Tensor& whole = inputs[i].value();
-      const Tensor value = i < problem.shared_count ? whole : whole.rows(begin, end);
-      const Var x = wanted[i] ? tape.variable(value) : Var(value);
-      (i < problem.shared_count ? shared : rows).push_back(x);
-      if (wanted[i]) tracked.push_back(x);
+  Tile(const Problem& problem, Inputs whole, const std::vector<bool>& wanted, std::int64_t begin, std::int64_t end) {
+    tape.guard(problem.guard);
+    inputs.reserve(whole.size());
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      const Tensor value = problem.cut[i] ? whole[i].value().rows(begin, end) : whole[i].value();
+      inputs.push_back(wanted[i] ? tape.variable(value) : Var(value));
+      if (wanted[i]) tracked.push_back(inputs.back());
     }
   }
 };
@@ -81,15 +86,15 @@ struct ForwardBackward {
     std::vector<std::vector<Tensor>> slots(inputs.size());  // shared gradients per slot
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (!wanted[i]) continue;
-      if (i < problem.shared_count)
-        slots[i].resize(problem.slots());
-      else
+      if (problem.cut[i])
         gradients[i] = zeros(inputs[i].shape());
+      else
+        slots[i].resize(problem.slots());
     }
     for (Tensor& sum : values) sum = zeros({});
     problem.for_each_tile([&](std::int64_t slot, std::int64_t begin, std::int64_t end) {
       Tile tile(problem, inputs, wanted, begin, end);
-      const Var y = checked(problem.f(tile.shared, tile.rows));
+      const Var y = checked(problem.f(std::move(tile.inputs)));
       add_in_place(values[slot], y.value());
       if (!any || !y.tracked()) return;
       const Vars g = vjp(y, Tensor::full({}, 1, y.dtype(), like.backend()), tile.tracked);
@@ -97,7 +102,7 @@ struct ForwardBackward {
       for (std::size_t i = 0; i < inputs.size(); ++i) {
         if (!wanted[i]) continue;
         const Tensor& gradient = g[next++].value();
-        if (i >= problem.shared_count) {
+        if (problem.cut[i]) {
           Tensor part = gradients[i].rows(begin, end);
           add_in_place(part, gradient);
         } else if (!slots[i][slot]) {
@@ -108,8 +113,8 @@ struct ForwardBackward {
       }
     });
     value = add_slots(values);
-    for (std::size_t i = 0; i < problem.shared_count; ++i) {
-      if (!wanted[i]) continue;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (!wanted[i] || problem.cut[i]) continue;
       for (Tensor& slot : slots[i])
         if (!slot) slot = zeros(inputs[i].shape());
       gradients[i] = add_slots(slots[i]);
@@ -128,24 +133,197 @@ Var tangent_sum(const Problem& problem, Inputs inputs, const Vars& v, const Tens
   for (Tensor& slot : slots) slot = Tensor::zeros(lead, like.dtype(), like.backend());
   problem.for_each_tile([&](std::int64_t slot, std::int64_t begin, std::int64_t end) {
     Tile tile(problem, inputs, wanted, begin, end);
-    const Var y = checked(problem.f(tile.shared, tile.rows));
+    const Var y = checked(problem.f(std::move(tile.inputs)));
     if (!y.tracked()) return;
     Vars tangents;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (!wanted[i]) continue;
       const int axis = -inputs[i].shape().rank();
-      tangents.push_back(i < problem.shared_count ? v[i].detach() : slice(v[i].detach(), axis, begin, end - begin));
+      tangents.push_back(problem.cut[i] ? slice(v[i].detach(), axis, begin, end - begin) : v[i].detach());
     }
     add_in_place(slots[slot], jvp(y, tile.tracked, tangents).value());
   });
   return add_slots(slots);
 }
 
-/// The sub-tapes are gone when a sweep runs: its own arithmetic cannot be recorded.
-void refuse_tracked(const char* sweep, Inputs values) {
-  for (const Var& x : values)
-    if (x.tracked())
-      throw Error(fmt::format("[tiled_sum] a {} that is to be differentiated again is not available", sweep));
+// Higher derivatives. When a sweep runs, the tapes of the tiles are gone; but the derivative of a tiled sum is the
+// gradient of another one. With g the gradient of f and H its Hessian, H u is the gradient of <g, u>, and H v that of
+// the slope of f along v, all of them sums over tiles that run forward and backward in the same way.
+
+Vars with_more(const Vars& inputs, const Vars& more) {
+  Vars all = inputs;
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+Vars chosen(Inputs values, const std::vector<bool>& which) {
+  Vars some;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (which[i]) some.push_back(values[i]);
+  return some;
+}
+
+/// The sum of derived(y, x, more), where y is f at x and x are the inputs `which`: its inputs are f's and then `more`,
+/// one for each of x, of the same shape and cut alike.
+template <typename Derived>
+Shared derived_sum(const Shared& of, const std::vector<bool>& which, Derived derived) {
+  auto problem = std::make_shared<Problem>(*of);
+  for (std::size_t i = 0; i < of->cut.size(); ++i)
+    if (which[i]) problem->cut.push_back(of->cut[i]);
+  problem->f = [of, which, derived](Vars inputs) {
+    Tape own;
+    own.guard(of->guard);
+    Tape* tape = &own;  // or the one that the tile's inputs are on
+    for (const Var& x : inputs)
+      if (x.tracked()) tape = x.tape();
+    const std::size_t count = of->cut.size();
+    const Vars more(inputs.begin() + static_cast<std::ptrdiff_t>(count), inputs.end());
+    inputs.resize(count);
+    for (std::size_t i = 0; i < count; ++i)
+      if (which[i] && !inputs[i].tracked()) inputs[i] = tape->variable(inputs[i].value());
+    const Vars x = chosen(inputs, which);
+    const Tensor like = inputs[0].value();
+    const Var y = checked(of->f(std::move(inputs)));
+    Var result = constant(0, {}, like);
+    if (y.tracked()) result = derived(y, x, more);
+    return tape == &own ? result.detach() : result;
+  };
+  return problem;
+}
+
+/// The sum of <g, u>, g the gradients with respect to `which`.
+Shared gradient_dot(const Shared& of, const std::vector<bool>& which) {
+  return derived_sum(of, which, [](const Var& y, const Vars& x, const Vars& u) {
+    const Vars g = vjp(y, constant(1, {}, y), x, Graph::keep);
+    Var total = constant(0, {}, y);
+    for (std::size_t i = 0; i < x.size(); ++i) total = total + dot(g[i], u[i]);
+    return total;
+  });
+}
+
+/// The sum of the slopes along v, the tangents of `which`.
+Shared slope(const Shared& of, const std::vector<bool>& which) {
+  return derived_sum(of, which, [](const Var& y, const Vars& x, const Vars& v) { return jvp(y, x, v, Graph::keep); });
+}
+
+/// One after the other in one axis, and back to the shapes.
+Var flat(const Vars& parts) {
+  Vars lists;
+  for (const Var& part : parts) lists.push_back(reshape(part, {part.shape().size()}));
+  return concat(lists, 0);
+}
+Vars unflat(const Var& list, const Vars& like) {
+  Vars parts;
+  std::int64_t begin = 0;
+  for (const Var& x : like) {
+    parts.push_back(reshape(slice(list, 0, begin, x.shape().size()), x.shape()));
+    begin += x.shape().size();
+  }
+  return parts;
+}
+
+std::vector<bool> present(const Vars& v) {
+  std::vector<bool> which;
+  for (const Var& one : v) which.push_back(static_cast<bool>(one));
+  return which;
+}
+
+/// f for each of the directions that the tangents v (some empty) carry, along the same leading axes.
+template <typename F>
+Var for_each_direction(Inputs inputs, const Vars& v, const Shape& result, const F& f) {
+  Shape lead;
+  Vars tangents;
+  Vars like;
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    if (!v[i]) continue;
+    lead = v[i].shape().part(0, v[i].shape().rank() - inputs[i].shape().rank());
+    tangents.push_back(v[i]);
+    like.push_back(inputs[i]);
+  }
+  if (lead.rank() == 0) return f(tangents);
+  if (lead.size() == 0) return constant(0, result.prepend(lead), inputs[0]);
+  Vars results;
+  for (std::int64_t k = 0; k < lead.size(); ++k) {
+    Vars one;
+    for (std::size_t i = 0; i < tangents.size(); ++i) {
+      const Shape& shape = like[i].shape();
+      one.push_back(reshape(slice(reshape(tangents[i], shape.prepend({lead.size()})), 0, k, 1), shape));
+    }
+    results.push_back(f(one));
+  }
+  return reshape(stack(results, 0), result.prepend(lead));
+}
+
+/// The gradients of the sum with respect to the inputs `of`, flat, as one operation. ready: those, where known.
+Var gradient_sum(const Shared& problem, const Vars& inputs, const std::vector<bool>& of, const Vars& ready = {}) {
+  std::int64_t size = 0;
+  for (const Var& x : chosen(inputs, of)) size += x.shape().size();
+  auto op = std::make_shared<Op>();
+  op->name = "tiled_gradient";
+  op->shape = [size](Inputs, const Attributes&) { return Shape{size}; };
+  op->forward = [problem, of, ready](Backend&, Inputs x, Attributes&, Tensor& y) {
+    if (!ready.empty()) {
+      y = flat(ready).value();
+      return;
+    }
+    const ForwardBackward both(*problem, x, of);
+    y = flat(chosen(Vars(both.gradients.begin(), both.gradients.end()), of)).value();
+  };
+  op->vjp_all = [problem, of](const Call& n, const std::vector<int>& wanted, const Var& u, Vars& sums) {
+    const Vars x(n.inputs.begin(), n.inputs.end());
+    const Vars parts = unflat(u, chosen(x, of));
+    std::vector<bool> towards(x.size() + parts.size(), false);
+    for (const int i : wanted) towards[i] = true;
+    const Var product = gradient_sum(gradient_dot(problem, of), with_more(x, parts), towards);
+    const Vars cotangents = unflat(product, chosen(x, towards));
+    for (std::size_t k = 0; k < wanted.size(); ++k) accumulate(sums[k], cotangents[k]);
+  };
+  op->jvp = [problem, of](const Call& n, const Vars& v) {
+    const Vars x(n.inputs.begin(), n.inputs.end());
+    const Shared along = slope(problem, present(v));
+    return for_each_direction(n.inputs, v, n.output.shape(), [&](const Vars& tangents) {
+      std::vector<bool> towards = of;
+      towards.resize(x.size() + tangents.size(), false);
+      return gradient_sum(along, with_more(x, tangents), towards);
+    });
+  };
+  return evaluate(op, inputs);
+}
+
+/// The sum itself, as one operation.
+Var sum_of_tiles(const Shared& problem, const Vars& inputs) {
+  std::vector<bool> tracked;
+  for (const Var& x : inputs) tracked.push_back(x.tracked());
+
+  // The gradients are ready before the row's rules exist, so the row is made here; evaluate checks and records it.
+  auto gradients = std::make_shared<std::vector<Tensor>>();
+  auto op = std::make_shared<Op>();
+  op->name = "tiled_sum";
+  op->shape = [](Inputs, const Attributes&) { return Shape(); };
+  op->forward = [problem, tracked, gradients](Backend&, Inputs x, Attributes&, Tensor& y) {
+    ForwardBackward both(*problem, x, tracked);
+    y = both.value;
+    *gradients = std::move(both.gradients);
+  };
+  op->vjp_all = [problem, gradients](const Call& n, const std::vector<int>& wanted, const Var& w, Vars& sums) {
+    Vars ready;
+    for (const int i : wanted) ready.emplace_back((*gradients)[i]);
+    if (any_tracked(n.inputs)) {  // to be differentiated again
+      const Vars x(n.inputs.begin(), n.inputs.end());
+      std::vector<bool> of(x.size(), false);
+      for (const int i : wanted) of[i] = true;
+      ready = unflat(gradient_sum(problem, x, of, ready), chosen(x, of));
+    }
+    for (std::size_t k = 0; k < wanted.size(); ++k) accumulate(sums[k], w * ready[k]);
+  };
+  op->jvp = [problem](const Call& n, const Vars& v) {
+    if (!any_tracked(n.inputs) && !any_tracked(v)) return tangent_sum(*problem, n.inputs, v, n.output.value());
+    const Vars x(n.inputs.begin(), n.inputs.end());
+    const Shared along = slope(problem, present(v));
+    return for_each_direction(n.inputs, v, {},
+                              [&](const Vars& tangents) { return sum_of_tiles(along, with_more(x, tangents)); });
+  };
+  return evaluate(op, inputs);
 }
 
 }  // namespace
@@ -157,32 +335,21 @@ Var tiled_sum(const TileFunction& f, const Vars& shared, const Vars& rows, std::
     if (x.shape().rank() == 0 || x.shape()[0] != rows[0].shape()[0])
       throw Error(fmt::format("[tiled_sum] rows of shapes {} and {}", rows[0].shape().text(), x.shape().text()));
   if (rows[0].shape()[0] == 0) throw Error("[tiled_sum] no rows");
-  const Problem problem{f, shared.size(), tile, rows[0].shape()[0]};
-  Vars inputs = shared;
-  inputs.insert(inputs.end(), rows.begin(), rows.end());
-  std::vector<bool> wanted;
-  for (const Var& x : inputs) wanted.push_back(x.tracked());
-
-  // The gradients are ready before the row's rules exist, so the row is made here; evaluate checks and records it.
-  auto gradients = std::make_shared<std::vector<Tensor>>();
-  auto op = std::make_shared<Op>();
-  op->name = "tiled_sum";
-  op->shape = [](Inputs, const Attributes&) { return Shape(); };
-  op->forward = [problem, wanted, gradients](Backend&, Inputs x, Attributes&, Tensor& y) {
-    ForwardBackward both(problem, x, wanted);
-    y = both.value;
-    *gradients = std::move(both.gradients);
+  const Vars inputs = with_more(shared, rows);
+  auto problem = std::make_shared<Problem>();
+  problem->f = [f, count = shared.size()](Vars all) {
+    const auto first_row = all.begin() + static_cast<std::ptrdiff_t>(count);
+    const Vars tile_rows(std::make_move_iterator(first_row), std::make_move_iterator(all.end()));
+    all.resize(count);
+    return f(all, tile_rows);
   };
-  op->vjp = [gradients](const Call& n, int i, const Var& w) {
-    refuse_tracked("vjp", n.inputs);
-    return w * Var((*gradients)[i]);
-  };
-  op->jvp = [problem](const Call& n, const Vars& v) {
-    refuse_tracked("jvp", n.inputs);
-    refuse_tracked("jvp", v);
-    return tangent_sum(problem, n.inputs, v, n.output.value());
-  };
-  return evaluate(op, std::move(inputs));
+  problem->cut.assign(shared.size(), false);
+  problem->cut.resize(inputs.size(), true);
+  problem->tile = tile;
+  problem->row_count = rows[0].shape()[0];
+  problem->guard =
+      std::any_of(inputs.begin(), inputs.end(), [](const Var& x) { return x.tracked() && x.tape()->guarded(); });
+  return sum_of_tiles(problem, inputs);
 }
 
 }  // namespace levda::autodiff

@@ -19,8 +19,6 @@ Tensor uniform(const autodiff::Shape& shape, double bound, Random& random) {
   return Tensor::from(std::span<const double>(values), shape, autodiff::DType::float32);
 }
 
-Var hyperbolic_tangent(const Var& x) { return 2 * sigmoid(2 * x) - 1; }
-
 }  // namespace
 
 Lstm Lstm::make(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t hidden, Random& random) {
@@ -40,10 +38,10 @@ Lstm::State Lstm::step(Inputs p, const Var& x, const State& state) const {
   const auto gate = [&](std::int64_t k) { return slice(z, -1, k * hidden, hidden); };
   const Var i = sigmoid(gate(0));
   const Var f = sigmoid(gate(1));
-  const Var g = hyperbolic_tangent(gate(2));
+  const Var g = tanh(gate(2));
   const Var o = sigmoid(gate(3));
   const Var c = state.c ? f * state.c + i * g : i * g;
-  return {o * hyperbolic_tangent(c), c};
+  return {o * tanh(c), c};
 }
 
 Lstm::Result Lstm::operator()(Inputs p, const Vars& x, const State& first) const {

@@ -3,10 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <Eigen/Cholesky>
 #include <Eigen/Core>
+#include <Eigen/LU>
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "autodiff/backend.h"
 #include "autodiff/cpu/memory_pool.h"
@@ -161,6 +165,21 @@ void binary_walk(const Tensor& a, const Tensor& b, Tensor& y, F f) {
   });
 }
 
+/// f(ia, ib, iy) for every matrix of y, the last two axes: which matrix of a and of b it is made from.
+template <typename F>
+void for_each_matrix(const Shape& a, const Shape& b, const Shape& y, F&& f) {
+  const Shape batch = y.part(0, y.rank() - 2);
+  const auto sa = broadcast_strides(a.part(0, a.rank() - 2), batch);
+  const auto sb = broadcast_strides(b.part(0, b.rank() - 2), batch);
+  const auto sy = broadcast_strides(batch, batch);
+  const Walk<3> walk(batch, {sa.data(), sb.data(), sy.data()});
+  walk.for_each_row([&](const auto& offset) {
+    for (std::int64_t i = 0; i < walk.inner(); ++i)
+      f(offset[0] + i * walk.inner_stride(0), offset[1] + i * walk.inner_stride(1),
+        offset[2] + i * walk.inner_stride(2));
+  });
+}
+
 /// Sum of n numbers: blocks in T, their sums in double.
 template <typename T>
 T sum_of(const T* x, std::int64_t n) {
@@ -249,6 +268,14 @@ class CpuBackend final : public Backend {
         case Unary::sigmoid: return map([](const auto& b) { return scalar::sigmoid(b); });
         case Unary::silu_derivative:
           return map([]<typename B>(const B& b) { return scalar::silu_derivative<B>(b, scalar::sigmoid(b)); });
+        case Unary::tanh: return map([](const auto& b) { return b.tanh().eval(); });
+        case Unary::relu: return map([](const auto& b) { return scalar::relu(b); });
+        case Unary::gelu: return map([](const auto& b) { return b.unaryExpr(&scalar::gelu<T>).eval(); });
+        case Unary::erf: return map([](const auto& b) { return b.unaryExpr([](T v) { return std::erf(v); }).eval(); });
+        case Unary::softplus: return map([](const auto& b) { return scalar::softplus(b); });
+        case Unary::log: return map([](const auto& b) { return b.log().eval(); });
+        case Unary::abs: return map([](const auto& b) { return b.abs().eval(); });
+        case Unary::sign: return map([](const auto& b) { return scalar::sign(b); });
       }
     });
   }
@@ -274,6 +301,10 @@ class CpuBackend final : public Backend {
         case Binary::sub: return binary_walk<T>(a, b, y, [](T p, T q) { return p - q; });
         case Binary::mul: return binary_walk<T>(a, b, y, [](T p, T q) { return p * q; });
         case Binary::div: return binary_walk<T>(a, b, y, [](T p, T q) { return p / q; });
+        // A NaN on either side comes through.
+        case Binary::maximum: return binary_walk<T>(a, b, y, [](T p, T q) { return p > q || p != p ? p : q; });
+        case Binary::minimum: return binary_walk<T>(a, b, y, [](T p, T q) { return p < q || p != p ? p : q; });
+        case Binary::greater: return binary_walk<T>(a, b, y, [](T p, T q) { return p > q ? T(1) : T(0); });
       }
     });
   }
@@ -289,6 +320,32 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void power(const Tensor& x, double p, Tensor& y) override {
+    dispatch(x.dtype(), [&]<typename T>(T) {
+      std::transform(x.data<T>(), x.data<T>() + x.size(), y.data<T>(),
+                     [p = static_cast<T>(p)](T value) { return std::pow(value, p); });
+    });
+  }
+
+  void select(const Tensor& mask, const Tensor& a, const Tensor& b, Tensor& y) override {
+    const Shape& over = y.shape();
+    const auto sm = broadcast_strides(mask.shape(), over);
+    const auto sa = broadcast_strides(a.shape(), over);
+    const auto sb = broadcast_strides(b.shape(), over);
+    const auto sy = broadcast_strides(over, over);
+    const Walk<4> walk(over, {sm.data(), sa.data(), sb.data(), sy.data()});
+    dispatch(y.dtype(), [&]<typename T>(T) {
+      walk.for_each_row(
+          [&, pm = mask.data<T>(), pa = a.data<T>(), pb = b.data<T>(), py = y.data<T>()](const auto& offset) {
+            for (std::int64_t i = 0; i < walk.inner(); ++i) {
+              const T& m = pm[offset[0] + i * walk.inner_stride(0)];
+              py[offset[3] + i] =
+                  m != 0 ? pa[offset[1] + i * walk.inner_stride(1)] : pb[offset[2] + i * walk.inner_stride(2)];
+            }
+          });
+    });
+  }
+
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor* bias,
               Tensor& y) override {
     dispatch(y.dtype(), [&]<typename T>(T) {
@@ -301,19 +358,9 @@ class CpuBackend final : public Backend {
                 y.data<T>());
       } else {
         const std::int64_t rows = y.shape()[-2];
-        const Shape batch = y.shape().part(0, y.shape().rank() - 2);
-        auto ta = broadcast_strides(sa.part(0, sa.rank() - 2), batch);
-        auto tb = broadcast_strides(sb.part(0, sb.rank() - 2), batch);
-        auto ty = broadcast_strides(batch, batch);
-        const Walk<3> walk(batch, {ta.data(), tb.data(), ty.data()});
-        walk.for_each_row([&](const auto& offset) {
-          for (std::int64_t i = 0; i < walk.inner(); ++i) {
-            const std::int64_t ia = offset[0] + i * walk.inner_stride(0);
-            const std::int64_t ib = offset[1] + i * walk.inner_stride(1);
-            const std::int64_t iy = offset[2] + i * walk.inner_stride(2);
-            product(a.data<T>() + ia * rows * inner, transpose_a, b.data<T>() + ib * inner * columns, transpose_b, rows,
-                    inner, columns, y.data<T>() + iy * rows * columns);
-          }
+        for_each_matrix(sa, sb, y.shape(), [&](std::int64_t ia, std::int64_t ib, std::int64_t iy) {
+          product(a.data<T>() + ia * rows * inner, transpose_a, b.data<T>() + ib * inner * columns, transpose_b, rows,
+                  inner, columns, y.data<T>() + iy * rows * columns);
         });
       }
       if (bias != nullptr && y.size() > 0) {
@@ -341,6 +388,74 @@ class CpuBackend final : public Backend {
         }
       });
     });
+  }
+
+  void max_to(const Tensor& x, Tensor& y) override {
+    fill(y, -std::numeric_limits<double>::infinity());
+    const auto sx = broadcast_strides(x.shape(), x.shape());
+    const auto sy = broadcast_strides(y.shape(), x.shape());
+    const Walk<2> walk(x.shape(), {sx.data(), sy.data()});
+    dispatch(x.dtype(), [&]<typename T>(T) {
+      walk.for_each_row([&, px = x.data<T>(), py = y.data<T>()](const auto& offset) {
+        for (std::int64_t i = 0; i < walk.inner(); ++i) {
+          const T value = px[offset[0] + i];
+          T& most = py[offset[1] + i * walk.inner_stride(1)];
+          if (value > most || value != value) most = value;
+        }
+      });
+    });
+  }
+
+  void solve(const Tensor& a, bool transpose_a, const Tensor& b, Tensor& y) override {
+    const std::int64_t n = a.shape()[-1];
+    const std::int64_t columns = b.shape()[-1];
+    dispatch(y.dtype(), [&]<typename T>(T) {
+      Eigen::PartialPivLU<Matrix<T>> factors;
+      std::int64_t factored = -1;
+      for_each_matrix(a.shape(), b.shape(), y.shape(), [&](std::int64_t ia, std::int64_t ib, std::int64_t iy) {
+        if (n == 0) return;
+        if (ia != factored) factors.compute(Eigen::Map<const Matrix<T>>(a.data<T>() + ia * n * n, n, n));
+        factored = ia;
+        if ((factors.matrixLU().diagonal().array() == 0).any())
+          throw Error(fmt::format("[solve] singular matrix in {}", a.shape().text()));
+        const Eigen::Map<const Matrix<T>> right(b.data<T>() + ib * n * columns, n, columns);
+        Eigen::Map<Matrix<T>> result(y.data<T>() + iy * n * columns, n, columns);
+        if (transpose_a)
+          result = factors.transpose().solve(right);
+        else
+          result = factors.solve(right);
+      });
+    });
+  }
+
+  void cholesky(const Tensor& a, Tensor& y) override {
+    const std::int64_t n = a.shape()[-1];
+    if (n == 0) return;
+    dispatch(y.dtype(), [&]<typename T>(T) {
+      for (std::int64_t begin = 0; begin < a.size(); begin += n * n) {
+        const Eigen::Map<const Matrix<T>> whole(a.data<T>() + begin, n, n);
+        const Eigen::LLT<Matrix<T>> factor(Matrix<T>(whole * T(0.5) + whole.transpose() * T(0.5)));
+        if (factor.info() != Eigen::Success)
+          throw Error(fmt::format("[cholesky] not positive definite: a matrix in {}", a.shape().text()));
+        Eigen::Map<Matrix<T>>(y.data<T>() + begin, n, n) = factor.matrixL();
+      }
+    });
+  }
+
+  Range range(const Tensor& x) override {
+    Range range{std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
+    dispatch(x.dtype(), [&]<typename T>(T) {
+      const T* values = x.data<T>();
+      for (std::int64_t i = 0; i < x.size(); ++i) {
+        if (!std::isfinite(values[i])) {
+          ++range.nonfinite;
+          continue;
+        }
+        range.least = std::min(range.least, static_cast<double>(values[i]));
+        range.greatest = std::max(range.greatest, static_cast<double>(values[i]));
+      }
+    });
+    return range;
   }
 
   void gather(const Tensor& x, const Tensor& index, int axis, Tensor& y) override {

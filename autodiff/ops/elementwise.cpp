@@ -1,5 +1,7 @@
 /// Scalar functions applied to every element.
 
+#include <numbers>
+
 #include "autodiff/ops/rows.h"
 
 namespace levda::autodiff {
@@ -51,6 +53,37 @@ const Op silu_derivative_row = unary_row<Unary::silu_derivative>("silu_derivativ
   const Var s = sigmoid(x);
   return (s - square(s)) * (2 + x * (1 - 2 * s));
 });
+const Op tanh_row = unary_row<Unary::tanh>("tanh", [](const Call& n) { return 1 - square(n.output); });
+// The slopes of relu and abs are constants almost everywhere: nothing of them is recorded.
+const Op relu_row = unary_row<Unary::relu>(
+    "relu", [](const Call& n) { return greater(n.inputs[0].detach(), constant(0, {}, n.inputs[0])); });
+const Op abs_row = unary_row<Unary::abs>("abs", [](const Call& n) { return sign(n.inputs[0].detach()); });
+const Op erf_row = unary_row<Unary::erf>(
+    "erf", [](const Call& n) { return 2 * std::numbers::inv_sqrtpi * exp(-square(n.inputs[0])); });
+/// P + x p with p = P', the normal density.
+const Op gelu_row = unary_row<Unary::gelu>("gelu", [](const Call& n) {
+  const Var& x = n.inputs[0];
+  const double root_half = 1 / std::numbers::sqrt2;
+  const Var density = std::numbers::inv_sqrtpi * root_half * exp(-0.5 * square(x));
+  return scale(erf(root_half * x), 0.5, 0.5) + x * density;
+});
+const Op softplus_row = unary_row<Unary::softplus>("softplus", [](const Call& n) { return sigmoid(n.inputs[0]); });
+const Op log_row = {.name = "log",
+                    .shape = same_shape,
+                    .forward = unary<Unary::log>,
+                    .vjp = [](const Call& n, int, const Var& w) { return w / n.inputs[0]; },
+                    .jvp = [](const Call& n, const Vars& v) { return v[0] / n.inputs[0]; }};
+/// p = 0 apart, since 0 times the infinity of x^-1 at 0 would be NaN.
+Var pow_slope(const Call& n) {
+  const double p = n.attributes.alpha;
+  return p == 0 ? constant(0, n.inputs[0].shape(), n.inputs[0]) : p * pow(n.inputs[0], p - 1);
+}
+const Op pow_row = {
+    .name = "pow",
+    .shape = same_shape,
+    .forward = [](Backend& backend, Inputs x, Attributes& a, Tensor& y) { backend.power(x[0].value(), a.alpha, y); },
+    .vjp = [](const Call& n, int, const Var& w) { return w * pow_slope(n); },
+    .jvp = [](const Call& n, const Vars& v) { return v[0] * pow_slope(n); }};
 /// The derivative at 0 is infinite, as IEEE division gives it.
 const Op sqrt_row = {.name = "sqrt",
                      .shape = same_shape,
@@ -73,17 +106,6 @@ Shape broadcast_add(Inputs x, const Attributes&) { return broadcast("add", x[0].
 Shape broadcast_sub(Inputs x, const Attributes&) { return broadcast("sub", x[0].shape(), x[1].shape()); }
 Shape broadcast_mul(Inputs x, const Attributes&) { return broadcast("mul", x[0].shape(), x[1].shape()); }
 Shape broadcast_div(Inputs x, const Attributes&) { return broadcast("div", x[0].shape(), x[1].shape()); }
-
-/// Tangent of input i, aligned to the output; empty if zero.
-Var aligned(const Call& n, const Vars& v, int i) {
-  return v[i] ? align(v[i], n.inputs[i], n.output.shape().rank()) : Var();
-}
-
-/// A tangent that may lack broadcast axes of the output, in full.
-Var filled(const Call& n, const Vars& v, const Var& tangent) {
-  const Shape full = n.output.shape().prepend(leading(v, n.inputs));
-  return tangent.shape() == full ? tangent : expand(tangent, full);
-}
 
 const Op add_row = {
     .name = "add",
@@ -128,8 +150,9 @@ const Op div_row = {.name = "div",
 }  // namespace
 
 std::vector<const Op*> elementwise_rows() {
-  return {&neg_row,  &sin_row,   &cos_row, &exp_row, &sqrt_row, &square_row, &sigmoid_row,
-          &silu_row, &scale_row, &add_row, &sub_row, &mul_row,  &div_row,    &silu_derivative_row};
+  return {&neg_row,   &sin_row,  &cos_row,  &exp_row, &sqrt_row, &square_row,         &sigmoid_row, &silu_row,
+          &tanh_row,  &relu_row, &gelu_row, &erf_row, &log_row,  &softplus_row,       &pow_row,     &abs_row,
+          &scale_row, &add_row,  &sub_row,  &mul_row, &div_row,  &silu_derivative_row};
 }
 
 Shape leading(const Vars& tangents, Inputs primals) {
@@ -150,6 +173,15 @@ Var align(const Var& tangent, const Var& primal, int rank) {
   return reshape(tangent, shape.prepend(lead));
 }
 
+Var aligned(const Call& n, const Vars& v, int i) {
+  return v[i] ? align(v[i], n.inputs[i], n.output.shape().rank()) : Var();
+}
+
+Var filled(const Call& n, const Vars& v, const Var& tangent) {
+  const Shape full = n.output.shape().prepend(leading(v, n.inputs));
+  return tangent.shape() == full ? tangent : expand(tangent, full);
+}
+
 Var unbroadcast(const Var& x, const Shape& shape) { return x.shape() == shape ? x : sum_to(x, shape); }
 
 Var add_tangents(const Var& a, const Var& b) { return a && b ? a + b : (a ? a : b); }
@@ -167,6 +199,14 @@ Var square(const Var& x) { return evaluate(row(square_row), {x}); }
 Var sigmoid(const Var& x) { return evaluate(row(sigmoid_row), {x}); }
 Var silu(const Var& x) { return evaluate(row(silu_row), {x}); }
 Var silu_derivative(const Var& x) { return evaluate(row(silu_derivative_row), {x}); }
+Var tanh(const Var& x) { return evaluate(row(tanh_row), {x}); }
+Var relu(const Var& x) { return evaluate(row(relu_row), {x}); }
+Var gelu(const Var& x) { return evaluate(row(gelu_row), {x}); }
+Var erf(const Var& x) { return evaluate(row(erf_row), {x}); }
+Var softplus(const Var& x) { return evaluate(row(softplus_row), {x}); }
+Var log(const Var& x) { return evaluate(row(log_row), {x}); }
+Var pow(const Var& x, double p) { return evaluate(row(pow_row), {x}, {.alpha = p}); }
+Var abs(const Var& x) { return evaluate(row(abs_row), {x}); }
 Var scale(const Var& x, double alpha, double beta) {
   return evaluate(row(scale_row), {x}, {.alpha = alpha, .beta = beta});
 }

@@ -162,19 +162,88 @@ const Op scatter_add_row = {
     .jvp = [](const Call& n,
               const Vars& v) { return scatter_add(v[0], n.attributes.axis, n.attributes.index, n.attributes.extent); }};
 
+const Op transpose_row = {.name = "transpose",
+                          .shape =
+                              [](Inputs x, const Attributes& a) {
+                                Shape shape = x[0].shape();
+                                for (int i = 0; i < shape.rank(); ++i)
+                                  shape = shape.with(i, x[0].shape()[a.permutation[i]]);
+                                return shape;
+                              },
+                          .forward =
+                              [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
+                                const Strided all = walk_of(x[0].shape());
+                                Strided from;
+                                for (int i = 0; i < y.shape().rank(); ++i)
+                                  from.strides[i] = all.strides[a.permutation[i]];
+                                backend.copy(y.shape(), x[0].value(), from, y, walk_of(y.shape()));
+                              },
+                          .vjp =
+                              [](const Call& n, int, const Var& w) {
+                                Axes inverse(w.shape().rank());
+                                for (int i = 0; i < w.shape().rank(); ++i) inverse[n.attributes.permutation[i]] = i;
+                                return transpose(w, inverse);
+                              },
+                          .jvp =
+                              [](const Call& n, const Vars& v) {
+                                const int lead = leading(v[0], n.inputs[0]).rank();
+                                Axes whole;
+                                for (int i = 0; i < lead; ++i) whole.push_back(i);
+                                for (int i = 0; i < n.output.shape().rank(); ++i)
+                                  whole.push_back(lead + n.attributes.permutation[i]);
+                                return transpose(v[0], whole);
+                              }};
+
 /// Counts an axis from the end, as rules need it.
 int from_end(const Var& x, int axis) { return x.shape().position(axis) - x.shape().rank(); }
 
 }  // namespace
 
 std::vector<const Op*> layout_rows() {
-  return {&reshape_row, &concat_row, &slice_row, &pad_row, &gather_row, &scatter_add_row};
+  return {&reshape_row, &concat_row, &slice_row, &pad_row, &gather_row, &scatter_add_row, &transpose_row};
 }
 
 Var reshape(const Var& x, const Shape& shape) { return evaluate(row(reshape_row), {x}, {.shape = shape}); }
 Var concat(const Vars& parts, int axis) {
   if (parts.empty()) throw Error("[concat] nothing to join");
   return evaluate(row(concat_row), parts, {.axis = from_end(parts[0], axis)});
+}
+Var stack(const Vars& parts, int axis) {
+  if (parts.empty()) throw Error("[stack] nothing to join");
+  const Shape& shape = parts[0].shape();
+  const int position = shape.prepend({1}).position(axis);
+  const Shape one = shape.part(position, shape.rank()).prepend({1}).prepend(shape.part(0, position));
+  Vars layers;
+  for (const Var& part : parts) {
+    if (!(part.shape() == shape)) throw Error(fmt::format("[stack] {} and {}", shape.text(), part.shape().text()));
+    layers.push_back(reshape(part, one));
+  }
+  return concat(layers, position);
+}
+Var transpose(const Var& x, const Axes& permutation) {
+  const int rank = x.shape().rank();
+  const auto fail = [&] {
+    throw Error(fmt::format("[transpose] axes ({}) of {}", fmt::join(permutation, ", "), x.shape().text()));
+  };
+  if (static_cast<int>(permutation.size()) != rank) fail();
+  Attributes attributes;
+  std::array<bool, Shape::max_rank> used{};
+  for (int i = 0; i < rank; ++i) {
+    const int axis = x.shape().position(permutation[i]);
+    if (used[axis]) fail();
+    used[axis] = true;
+    attributes.permutation[i] = static_cast<std::int8_t>(axis);
+  }
+  return evaluate(row(transpose_row), {x}, std::move(attributes));
+}
+Var transpose(const Var& x) {
+  const int rank = x.shape().rank();
+  if (rank < 2) throw Error(fmt::format("[transpose] the last two axes of {}", x.shape().text()));
+  Axes permutation;
+  for (int axis = 0; axis < rank - 2; ++axis) permutation.push_back(axis);
+  permutation.push_back(rank - 1);
+  permutation.push_back(rank - 2);
+  return transpose(x, permutation);
 }
 Var slice(const Var& x, int axis, std::int64_t begin, std::int64_t extent) {
   return evaluate(row(slice_row), {x}, {.axis = from_end(x, axis), .begin = begin, .extent = extent});

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "autodiff/error.h"
 #include "autodiff/ops/rows.h"
 
@@ -58,12 +60,86 @@ const Op expand_row = {.name = "expand",
                                            n.attributes.shape.prepend(lead));
                            }};
 
+double greatest_finite(DType dtype) {
+  return dtype == DType::float32 ? static_cast<double>(std::numeric_limits<float>::max())
+                                 : std::numeric_limits<double>::max();
+}
+
+/// exp(x - y): the weights of the elements of x in y, their logsumexp; exactly 0 where x is -infinity.
+Var weights(const Call& n) {
+  const Var& x = n.inputs[0];
+  const Var& y = n.output;
+  const Var zero = constant(0, {}, x);
+  const Var least = constant(-greatest_finite(x.dtype()), {}, x);
+  const Var shift = where(greater(least, y.detach()), zero, y);
+  return where(greater(least, x.detach()), zero, exp(x - shift));
+}
+
+/// To a shape of the same rank.
+const Op logsumexp_row = {.name = "logsumexp",
+                          .shape = [](Inputs, const Attributes& a) { return a.shape; },
+                          .forward =
+                              [](Backend& backend, Inputs in, Attributes&, Tensor& y) {
+                                const Var x = in[0].detach();
+                                backend.max_to(x.value(), y);
+                                const Var most = y;
+                                // Nothing is taken off an infinity, and a sum of no exponentials is not left to
+                                // round-off.
+                                const Var infinite = greater(abs(most), constant(greatest_finite(x.dtype()), {}, x));
+                                const Var shift = where(infinite, constant(0, {}, x), most);
+                                const Var sums = log(sum_to(exp(x - shift), y.shape())) + shift;
+                                y = where(infinite, most, sums).value();
+                              },
+                          .vjp = [](const Call& n, int, const Var& w) { return w * weights(n); },
+                          .jvp =
+                              [](const Call& n, const Vars& v) {
+                                const Shape lead = leading(v[0], n.inputs[0]);
+                                return sum_to(v[0] * weights(n), n.output.shape().prepend(lead));
+                              }};
+
+/// The shape with some axes of extent 1, and without them.
+struct Reduced {
+  Shape kept;
+  Shape dropped;
+};
+Reduced reduced(const char* op, const Shape& x, const Axes& axes) {
+  std::array<bool, Shape::max_rank> gone{};
+  for (const int axis : axes) {
+    bool& mark = gone[x.position(axis)];
+    if (mark) throw Error(fmt::format("[{}] axis {} of {} twice", op, axis, x.text()));
+    mark = true;
+  }
+  Reduced result;
+  for (int axis = 0; axis < x.rank(); ++axis) {
+    const Shape extent = x.part(axis, axis + 1);
+    result.kept = (gone[axis] ? Shape({1}) : extent).prepend(result.kept);
+    if (!gone[axis]) result.dropped = extent.prepend(result.dropped);
+  }
+  return result;
+}
+
 }  // namespace
 
-std::vector<const Op*> sum_rows() { return {&sum_to_row, &expand_row}; }
+std::vector<const Op*> sum_rows() { return {&sum_to_row, &expand_row, &logsumexp_row}; }
 
 Var sum_to(const Var& x, const Shape& shape) { return evaluate(row(sum_to_row), {x}, {.shape = shape}); }
 Var sum(const Var& x) { return sum_to(x, {}); }
+Var sum(const Var& x, const Axes& axes, bool keep) {
+  const Reduced shape = reduced("sum", x.shape(), axes);
+  const Var y = sum_to(x, shape.kept);
+  return keep ? y : reshape(y, shape.dropped);
+}
+Var mean(const Var& x) { return scale(sum(x), 1 / static_cast<double>(x.shape().size())); }
+Var mean(const Var& x, const Axes& axes, bool keep) {
+  double count = 1;
+  for (const int axis : axes) count *= static_cast<double>(x.shape()[axis]);
+  return scale(sum(x, axes, keep), 1 / count);
+}
+Var logsumexp(const Var& x, const Axes& axes, bool keep) {
+  const Reduced shape = reduced("logsumexp", x.shape(), axes);
+  const Var y = evaluate(row(logsumexp_row), {x}, {.shape = shape.kept});
+  return keep ? y : reshape(y, shape.dropped);
+}
 Var dot(const Var& a, const Var& b) { return sum(a * b); }
 Var expand(const Var& x, const Shape& shape) { return evaluate(row(expand_row), {x}, {.shape = shape}); }
 

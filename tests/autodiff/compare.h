@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "autodiff/derivatives.h"
 #include "autodiff/random.h"
 #include "autodiff/tensor.h"
 
@@ -45,6 +46,28 @@ inline bool same_bits(const autodiff::Tensor& a, const autodiff::Tensor& b) {
     case autodiff::DType::int64: break;
   }
   return equal(std::int64_t{});
+}
+
+/// The derivative of f's gradient along v by central differences of fourth order with steps h and 2 h.
+template <typename F>
+std::vector<autodiff::Tensor> gradient_differences(const F& f, const std::vector<autodiff::Tensor>& x,
+                                                   const std::vector<autodiff::Tensor>& v, double h) {
+  using namespace autodiff;
+  const auto at = [&](double step) {
+    std::vector<Tensor> moved;
+    for (std::size_t i = 0; i < x.size(); ++i) moved.push_back((Var(x[i]) + step * Var(v[i])).value());
+    return value_and_grad(f, moved).gradients;
+  };
+  const auto ahead = at(h);
+  const auto behind = at(-h);
+  const auto far_ahead = at(2 * h);
+  const auto far_behind = at(-2 * h);
+  std::vector<Tensor> result;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    result.push_back(
+        ((2 / (3 * h)) * (Var(ahead[i]) - Var(behind[i])) - (1 / (12 * h)) * (Var(far_ahead[i]) - Var(far_behind[i])))
+            .value());
+  return result;
 }
 
 inline autodiff::Tensor normal_tensor(const autodiff::Shape& shape, std::uint64_t seed,

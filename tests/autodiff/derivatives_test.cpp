@@ -312,3 +312,61 @@ TEST_CASE("a variable computed from another one counts as independent: vjp and j
   CHECK(std::abs(by_vjp - by_jvp) <= 1e-13 * std::abs(by_jvp) * 10);
   CHECK(largest_difference(g[0].value(), square(h).value()) <= 1e-14 * largest(g[0].value().to_vector()));
 }
+
+TEST_CASE("hvp: Rosenbrock's Hessian, one product and all columns at once") {
+  const auto f = [](const Vars& x) { return rosenbrock(x[0]); };
+  const std::vector<Tensor> x{vector_of(point)};
+  const double tolerance = 20 * u * 5000;
+  const std::vector<Tensor> product = hvp(f, x, std::vector<Tensor>{vector_of(direction)});
+  REQUIRE(product.size() == 1);
+  CHECK(largest_difference(product[0].to_vector(), rosenbrock_hessian_times(point, direction)) <= tolerance);
+  std::vector<double> unit(25, 0.0);
+  for (std::size_t i = 0; i < 5; ++i) unit[6 * i] = 1;
+  const std::vector<Tensor> hessian =
+      hvp(f, x, std::vector<Tensor>{Tensor::from(std::span<const double>(unit), {5, 5})});
+  REQUIRE(hessian[0].shape() == Shape{5, 5});
+  for (std::int64_t i = 0; i < 5; ++i) {
+    std::vector<double> e(5, 0.0);
+    e[static_cast<std::size_t>(i)] = 1;
+    CHECK(largest_difference(hessian[0].rows(i, i + 1).to_vector(), rosenbrock_hessian_times(point, e)) <= tolerance);
+  }
+}
+
+TEST_CASE("hvp: a quadratic form, a linear function, an input that does not matter, errors") {
+  const Tensor a = normal_tensor({6, 6}, 3);
+  const std::vector<Tensor> x{normal_tensor({6, 1}, 4), normal_tensor({2}, 5)};
+  const std::vector<Tensor> v{normal_tensor({6, 1}, 6), normal_tensor({2}, 7)};
+  const std::vector<Tensor> q =
+      hvp([&](const Vars& z) { return 0.5 * sum(matmul(z[0], matmul(Var(a), z[0]), true)); }, x, v);
+  const Tensor expected = (0.5 * (matmul(Var(a), Var(v[0])) + matmul(Var(a), Var(v[0]), true))).value();
+  CHECK(largest_difference(q[0], expected) <= 20 * u * 6 * 9);
+  CHECK(q[1].to_vector() == std::vector<double>(2, 0.0));
+  const std::vector<Tensor> linear_function = hvp([](const Vars& z) { return sum(z[0]) + sum(z[1]); }, x, v);
+  CHECK(linear_function[0].to_vector() == std::vector<double>(6, 0.0));
+  CHECK(linear_function[1].to_vector() == std::vector<double>(2, 0.0));
+  CHECK_THROWS_WITH_AS(hvp([](const Vars& z) { return square(z[0]); }, x, v),
+                       "[hvp] the function's result has shape (6, 1), not a scalar's", levda::Error);
+  CHECK_THROWS_WITH_AS(hvp([](const Vars& z) { return sum(z[0]); }, x, std::vector<Tensor>{v[0]}),
+                       "[jvp] 1 tangents for 2 variables", levda::Error);
+}
+
+TEST_CASE("jvp of several results is the single ones, in one sweep that visits only what they need") {
+  Tape tape;
+  const Var x = tape.variable(normal_tensor({3}, 1));
+  const Var y = tape.variable(normal_tensor({3}, 2));
+  const Var a = sin(x) * y;
+  const Var unneeded = exp(a);
+  const Var b = sum(square(a));
+  const Vars v{normal_tensor({3}, 3), normal_tensor({3}, 4)};
+  const Vars both = jvp(Vars{b, a, x, Var(normal_tensor({2}, 5))}, {x, y}, v);
+  REQUIRE(both.size() == 4);
+  CHECK(same_bits(both[0].value(), jvp(b, {x, y}, v).value()));
+  CHECK(same_bits(both[1].value(), jvp(a, {x, y}, v).value()));
+  CHECK(same_bits(both[2].value(), v[0].value()));
+  CHECK(both[3].value().to_vector() == std::vector<double>(2, 0.0));
+  const std::int64_t before = tape.size();
+  jvp(b, {x, y}, v, Graph::keep);
+  // sin: cos and a product; mul: two products, a sum; square: twice a, a product; sum: a sum, a reshape. No exp.
+  CHECK(tape.size() - before == 9);
+  CHECK(unneeded.tracked());
+}

@@ -5,6 +5,7 @@
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
 #include "autodiff/op.h"
+#include "autodiff/tiled_sum.h"
 #include "tests/autodiff/compare.h"
 
 using namespace levda::autodiff;
@@ -115,6 +116,31 @@ TEST_CASE("tape: memory use returns to the start after every one of many trainin
     REQUIRE(cpu().memory().live == before);
   }
   CHECK(within > 4 * 3 * 300 * 20 * 4);  // linear, silu, its slope and the sum of each layer are on the tape
+}
+
+TEST_CASE("tape: a thousand steps of training hold memory flat, with tiles, checkpoints and Hessian products") {
+  std::vector<Tensor> weights{normal_tensor({3, 5}, 2, DType::float32), normal_tensor({5}, 3, DType::float32)};
+  const Tensor rows = normal_tensor({20, 3}, 1, DType::float32);
+  const auto loss = [&](const Vars& w) {
+    const Var start = checkpoint([](const Vars& x) { return sin(x[0]); }, {w[0]});
+    return tiled_sum([](const Vars& s, const Vars& r) { return sum(square(silu(linear(r[0], s[0], s[1])))); },
+                     {start, w[1]}, {Var(rows)}, 4);
+  };
+  const std::int64_t before = cpu().memory().live;
+  std::int64_t peak = 0;
+  for (int step = 0; step < 1000; ++step) {
+    {
+      const std::vector<Tensor> gradients = value_and_grad(loss, weights).gradients;
+      if (step % 10 == 0) hvp(loss, weights, gradients);
+      for (std::size_t i = 0; i < weights.size(); ++i)
+        weights[i] = (Var(weights[i]) - 1e-3 * Var(gradients[i])).value();
+    }
+    REQUIRE(cpu().memory().live == before);
+    // Blocks go round in the pool: after the first round of everything there is no new peak.
+    if (step == 10) peak = cpu().memory().peak;
+  }
+  // Threads report in batches of 1 MiB each.
+  CHECK(cpu().memory().peak - peak <= 4 << 20);
 }
 
 TEST_CASE("tape: errors") {

@@ -156,7 +156,8 @@ TEST_CASE("SOAP: decoupled weight decay of matrices and others, not in the first
 
 TEST_CASE("SOAP: a restored optimiser goes on with the same bits, at any number of threads; errors") {
   const auto gradient = [](std::uint64_t step) {
-    return std::vector<Tensor>{normal_tensor({7, 5}, step, DType::float32), normal_tensor({5}, 100 + step, DType::float32)};
+    return std::vector<Tensor>{normal_tensor({7, 5}, step, DType::float32),
+                               normal_tensor({5}, 100 + step, DType::float32)};
   };
   const auto fresh = [] {
     Parameters p;

@@ -1,0 +1,43 @@
+#pragma once
+
+/// Accounts of a tape: what is on it, what it costs, and where it went wrong.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "autodiff/tape.h"
+
+namespace levda::autodiff {
+
+/// What the nodes of one operation hold.
+struct OperationUse {
+  std::string operation;  ///< "variable" for independent variables
+  std::int64_t nodes = 0;
+  std::int64_t bytes = 0;  ///< of blocks that no earlier node holds: a view costs nothing
+};
+
+struct TapeUse {
+  std::int64_t nodes = 0;
+  std::int64_t bytes = 0;                ///< sum over the operations, and Tape::bytes()
+  std::vector<OperationUse> operations;  ///< most bytes first, then by name
+  MemoryUse memory;                      ///< of the device of the tape's first node, whatever holds it
+  /// A readable table.
+  std::string text() const;
+};
+TapeUse audit(const Tape& tape);
+
+/// The first node whose value is not finite.
+struct NonFinite {
+  std::int64_t node;
+  /// Operation, shapes and ranges, as NonFiniteError has them.
+  std::string text;
+};
+std::optional<NonFinite> first_nonfinite(const Tape& tape);
+
+/// The graph in Graphviz' language: a box per node, an arrow from each tracked input.
+std::string to_dot(const Tape& tape);
+/// {"nodes": [{"id", "operation", "shape", "dtype", "bytes"}, ..], "edges": [[from, to], ..]}.
+std::string to_json(const Tape& tape);
+
+}  // namespace levda::autodiff
