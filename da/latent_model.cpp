@@ -54,8 +54,8 @@ class LatentOperator final : public ObservationOperator {
       const std::int64_t c = observations.channel[i];
       const double x = grid.normal_x(observations.x[i] - grid.offset_x[c] * grid.dx);
       const double y = grid.normal_y(observations.y[i] - grid.offset_y[c] * grid.dy);
-      if (std::abs(x) > 1 + 2.0 / static_cast<double>(grid.nx - 1) ||
-          std::abs(y) > 1 + 2.0 / static_cast<double>(grid.ny - 1))
+      if (!grid.contains_x(observations.x[i] - grid.offset_x[c] * grid.dx) ||
+          !grid.contains_y(observations.y[i] - grid.offset_y[c] * grid.dy))
         throw Error(fmt::format("observation {}: the place ({}, {}) is outside the domain", i, observations.x[i],
                                 observations.y[i]));
       const std::int64_t t = key(observations.time[i] / surrogate.about.frame_interval, time_resolution);

@@ -211,11 +211,12 @@ void keep_promising(std::vector<Minimum>& minima, double ratio) {
 }
 
 /// Starting points: w = 0, then the members with the smallest misfit, w_i = sqrt(N - 1) (e_i - 1/N).
-std::vector<Minimum> starting_points(const Objective& objective, const Ensemble& prior, std::int64_t count) {
+std::vector<Minimum> starting_points(const Objective& objective, const Ensemble& prior, std::int64_t count,
+                                     DType precision) {
   const std::int64_t n = objective.members();
   std::vector<Minimum> starts{{.start = 0, .w = Vector::Zero(n)}};
   if (count < 1) return starts;
-  const Vector misfits = objective.misfits(prior.members().to(DType::float32));
+  const Vector misfits = objective.misfits(prior.members().to(precision));
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return misfits[a] < misfits[b]; });
@@ -242,12 +243,13 @@ Ensemble Levda::analyse(const Ensemble& prior, const ObservationOperator& observ
                         const ErrorCovariance& covariance, bool first, Diagnostics& diagnostics) const {
   const Objective objective(prior, observe, values, covariance);
   const bool by_ensemble = settings_.minimiser == Minimiser::ensemble;
-  std::vector<Minimum> minima = starting_points(objective, prior, first && !by_ensemble ? settings_.starts : 0);
+  std::vector<Minimum> minima = starting_points(objective, prior, first && !by_ensemble ? settings_.starts : 0,
+                                                settings_.mixed_precision ? DType::float32 : DType::float64);
   const std::vector<double> factors = first && !by_ensemble ? settings_.annealing : std::vector<double>{1};
   std::int64_t iterations = 0;
   for (const double factor : factors) {
     const bool coarse = factor != 1;
-    const Objective::Precision precision{coarse ? DType::float32 : DType::float64};
+    const Objective::Precision precision{coarse && settings_.mixed_precision ? DType::float32 : DType::float64};
     const double tolerance = coarse ? settings_.coarse_tolerance : settings_.tolerance;
     const auto descend = [&](Minimum& minimum) {
       switch (settings_.minimiser) {

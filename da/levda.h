@@ -12,7 +12,8 @@
 /// wide and the signal narrow (a travelling wave), hence several starts, w = 0 and the members with the smallest
 /// misfit, and annealing: R times decreasing factors, each minimum the start of the next. After each factor the minima
 /// that are clearly worse than the best, or the same as a better one, are dropped; in the end the lowest J wins. While
-/// R is inflated the model runs in float32, which is far below that noise; the last minimisation is float64 throughout.
+/// R is inflated the model runs in float32 unless told otherwise, which is far below that noise; the last minimisation
+/// is float64 throughout.
 /// The posterior ensemble is vb + A w* and anomalies A T with T = H(w*)^-1/2, symmetric (Bishop et al. 2001; Hunt et
 /// al. 2007), so that the mean is kept.
 
@@ -36,6 +37,7 @@ struct LevdaSettings {
   double tolerance = 1e-6;                    ///< a step that lowers J by less than this share of 1 + J is the last
   double coarse_tolerance = 1e-2;             ///< the same where the factor of R is not 1
   double keep_ratio = 4;                      ///< minima with a cost above so many times the lowest are dropped
+  bool mixed_precision = true;                ///< float32 where the factor of R is not 1 (Gauss-Newton); else float64
 };
 
 class Levda final : public WindowMethod {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <tuple>
 
 #include "autodiff/error.h"
 
@@ -50,7 +52,7 @@ void check(const Observations& o, const std::string& source, double last_time, s
   for (std::size_t i = 0; i < rows; ++i) {
     if (o.qc[i] != used) continue;
     if (!(o.time[i] >= 0 && o.time[i] <= last_time))
-      fail("time", i, fmt::format("{} s is outside the time span, 0 to {:.6g} s", o.time[i], last_time));
+      fail("time", i, fmt::format("{} is outside the time span, 0 to {:.6g}", o.time[i], last_time));
     if (!std::isfinite(o.x[i])) fail("x", i, fmt::format("{} is not a place", o.x[i]));
     if (!std::isfinite(o.y[i])) fail("y", i, fmt::format("{} is not a place", o.y[i]));
     if (o.channel[i] < 0 || o.channel[i] >= channels)
@@ -61,6 +63,16 @@ void check(const Observations& o, const std::string& source, double last_time, s
   }
   if (std::count(o.qc.begin(), o.qc.end(), used) == 0)
     throw InputError(source, "qc", "no observation is to be assimilated");
+  // The same value twice at one time and place is a copy, and would count twice.
+  const auto entry = [&](std::int64_t i) {
+    return std::tuple(o.time[i], o.x[i], o.y[i], o.channel[i], o.value[i], o.error_std[i]);
+  };
+  std::vector<std::int64_t> order = o.in_window(0, std::numeric_limits<double>::infinity());
+  std::sort(order.begin(), order.end(),
+            [&](std::int64_t i, std::int64_t j) { return std::tuple(entry(i), i) < std::tuple(entry(j), j); });
+  const auto twice =
+      std::adjacent_find(order.begin(), order.end(), [&](auto i, auto j) { return entry(i) == entry(j); });
+  if (twice != order.end()) fail("value", static_cast<std::size_t>(twice[1]), fmt::format("repeats row {}", twice[0]));
 }
 
 }  // namespace levda::da

@@ -39,7 +39,7 @@ struct Observations {
 
 /// Throws InputError naming `source`, the column and the row (0-based): columns of unequal length, none to be
 /// assimilated, values that are not finite, a time outside [0, last_time], a channel outside [0, channels), an error
-/// that is not positive.
+/// that is not positive, an entry to be assimilated that repeats another one in all columns.
 void check(const Observations& observations, const std::string& source, double last_time, std::int64_t channels);
 
 }  // namespace levda::da

@@ -26,18 +26,27 @@ namespace {
 constexpr const char* format_name = "levda-analysis-1";
 constexpr std::uint32_t score_stream = 50;  // of the seed, one per experiment, then one per method
 
-/// Error variance of the observations, and `own` (c) on top, in training variances.
+/// Error variance of the observations, and the surrogate's on top where one is given.
 da::DiagonalCovariance covariance_of(const models::Surrogate& s, const ObservationFile& file,
-                                     const std::vector<double>& own) {
+                                     const SurrogateVariance* own) {
   std::vector<double> variance;
   const da::Observations& o = file.observations;
   for (std::int64_t i = 0; i < o.size(); ++i) {
-    const double deviation = s.field_std[o.channel[i]];
+    const std::int64_t c = o.channel[i];
+    const double deviation = s.field_std[c];
     // Entries that are not to be assimilated may hold anything.
-    const double error = o.qc[i] == da::used ? o.error_std[i] : deviation;
-    variance.push_back(error * error + own[o.channel[i]] * deviation * deviation);
+    const bool used = o.qc[i] == da::used;
+    const double error = used ? o.error_std[i] : deviation;
+    const double model = used && own != nullptr ? own->at(o.time[i] / s.about.frame_interval, c) : 0;
+    variance.push_back(error * error + model * deviation * deviation);
   }
   return da::DiagonalCovariance(std::move(variance));
+}
+
+da::Minimiser minimiser_of(const std::string& name) {
+  if (name == "lbfgs") return da::Minimiser::lbfgs;
+  if (name == "ensemble") return da::Minimiser::ensemble;
+  return da::Minimiser::gauss_newton;
 }
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
@@ -105,15 +114,20 @@ LatentAnalysis assimilate(const Config& config, const models::Surrogate& s, cons
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
   const da::Ensemble prior = draw_prior(config, s, file.experiment, index);
-  const da::DiagonalCovariance covariance = covariance_of(s, file, surrogate_variance(config, s, file.experiment));
+  const SurrogateVariance own = surrogate_variance(config, s, file.experiment);
+  const da::DiagonalCovariance covariance = covariance_of(s, file, &own);
   const da::Problem problem{.prior = prior,
                             .model = model,
                             .observations = file.observations,
                             .covariance = covariance,
                             .times = analysis_times(config, s.about, file.experiment),
                             .windows = {.length = a.window, .shift = a.shift}};
-  const da::Levda levda(
-      {.starts = a.starts, .annealing = a.annealing, .iterations = a.iterations, .keep_ratio = a.keep_ratio});
+  const da::Levda levda({.minimiser = minimiser_of(a.minimiser),
+                         .starts = a.starts,
+                         .annealing = a.annealing,
+                         .iterations = a.iterations,
+                         .keep_ratio = a.keep_ratio,
+                         .mixed_precision = a.precision == "mixed"});
   da::Analysis analysis = levda.assimilate(problem);
   const double seconds = seconds_since(begin);
   const Clock::time_point free_begin = Clock::now();
@@ -130,7 +144,7 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
                     const ObservationFile& observations, const LatentAnalysis& analysis,
                     const std::string& fingerprint) {
   const models::Grid& grid = s.about.grid;
-  const std::int64_t stride = config.assimilation.score_stride;
+  const std::int64_t stride = grid.listed() ? 1 : config.assimilation.score_stride;
   const Tensor points = models::grid_points(grid, stride);
   const std::int64_t nx = (grid.nx + stride - 1) / stride;
   const std::int64_t ny = (grid.ny + stride - 1) / stride;
@@ -153,19 +167,31 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
   file.dimension("latent", d);
   file.dimension("parameter", p);
   file.dimension("channel", c);
-  file.dimension("y", ny);
-  file.dimension("x", nx);
+  const std::vector<std::string> places =
+      grid.listed() ? std::vector<std::string>{"point"} : std::vector<std::string>{"y", "x"};
+  if (grid.listed()) {
+    file.dimension("point", nx);
+  } else {
+    file.dimension("y", ny);
+    file.dimension("x", nx);
+  }
+  std::vector<std::string> field_dimensions{"time", "channel"};
+  field_dimensions.insert(field_dimensions.end(), places.begin(), places.end());
   file.variable("time", Type::Float64, {"time"},
-                {{"units", "s"}, {"long_name", "time after the start of the assimilation"}});
+                {{"units", s.about.time_unit}, {"long_name", "time after the start of the assimilation"}});
   file.write("time", analysis.times);
-  const auto axis = [&](const std::string& name, const std::string& letter, double first, double step, std::int64_t n) {
-    std::vector<double> values;
-    for (std::int64_t i = 0; i < n; ++i) values.push_back(first + static_cast<double>(i * stride) * step);
-    file.variable(name, Type::Float64, {name}, {{"units", "m"}, {"axis", letter}});
+  const auto axis = [&](const std::string& name, const std::string& letter, const std::vector<double>& values) {
+    file.variable(name, Type::Float64, {grid.listed() ? "point" : name},
+                  {{"units", s.about.place_unit}, {"axis", letter}});
     file.write(name, values);
   };
-  axis("y", "Y", grid.y0, grid.dy, ny);
-  axis("x", "X", grid.x0, grid.dx, nx);
+  std::vector<double> x;
+  std::vector<double> y;
+  for (std::int64_t i = 0; i < nx; ++i) x.push_back(grid.node_x(i * stride));
+  for (std::int64_t i = 0; i < (grid.listed() ? nx : ny); ++i)
+    y.push_back(grid.listed() ? grid.y[i] : grid.node_y(0, i * stride));
+  axis("y", "Y", y);
+  axis("x", "X", x);
   file.write_strings("channel_name", "channel", s.about.channel_names);
   file.write_strings("channel_units", "channel", s.about.channel_units);
   file.write_strings("parameter_name", "parameter", s.about.parameter_names);
@@ -198,10 +224,10 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
     mean.insert(mean.end(), moments.mean.begin(), moments.mean.end());
     spread.insert(spread.end(), moments.spread.begin(), moments.spread.end());
   }
-  file.variable("field_mean", Type::Float32, {"time", "channel", "y", "x"},
+  file.variable("field_mean", Type::Float32, field_dimensions,
                 {{"long_name", "ensemble mean of the analysis, units in channel_units"}});
   file.write("field_mean", mean);
-  file.variable("field_spread", Type::Float32, {"time", "channel", "y", "x"},
+  file.variable("field_spread", Type::Float32, field_dimensions,
                 {{"long_name", "ensemble standard deviation of the analysis, units in channel_units"}});
   file.write("field_spread", spread);
   file.commit();
@@ -250,9 +276,10 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   const auto frames = static_cast<std::int64_t>(analysis.times.size());
   const bool cold = file.experiment == "cold";
   const std::int64_t first_frame = truth.first_frame();
-  const std::vector<double> own_error = surrogate_variance(config, s, file.experiment);
+  const std::vector<double> own_error = surrogate_variance(config, s, file.experiment).at_frames;
   const std::vector<double> no_error(static_cast<std::size_t>(c), 0.0);
-  const std::span<const double> true_parameters = data.parameters_of(truth.member);
+  // Of the last analysed frame, where they change in time.
+  const std::span<const double> true_parameters = data.parameters_at(truth.member, first_frame + frames - 1);
 
   std::vector<float> true_fields(static_cast<std::size_t>(frames * values));
   for (std::int64_t t = 0; t < frames; ++t)
@@ -298,8 +325,8 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   MethodScores& free = result.methods["free"] = latent_method(analysis.prior);
   free.seconds = analysis.seconds_free;
 
-  const std::vector<double> u = s.normal_parameters(true_parameters);
-  const Tensor latents = models::latent_trajectories(s.net, u, s.about.frames);
+  const std::vector<double> u = s.normal_parameters(data.parameters_of(truth.member));
+  const Tensor latents = models::latent_trajectories(s.net, u, 1, s.about.frames);
   const auto decode_floor = [&](std::int64_t t) {
     const std::int64_t frame = first_frame + t;
     std::vector<float> fields =
@@ -322,13 +349,18 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   MethodScores& climatology = result.methods["climatology"];
   climatology.frames =
       score_frames([&](std::int64_t t) { return training_fields(0, data.train, first_frame + t); }, no_error);
-  climatology.parameters = score_parameters({data.parameters.begin(), data.parameters.begin() + data.train * p});
+  std::vector<double> training_parameters;
+  for (std::int64_t member = 0; member < data.train; ++member) {
+    const std::span<const double> own = data.parameters_at(member, first_frame + frames - 1);
+    training_parameters.insert(training_parameters.end(), own.begin(), own.end());
+  }
+  climatology.parameters = score_parameters(training_parameters);
 
   const Clock::time_point begin = Clock::now();
   const da::Catalogue catalogue(
       data.about,
       std::span(data.fields).first(static_cast<std::size_t>(data.train * data.about.frames * data.frame_size())));
-  const da::DiagonalCovariance covariance = covariance_of(s, file, no_error);  // no surrogate is used
+  const da::DiagonalCovariance covariance = covariance_of(s, file, nullptr);  // no surrogate is used
   const std::vector<std::int64_t> used = file.observations.in_window(0, std::numeric_limits<double>::infinity());
   const da::Catalogue::Fit fit =
       catalogue.best_fit(file.observations.part(used), *covariance.part(used, std::vector<double>(used.size(), 1.0)),
@@ -338,7 +370,7 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   lookup.frames = score_frames(
       [&](std::int64_t t) { return training_fields(fit.member, fit.member + 1, (cold ? 0 : fit.start) + t); },
       no_error);
-  const std::span<const double> found = data.parameters_of(fit.member);
+  const std::span<const double> found = data.parameters_at(fit.member, (cold ? 0 : fit.start) + frames - 1);
   lookup.parameters = score_parameters({found.begin(), found.end()});
   return result;
 }

@@ -19,12 +19,8 @@ struct Case {
   void (*shape)(Config& config);
   /// Names, units, prior ranges, grid and times of the data set. Throws Error when the solver refuses the settings.
   models::Description (*describe)(const DataConfig& data);
-  /// Trajectories of parameters (members, p) into out (members, frames, c, ny, nx), in parallel; `finished` is called
-  /// with the number of finished members, one call at a time.
-  void (*simulate)(const DataConfig& data, std::span<const double> parameters, std::span<float> out,
-                   const std::function<void(std::int64_t)>& finished);
   /// One trajectory after given numbers of solver steps, which do not decrease: (steps, c, ny, nx). Frame j is step
-  /// (j + 1) steps_per_frame.
+  /// (j + 1) steps_per_frame. Called for many trajectories at once.
   void (*states)(const DataConfig& data, std::span<const double> parameters, std::span<const std::int64_t> steps,
                  std::span<float> out);
 };

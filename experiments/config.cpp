@@ -114,11 +114,13 @@ std::vector<Key> keys(Config& c) {
       {"data.frame_interval", &c.data.frame_interval, "s between frames; the first one comes so long after the start",
        1e-9, 1e9},
       {"data.steps_per_frame", &c.data.steps_per_frame, "solver steps between frames", 1, many},
+      {"data.between", &c.data.between,
+       "places between the nodes at a random solver step in each interval between frames; 0: none", 0, many},
       {"data.train", &c.data.train, "training trajectories", 2, many},
       {"data.valid", &c.data.valid, "validation trajectories: they measure the surrogate's error", 1, many},
       {"data.test", &c.data.test, "test trajectories: truths come from them", 1, many},
       {"surrogate.latent", &s.latent, "latent variables", 1, 4096},
-      {"surrogate.latent_dt", &s.latent_dt, "latent time of one frame", 1e-9, 1e9},
+      {"surrogate.latent_dt", &s.latent_dt, "latent time of one frame; 0: 4 in a whole trajectory", 0, 1e9},
       {"surrogate.fourier_features", &s.fourier_features, "random frequencies of the coordinates", 1, 4096},
       {"surrogate.fourier_scale", &s.fourier_scale, "standard deviation of the frequencies", 1e-9, 1e9},
       {"surrogate.dynamics_depth", &s.dynamics_depth, "hidden layers of the dynamics", 1, 1000},
@@ -130,21 +132,27 @@ std::vector<Key> keys(Config& c) {
       {"training.steps", &c.training.steps, "of the optimiser", 1, 1e9},
       {"training.trajectories", &c.training.trajectories, "per step", 1, many},
       {"training.points", &c.training.points, "per frame, drawn afresh each step", 1, many},
+      {"training.between", &c.training.between, "the same per time between frames, where the data have any", 1, many},
       {"training.rate", &c.training.rate, "learning rate at the start; falls to 0 along a cosine", 1e-12, 1e3},
       {"training.clip", &c.training.clip, "largest global norm of the gradient", 1e-12, infinity},
       {"training.tile", &c.training.tile, "frames decoded together in one thread's cache", 1, many},
       {"training.validate_every", &c.training.validate_every, "steps", 1, 1e9},
-      {"observations.truths", &c.observations.truths, "test trajectories to be observed", 1, many},
+      {"observations.truths", &c.observations.truths, "test trajectories to be observed; 0: all, at most 16", 0, many},
       {"observations.sensors", &c.observations.sensors,
        "grid:NXxNY (all channels, every so many frames) or scattered:N (N values at random times and places)", 0, 0},
       {"observations.sigma", &c.observations.sigma, "error, in standard deviations of the channel", 1e-12, 1e6},
       {"observations.every", &c.observations.every, "frames between observations", 1, many},
       {"assimilation.members", &c.assimilation.members, "of the ensemble", 2, many},
-      {"assimilation.frames", &c.assimilation.frames, "observed frames", 1, many},
-      {"assimilation.window", &c.assimilation.window, "frames of one window, L", 1, many},
-      {"assimilation.shift", &c.assimilation.shift, "frames from window to window, S <= L", 1, many},
+      {"assimilation.frames", &c.assimilation.frames, "frames that are analysed; 0: all that are observed", 0, many},
+      {"assimilation.window", &c.assimilation.window, "frames of one window, L; 0: all", 0, many},
+      {"assimilation.shift", &c.assimilation.shift, "frames from window to window, S <= L; 0: L", 0, many},
       {"assimilation.start_min", &c.assimilation.start_min, "warm: earliest start frame of a truth", 0, many},
-      {"assimilation.start_max", &c.assimilation.start_max, "warm: latest start frame of a truth", 0, many},
+      {"assimilation.start_max", &c.assimilation.start_max,
+       "warm: latest start frame of a truth; -1: the last one that leaves room for the frames", -1, many},
+      {"assimilation.minimiser", &c.assimilation.minimiser,
+       "gauss_newton, lbfgs (exact gradient) or ensemble (classical 4DEnVar, no derivatives)", 0, 0},
+      {"assimilation.precision", &c.assimilation.precision,
+       "of the model in minimisations with inflated R: mixed (float32) or float64; the last one is float64", 0, 0},
       {"assimilation.starts", &c.assimilation.starts, "best members to start from besides the mean", 0, many},
       {"assimilation.annealing", &c.assimilation.annealing, "factors of R, one minimisation each; the last is 1", 1,
        1e12},
@@ -154,6 +162,14 @@ std::vector<Key> keys(Config& c) {
        many},
       {"assimilation.score_stride", &c.assimilation.score_stride, "fields are scored at every so many-th node", 1, 64},
   };
+}
+
+Config own_config() {
+  Config config;
+  config.preset = "own";
+  config.surrogate.latent_dt = 0;
+  config.observations.truths = 0;
+  return config;
 }
 
 Config load_preset(const std::string& case_name, const std::string& preset) {
@@ -201,16 +217,22 @@ void check(const Config& config) {
   const auto fail = [](const char* key, const std::string& message) {
     throw InputError("configuration", key, message);
   };
-  if (config.data.design != "even" && config.data.design != "uniform")
-    fail("data.design", fmt::format("\"{}\" is neither even nor uniform", config.data.design));
-  if (config.training.optimiser != "soap" && config.training.optimiser != "adam")
-    fail("training.optimiser", fmt::format("\"{}\" is neither adam nor soap", config.training.optimiser));
-  if (a.start_max < a.start_min) fail("assimilation.start_max", "is below start_min");
-  if (a.start_max + a.frames > config.data.frames)
-    fail("assimilation.start_max", fmt::format("start frame {} and {} observed frames leave the {} of the data",
-                                               a.start_max, a.frames, config.data.frames));
-  if (a.shift > a.window) fail("assimilation.shift", "is above the window");
+  const auto one_of = [&](const char* key, const std::string& value, std::initializer_list<const char*> known) {
+    if (std::find(known.begin(), known.end(), value) == known.end())
+      fail(key, fmt::format("\"{}\" is none of {}", value, fmt::join(known, ", ")));
+  };
+  one_of("data.design", config.data.design, {"even", "uniform"});
+  one_of("training.optimiser", config.training.optimiser, {"adam", "soap"});
+  one_of("assimilation.minimiser", a.minimiser, {"gauss_newton", "lbfgs", "ensemble"});
+  one_of("assimilation.precision", a.precision, {"mixed", "float64"});
+  if (a.start_max >= 0 && a.start_max < a.start_min) fail("assimilation.start_max", "is below start_min");
+  if (a.window > 0 && a.shift > a.window) fail("assimilation.shift", "is above the window");
   if (a.annealing.back() != 1) fail("assimilation.annealing", "the last factor of R must be 1");
+  if (config.case_name.empty()) return;  // the rest depends on data that are not of the configuration
+  const AssimilationConfig settled = resolve(a, config.data.frames, config.data.frames / 2);
+  if (settled.start_max < settled.start_min || settled.start_max + settled.frames > config.data.frames)
+    fail("assimilation.start_max", fmt::format("start frame {} and {} observed frames leave the {} of the data",
+                                               settled.start_max, settled.frames, config.data.frames));
   if (a.members > config.data.train)
     fail("assimilation.members",
          fmt::format("{} members need as many training trajectories; there are {}", a.members, config.data.train));
@@ -219,6 +241,15 @@ void check(const Config& config) {
                                             config.observations.truths, config.data.test));
   if (config.training.trajectories > config.data.train)
     fail("training.trajectories", fmt::format("more than the {} training trajectories", config.data.train));
+}
+
+AssimilationConfig resolve(const AssimilationConfig& assimilation, std::int64_t frames, std::int64_t observed) {
+  AssimilationConfig a = assimilation;
+  if (a.frames == 0) a.frames = std::max<std::int64_t>(1, observed);
+  if (a.window == 0) a.window = a.frames;
+  if (a.shift == 0) a.shift = a.window;
+  if (a.start_max < 0) a.start_max = frames - a.frames;
+  return a;
 }
 
 std::string fingerprint(Config config, const std::vector<std::string>& sections) {

@@ -20,6 +20,7 @@ struct DataConfig {
   std::int64_t frames = 50;
   double frame_interval = 857.12;
   std::int64_t steps_per_frame = 17;
+  std::int64_t between = 256;
   std::int64_t train = 100;
   std::int64_t valid = 20;
   std::int64_t test = 30;
@@ -30,27 +31,31 @@ struct TrainingConfig {
   std::string optimiser = "soap";
   std::int64_t steps = 20000;
   std::int64_t trajectories = 8;
-  std::int64_t points = 32;
+  std::int64_t points = 16;
+  std::int64_t between = 16;
   double rate = 3e-3;
   double clip = 1;
-  std::int64_t tile = 8;
+  std::int64_t tile = 16;
   std::int64_t validate_every = 500;
 };
 
 struct ObservationConfig {
-  std::int64_t truths = 16;
+  std::int64_t truths = 16;  ///< 0: as many as there are, at most 16
   std::string sensors = "grid:8x8";
   double sigma = 0.1;
   std::int64_t every = 1;
 };
 
+/// A length of 0 and a start_max of -1 stand for what resolve() makes of them.
 struct AssimilationConfig {
   std::int64_t members = 20;
-  std::int64_t frames = 20;
-  std::int64_t window = 20;
-  std::int64_t shift = 20;
-  std::int64_t start_min = 5;
-  std::int64_t start_max = 20;
+  std::int64_t frames = 0;
+  std::int64_t window = 0;
+  std::int64_t shift = 0;
+  std::int64_t start_min = 0;
+  std::int64_t start_max = -1;
+  std::string minimiser = "gauss_newton";
+  std::string precision = "mixed";
   std::int64_t starts = 4;
   std::vector<double> annealing{100, 10, 1};
   double keep_ratio = 4;
@@ -59,7 +64,7 @@ struct AssimilationConfig {
 };
 
 struct Config {
-  std::string case_name;
+  std::string case_name;  ///< empty for a system that this program does not know
   std::string preset;
   std::int64_t seed = 1;           ///< of start frames, ensembles and observation noise
   double checkpoint_seconds = 30;  ///< between checkpoints of a training; no output depends on it
@@ -82,6 +87,9 @@ struct Key {
 /// All keys of a configuration, in the order in which they are shown.
 std::vector<Key> keys(Config& config);
 
+/// For a system that this program does not know: what can be left open is.
+Config own_config();
+
 /// The preset of a case. Throws InputError naming the option: unknown case or preset.
 Config load_preset(const std::string& case_name, const std::string& preset);
 
@@ -94,6 +102,10 @@ void apply_setting(Config& config, const std::string& setting);
 
 /// Throws InputError (source "configuration") when keys contradict each other.
 void check(const Config& config);
+
+/// Settles what was left open of the assimilation, for trajectories of `frames` frames, `observed` of which are to be
+/// analysed where the configuration does not say: one window over all of them, starts anywhere in the trajectory.
+AssimilationConfig resolve(const AssimilationConfig& assimilation, std::int64_t frames, std::int64_t observed);
 
 /// The keys of some sections ("data", "surrogate", ..) as text, one "key = value" per line: what a stage's output
 /// depends on. Equal text, equal output.

@@ -2,8 +2,6 @@
 
 /// Data sets: trajectories of a system with their parameters.
 
-#include <filesystem>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,20 +11,35 @@
 
 namespace levda::experiments {
 
+/// Values between the frames and between the nodes, from the solver's own steps: of each member one time in each
+/// interval from frame k to k + 1, there all channels at random places.
+struct BetweenFrames {
+  std::int64_t points = 0;       ///< places per interval; 0 where there are no such values
+  std::vector<double> fraction;  ///< (members, frames - 1), place of the time in its interval, in (0, 1)
+  std::vector<float> x;          ///< (members, frames - 1, points), of the node; channels lie at their offsets from it
+  std::vector<float> y;
+  std::vector<float> values;  ///< (members, frames - 1, points, c), physical units
+};
+
 struct Dataset {
   models::Description about;
   std::int64_t train = 0;  ///< members: first those for training, then validation, then test
   std::int64_t valid = 0;
   std::int64_t test = 0;
-  std::vector<double> parameters;  ///< (members, p), physical units
-  std::vector<float> fields;       ///< (members, frames, c, ny, nx), physical units
-  std::string fingerprint;         ///< the configuration that made it; of a foreign set, a checksum of its fields
+  bool varying = false;            ///< parameters change in time
+  std::vector<double> parameters;  ///< (members, p), physical units; varying: (members, frames, p), in force on the
+                                   ///< step that ends at the frame
+  std::vector<float> fields;       ///< (members, frames, c, ny, nx), physical units; NaN where a value is missing
+  BetweenFrames between;
+  std::string fingerprint;  ///< the configuration that made it; of a foreign set, a checksum of its fields
 
   std::int64_t members() const { return train + valid + test; }
   std::int64_t first_test() const { return train + valid; }
   std::int64_t frame_size() const { return about.channels() * about.grid.cells(); }
-  /// (p)
+  /// (p), or (frames, p) where they vary.
   std::span<const double> parameters_of(std::int64_t member) const;
+  /// (p), of the step that ends at a frame.
+  std::span<const double> parameters_at(std::int64_t member, std::int64_t frame) const;
   /// (c, ny, nx)
   std::span<const float> frame(std::int64_t member, std::int64_t frame) const;
 };
@@ -37,24 +50,13 @@ struct Moments {
   std::vector<double> deviation;
 };
 
-/// Over all training trajectories, frames and nodes. Throws Error when a channel is constant.
+/// Over all training trajectories, frames and nodes that have values. Throws Error when a channel is constant.
 Moments field_moments(const Dataset& dataset);
-
-/// Draws parameters from their prior range and runs the solver: uniformly, or for training with design "even" along a
-/// low-discrepancy sequence, so that no part of the box is far from a training trajectory. `finished`: as in
-/// Case::simulate.
-Dataset generate_dataset(const Config& config, const std::function<void(std::int64_t)>& finished);
-
-/// NetCDF-4 with CF attributes: field(member, time, channel, y, x), parameters(member, parameter). Throws InputError.
-void write_dataset(const std::filesystem::path& path, const Dataset& dataset);
-
-/// Throws InputError naming the file and the variable: missing, wrong shapes, values that are not finite.
-Dataset read_dataset(const std::filesystem::path& path);
 
 /// FNV-1a, 64 bits, as 16 digits: tells whether something is what a result was made from.
 std::string checksum(std::string_view bytes);
 
-/// The configuration that made the file, or "" where there is no such file or it does not say.
-std::string fingerprint_of(const std::filesystem::path& path);
+/// Whether a value is missing somewhere.
+bool has_missing(const Dataset& dataset);
 
 }  // namespace levda::experiments

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "autodiff/error.h"
-#include "experiments/dataset.h"
+#include "experiments/dataset_file.h"
 #include "experiments/netcdf_file.h"
 #include "models/surrogate.h"
 #include "nn/atomic_file.h"
@@ -51,9 +51,15 @@ void add_description(Lines& lines, const models::Description& about) {
   for (std::size_t i = 0; i < about.parameter_names.size(); ++i)
     lines.add("parameter " + about.parameter_names[i], "{} .. {} {}", about.parameter_min[i], about.parameter_max[i],
               about.parameter_units[i]);
-  lines.add("grid", "{} x {} nodes from ({:g}, {:g}) m every ({:.6g}, {:.6g}) m", g.nx, g.ny, g.x0, g.y0, g.dx, g.dy);
-  lines.add("frames", "{}, the first at {:g} s, then every {:g} s", about.frames, about.first_time,
-            about.frame_interval);
+  const std::string& m = about.place_unit;
+  if (g.listed())
+    lines.add("points", "{}, x {:g} .. {:g} {}, y {:g} .. {:g} {}", g.nx, g.x0, g.x0 + g.width(), m, g.y0,
+              g.y0 + g.height(), m);
+  else
+    lines.add("grid", "{} x {} nodes from ({:g}, {:g}) {} every ({:.6g}, {:.6g}) {}", g.nx, g.ny, g.x0, g.y0, m, g.dx,
+              g.dy, m);
+  lines.add("frames", "{}, the first at {:g} {}, then every {:g} {}", about.frames, about.first_time, about.time_unit,
+            about.frame_interval, about.time_unit);
 }
 
 std::string describe_weights(const std::filesystem::path& path) {
@@ -77,7 +83,8 @@ std::string describe_weights(const std::filesystem::path& path) {
               std::sqrt(sum / static_cast<double>(s.about.frames)),
               std::sqrt(sum / static_cast<double>(s.about.frames)) * s.field_std[c], s.about.channel_units[c]);
   }
-  for (const char* key : {"test_rel_rmse", "train_seconds", "command", "seed", "version", "machine", "trained"})
+  for (const char* key :
+       {"test_rel_rmse", "test_rel_rmse_between", "train_seconds", "command", "seed", "version", "machine", "trained"})
     if (const auto entry = s.provenance.find(key); entry != s.provenance.end()) lines.add(key, "{}", entry->second);
   if (const auto entry = s.provenance.find("levda_configuration"); entry != s.provenance.end())
     lines.add_configuration(entry->second);
@@ -113,11 +120,20 @@ std::string describe_netcdf(const std::filesystem::path& path) {
     return file.has_attribute(name) ? file.text(name) : std::string("unknown");
   };
   Lines lines;
-  if (format.starts_with("levda-dataset-")) {
+  if (format.starts_with("levda-dataset-") || (format.empty() && file.has_variable("field"))) {
     const Dataset set = read_dataset(path);
     lines.add("file", "data set, for levda train --data");
     add_description(lines, set.about);
-    lines.add("trajectories", "{} for training, {} for validation, {} for tests", set.train, set.valid, set.test);
+    lines.add("trajectories", "{} for training, {} for validation, {} for tests{}", set.train, set.valid, set.test,
+              set.varying ? ", parameters change in time" : "");
+    if (set.between.points > 0)
+      lines.add("between frames", "{} places at one time in each interval", set.between.points);
+    if (has_missing(set))
+      lines.add("missing", "{:.1f}% of the values",
+                100.0 *
+                    static_cast<double>(std::count_if(set.fields.begin(), set.fields.end(),
+                                                      [](float value) { return std::isnan(value); })) /
+                    static_cast<double>(set.fields.size()));
     const Moments moments = field_moments(set);
     for (std::size_t c = 0; c < moments.mean.size(); ++c)
       lines.add("values of " + set.about.channel_names[c], "mean {:.4g}, standard deviation {:.4g} {}", moments.mean[c],

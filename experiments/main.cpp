@@ -32,6 +32,7 @@ struct Arguments {
   std::string data;
   std::string weights;
   std::string observations;
+  std::string experiment;
   std::optional<std::int64_t> seed;
   int threads = oneapi::tbb::info::default_concurrency();
   std::vector<std::string> settings;
@@ -47,6 +48,8 @@ assimilated in its latent space, for the state and unknown parameters together.
                                         the score table is printed, report.html shows the rest
   levda generate | train | observe | assimilate | report tsunami
                                         the same, stage by stage
+  levda train --data D --out OUT        your own system, from its trajectories; then
+  levda assimilate --weights OUT/weights.safetensors --observations O --out OUT
   levda keys tsunami                    what --set and --config can change
   levda info FILE                       what a file of ours is)";
 
@@ -57,12 +60,13 @@ command goes on.)";
 void add_options(CLI::App& stage, Arguments& a) {
   std::string known;
   for (const Case& system : cases()) known += (known.empty() ? "" : ", ") + system.name;
-  stage.add_option("CASE", a.case_name, "System: " + known)->required();
+  stage.add_option("CASE", a.case_name,
+                   "System: " + known + "; left out for one that this program does not know, with --data or --weights");
   stage.add_option("--preset", a.preset, "Size of the case")->capture_default_str();
   stage.add_option("--config", a.config, "TOML file with keys to change");
   stage.add_option("--set", a.settings, "Change one key: --set section.key=value (repeatable)")
       ->allow_extra_args(false);
-  stage.add_option("--out", a.out, "Folder of the run (default runs/CASE-PRESET)");
+  stage.add_option("--out", a.out, "Folder of the run (default runs/CASE-PRESET; needed without CASE)");
   stage.add_option("--data", a.data, "Data set (default OUT/data.nc)");
   stage.add_option("--weights", a.weights,
                    "Surrogate (default OUT/weights.safetensors; run: the shipped one where it fits)");
@@ -74,7 +78,7 @@ void add_options(CLI::App& stage, Arguments& a) {
 }
 
 Config configuration(const Arguments& a) {
-  Config config = load_preset(a.case_name, a.preset);
+  Config config = a.case_name.empty() ? own_config() : load_preset(a.case_name, a.preset);
   if (!a.config.empty()) apply_file(config, a.config);
   for (const std::string& setting : a.settings) apply_setting(config, setting);
   if (a.seed) apply_setting(config, fmt::format("seed={}", *a.seed));
@@ -118,8 +122,16 @@ int run(int argc, char** argv) {
     add_options(*command, a);
     if (std::string(stage.name) == "run")
       command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");
-    if (std::string(stage.name) == "assimilate")
-      command->add_option("--observations", a.observations, "Assimilate this file only: OUT/analysis.nc");
+    if (std::string(stage.name) == "assimilate") {
+      command->add_option("--observations", a.observations,
+                          "Assimilate this file only, NetCDF or CSV: OUT/analysis.nc");
+      command
+          ->add_option(
+              "--experiment", a.experiment,
+              "With --observations: cold, from the beginning of a trajectory, or warm, from an unknown time on "
+              "(default: as the file says, else warm)")
+          ->check(CLI::IsMember({"cold", "warm"}));
+    }
     command->callback([&chosen, &stage] { chosen = stage.work; });
   }
   std::string file;
@@ -144,6 +156,14 @@ int run(int argc, char** argv) {
     print_keys(a);
     return 0;
   }
+  if (a.case_name.empty()) {
+    if (chosen == &Pipeline::generate) throw InputError("CASE", "", "is needed: which solver is to be run?");
+    if (a.data.empty() && a.observations.empty())
+      throw InputError("CASE", "", "is needed, or --data with a data set of yours");
+    if (!a.observations.empty() && a.weights.empty())
+      throw InputError("--weights", "", "is needed with --observations where CASE is left out");
+    if (a.out.empty()) throw InputError("--out", "", "is needed where CASE is left out");
+  }
   const oneapi::tbb::global_control threads(oneapi::tbb::global_control::max_allowed_parallelism,
                                             static_cast<std::size_t>(a.threads));
   std::string command = "levda";
@@ -153,6 +173,7 @@ int run(int argc, char** argv) {
                      .data = a.data,
                      .weights = a.weights,
                      .observations = a.observations,
+                     .experiment = a.experiment,
                      .retrain = a.retrain,
                      .command = command,
                      .stop = [] { return interrupted != 0; },

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 
@@ -345,6 +346,46 @@ template std::vector<double> NetcdfReader::read_slab(const std::string&, Extents
 template std::vector<std::int32_t> NetcdfReader::read_slab(const std::string&, Extents, Extents) const;
 template std::vector<std::int64_t> NetcdfReader::read_slab(const std::string&, Extents, Extents) const;
 
+template <class T>
+std::vector<T> NetcdfReader::read_unpacked(const std::string& variable) const {
+  nc_type type = NC_NAT;
+  check(nc_inq_vartype(id_, find(variable), &type), variable);
+  const auto unpack = [&]<class Stored>(std::vector<Stored> stored) {
+    const auto attribute = [&](const char* name) {
+      return has_attribute(variable, name) ? std::optional(number(variable, name)) : std::nullopt;
+    };
+    const std::optional<double> fill = attribute("_FillValue");
+    const std::optional<double> missing = attribute("missing_value");
+    const std::optional<double> scale = attribute("scale_factor");
+    const std::optional<double> offset = attribute("add_offset");
+    if constexpr (std::is_same_v<Stored, T>)
+      if (!fill && !missing && !scale && !offset) return stored;
+    const auto is = [](const std::optional<double>& mark, Stored value) {
+      return mark && value == static_cast<Stored>(*mark);  // a NaN is NaN anyway
+    };
+    std::vector<T> values;
+    values.reserve(stored.size());
+    for (const Stored value : stored) {
+      const bool gone = is(fill, value) || is(missing, value);
+      const double unpacked = scale.value_or(1) * static_cast<double>(value) + offset.value_or(0);
+      values.push_back(gone ? std::numeric_limits<T>::quiet_NaN() : static_cast<T>(unpacked));
+    }
+    return values;
+  };
+  // All numbers of up to 16 bits, and floats, are floats exactly.
+  const bool small = type == NC_BYTE || type == NC_UBYTE || type == NC_SHORT || type == NC_USHORT || type == NC_FLOAT;
+  return small ? unpack(read<float>(variable)) : unpack(read<double>(variable));
+}
+
+template std::vector<float> NetcdfReader::read_unpacked(const std::string&) const;
+template std::vector<double> NetcdfReader::read_unpacked(const std::string&) const;
+
+bool NetcdfReader::holds_strings(const std::string& variable) const {
+  nc_type type = NC_NAT;
+  check(nc_inq_vartype(id_, find(variable), &type), variable);
+  return type == NC_STRING;
+}
+
 std::vector<std::string> NetcdfReader::read_strings(const std::string& variable) const {
   const int found = find(variable);
   nc_type type = NC_NAT;
@@ -364,6 +405,11 @@ std::vector<std::string> NetcdfReader::read_strings(const std::string& variable)
 bool NetcdfReader::has_attribute(const std::string& name) const {
   int found = 0;
   return nc_inq_attid(id_, NC_GLOBAL, name.c_str(), &found) == NC_NOERR;
+}
+
+bool NetcdfReader::has_attribute(const std::string& variable, const std::string& name) const {
+  int found = 0;
+  return nc_inq_attid(id_, find(variable), name.c_str(), &found) == NC_NOERR;
 }
 
 std::string NetcdfReader::text_of(int variable, const std::string& name, const std::string& field) const {
@@ -389,20 +435,28 @@ std::string NetcdfReader::text(const std::string& variable, const std::string& n
   return text_of(find(variable), name, variable + ":" + name);
 }
 
-std::vector<double> NetcdfReader::numbers(const std::string& name) const {
+std::vector<double> NetcdfReader::numbers_of(int variable, const std::string& name, const std::string& field) const {
   nc_type type = NC_NAT;
   std::size_t size = 0;
-  check(nc_inq_att(id_, NC_GLOBAL, name.c_str(), &type, &size), name);
-  if (!is_number(type)) fail(name, "is not a number");
+  check(nc_inq_att(id_, variable, name.c_str(), &type, &size), field);
+  if (!is_number(type)) fail(field, "is not a number");
   std::vector<double> values(size);
-  check(nc_get_att_double(id_, NC_GLOBAL, name.c_str(), values.data()), name);
+  check(nc_get_att_double(id_, variable, name.c_str(), values.data()), field);
   return values;
 }
 
-double NetcdfReader::number(const std::string& name) const {
-  const std::vector<double> values = numbers(name);
-  if (values.size() != 1) fail(name, fmt::format("{} numbers, where one is needed", values.size()));
+double NetcdfReader::number_of(int variable, const std::string& name, const std::string& field) const {
+  const std::vector<double> values = numbers_of(variable, name, field);
+  if (values.size() != 1) fail(field, fmt::format("{} numbers, where one is needed", values.size()));
   return values[0];
+}
+
+std::vector<double> NetcdfReader::numbers(const std::string& name) const { return numbers_of(NC_GLOBAL, name, name); }
+
+double NetcdfReader::number(const std::string& name) const { return number_of(NC_GLOBAL, name, name); }
+
+double NetcdfReader::number(const std::string& variable, const std::string& name) const {
+  return number_of(find(variable), name, variable + ":" + name);
 }
 
 }  // namespace levda::experiments

@@ -7,8 +7,8 @@
 /// (HDF5 below it is silenced for the first thread that uses it, and prints its own diagnostics about a bad
 /// file in another.) Every failure throws InputError(path, variable or dimension or attribute, message);
 /// messages are one line. Numbers are converted between the file's type and the caller's; one out of range
-/// throws. To an integer, fractions are cut off and NaN is lost. _FillValue, scale_factor and add_offset are
-/// not applied.
+/// throws. To an integer, fractions are cut off and NaN is lost. _FillValue, missing_value, scale_factor and add_offset
+/// are applied by read_unpacked alone.
 
 #include <cstdint>
 #include <filesystem>
@@ -102,10 +102,15 @@ class NetcdfReader {
   /// The whole variable, row-major. T: float, double, int32, int64.
   template <class T>
   std::vector<T> read(const std::string& variable) const;
+  /// The same as CF has it: scale_factor times the number plus add_offset; NaN where it is _FillValue or missing_value.
+  /// T: float, double.
+  template <class T>
+  std::vector<T> read_unpacked(const std::string& variable) const;
   /// The block from index `start`, `count` long, one entry of each per dimension.
   template <class T>
   std::vector<T> read_slab(const std::string& variable, std::span<const std::int64_t> start,
                            std::span<const std::int64_t> count) const;
+  bool holds_strings(const std::string& variable) const;
   /// A variable of strings over one dimension.
   std::vector<std::string> read_strings(const std::string& variable) const;
 
@@ -114,14 +119,18 @@ class NetcdfReader {
   std::string text(const std::string& name) const;
   double number(const std::string& name) const;
   std::vector<double> numbers(const std::string& name) const;
-  /// An attribute of a variable.
+  /// Attributes of a variable.
+  bool has_attribute(const std::string& variable, const std::string& name) const;
   std::string text(const std::string& variable, const std::string& name) const;
+  double number(const std::string& variable, const std::string& name) const;
 
  private:
   [[noreturn]] void fail(const std::string& field, const std::string& message) const;
   void check(int status, const std::string& field) const;
   int find(const std::string& variable) const;
   std::string text_of(int variable, const std::string& name, const std::string& field) const;
+  std::vector<double> numbers_of(int variable, const std::string& name, const std::string& field) const;
+  double number_of(int variable, const std::string& name, const std::string& field) const;
 
   std::filesystem::path path_;
   int id_ = -1;

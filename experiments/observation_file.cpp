@@ -7,7 +7,9 @@
 
 #include "autodiff/error.h"
 #include "experiments/netcdf_file.h"
+#include "experiments/observation_csv.h"
 #include "experiments/version.h"
+#include "nn/atomic_file.h"
 
 namespace levda::experiments {
 
@@ -39,9 +41,10 @@ void write_observations(const std::filesystem::path& path, const ObservationFile
     file.variable(name, type, {"row"}, attributes);
     file.write(name, values);
   };
-  column("time", Type::Float64, {{"units", "s"}, {"long_name", "time after the start of the assimilation"}}, o.time);
-  column("x", Type::Float64, {{"units", "m"}, {"long_name", "place of the value, eastward"}}, o.x);
-  column("y", Type::Float64, {{"units", "m"}, {"long_name", "place of the value, northward"}}, o.y);
+  column("time", Type::Float64, {{"units", about.time_unit}, {"long_name", "time after the start of the assimilation"}},
+         o.time);
+  column("x", Type::Float64, {{"units", about.place_unit}, {"long_name", "place of the value, eastward"}}, o.x);
+  column("y", Type::Float64, {{"units", about.place_unit}, {"long_name", "place of the value, northward"}}, o.y);
   column("channel", Type::Int64, {{"long_name", "position in channel_name"}}, o.channel);
   column("value", Type::Float64, {{"long_name", "observed value, in the channel's unit"}}, o.value);
   column("error_std", Type::Float64, {{"long_name", "standard deviation of the error, in the channel's unit"}},
@@ -53,21 +56,19 @@ void write_observations(const std::filesystem::path& path, const ObservationFile
   file.commit();
 }
 
-ObservationFile read_observations(const std::filesystem::path& path, const models::Description& about,
-                                  double last_time) {
+namespace {
+
+ObservationFile read_netcdf(const std::filesystem::path& path, const models::Description& about) {
   const NetcdfReader file(path);
   const std::string source = path.string();
-  if (!file.has_attribute("levda_format") || file.text("levda_format") != format_name)
+  if (file.has_attribute("levda_format") && file.text("levda_format") != format_name)
     throw InputError(source, "levda_format", fmt::format("not a file of observations (\"{}\" expected)", format_name));
-  const std::int64_t rows = file.dimension("row");
-  const auto read = [&]<typename T>(const std::string& name, std::vector<T>& column) {
-    file.require_shape(name, {rows});
-    column = file.read<T>(name);
-  };
+  if (!file.has_variable("value")) throw InputError(source, "value", "no such variable: not a file of observations");
+  const std::vector<std::int64_t> shape = file.shape("value");
+  if (shape.size() != 1) throw InputError(source, "value", "one dimension is needed, one entry per observation");
+  const std::int64_t rows = shape[0];
   ObservationFile content;
-  content.experiment = file.text("experiment");
-  if (content.experiment != "warm" && content.experiment != "cold")
-    throw InputError(source, "experiment", fmt::format("\"{}\" is neither warm nor cold", content.experiment));
+  if (file.has_attribute("experiment")) content.experiment = file.text("experiment");
   content.fingerprint = file.has_attribute("levda_configuration") ? file.text("levda_configuration") : "";
   const auto whole = [&](const std::string& name, double least) {
     const double value = file.number(name);
@@ -79,41 +80,77 @@ ObservationFile read_observations(const std::filesystem::path& path, const model
   if (file.has_attribute("truth_member"))
     content.truth = Truth{
         .index = whole("truth_index", 0), .member = whole("truth_member", 0), .start = whole("truth_start_frame", -1)};
+
+  const auto numbers = [&](const std::string& name) {
+    file.require_shape(name, {rows});
+    return file.read_unpacked<double>(name);
+  };
   da::Observations& o = content.observations;
-  read("time", o.time);
-  read("x", o.x);
-  read("y", o.y);
-  read("channel", o.channel);
-  read("value", o.value);
-  read("error_std", o.error_std);
-  read("qc", o.qc);
-  // Channels by name: the file's order need not be the surrogate's.
-  const std::vector<std::string> names = file.read_strings("channel_name");
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t c = o.channel[i];
-    if (c < 0 || c >= static_cast<std::int64_t>(names.size()))
-      throw InputError(source, "channel", fmt::format("row {}: {} is not in 0 .. {}", i, c, names.size() - 1));
-    const auto known = std::find(about.channel_names.begin(), about.channel_names.end(), names[c]);
+  o.time = numbers("time");
+  o.x = numbers("x");
+  if (file.has_variable("y") || about.grid.height() > 0)
+    o.y = numbers("y");
+  else
+    o.y.assign(o.x.size(), 0.0);
+  o.value = numbers("value");
+  o.error_std = numbers("error_std");
+  if (file.has_variable("qc")) {
+    file.require_shape("qc", {rows});
+    o.qc = file.read<std::int32_t>("qc");
+  } else {
+    o.qc.assign(o.value.size(), da::used);
+  }
+  file.require_shape("channel", {rows});
+  // Channels by name where there are names: the file's order need not be the surrogate's.
+  std::vector<std::string> names = about.channel_names;
+  if (file.has_variable("channel_name")) names = file.read_strings("channel_name");
+  const auto find = [&](const std::string& name, const char* field) {
+    const auto known = std::find(about.channel_names.begin(), about.channel_names.end(), name);
     if (known == about.channel_names.end())
       throw InputError(
-          source, "channel_name",
-          fmt::format("\"{}\" is not a channel of the surrogate ({})", names[c], fmt::join(about.channel_names, ", ")));
-    o.channel[i] = known - about.channel_names.begin();
+          source, field,
+          fmt::format("\"{}\" is not a channel of the surrogate ({})", name, fmt::join(about.channel_names, ", ")));
+    return static_cast<std::int64_t>(known - about.channel_names.begin());
+  };
+  if (file.holds_strings("channel")) {
+    for (const std::string& name : file.read_strings("channel")) o.channel.push_back(find(name, "channel"));
+    return content;
   }
+  o.channel = file.read<std::int64_t>("channel");
+  for (std::int64_t i = 0; i < rows; ++i) {
+    std::int64_t& c = o.channel[i];
+    if (c < 0 || c >= static_cast<std::int64_t>(names.size()))
+      throw InputError(source, "channel", fmt::format("row {}: {} is not in 0 .. {}", i, c, names.size() - 1));
+    c = find(names[c], "channel_name");
+  }
+  return content;
+}
+
+}  // namespace
+
+ObservationFile read_observations(const std::filesystem::path& path, const models::Description& about,
+                                  double last_time) {
+  const std::string source = path.string();
+  ObservationFile content;
+  if (path.extension() == ".csv")
+    content.observations = parse_observations_csv(nn::read_text_file(path), source, about);
+  else
+    content = read_netcdf(path, about);
+  if (!content.experiment.empty() && content.experiment != "warm" && content.experiment != "cold")
+    throw InputError(source, "experiment", fmt::format("\"{}\" is neither warm nor cold", content.experiment));
+  const da::Observations& o = content.observations;
   da::check(o, source, last_time, about.channels());
   const models::Grid& grid = about.grid;
-  const auto inside = [&](const char* column, std::int64_t row, double place, double first, double step,
-                          std::int64_t n) {
-    const double cells = (place - first) / step;
-    if (!(cells >= -1 && cells <= static_cast<double>(n)))
-      throw InputError(source, column,
-                       fmt::format("row {}: {} m is outside the domain, {} to {} m", row, place, first,
-                                   first + static_cast<double>(n - 1) * step));
+  const auto outside = [&](const char* column, std::int64_t row, double place, double first, double extent) {
+    throw InputError(source, column,
+                     fmt::format("row {}: {} {} is outside the domain, {} to {} {}", row, place, about.place_unit,
+                                 first, first + extent, about.place_unit));
   };
-  for (std::int64_t i = 0; i < rows; ++i) {
+  for (std::int64_t i = 0; i < o.size(); ++i) {
     if (o.qc[i] != da::used) continue;
-    inside("x", i, o.x[i], grid.x0, grid.dx, grid.nx);
-    inside("y", i, o.y[i], grid.y0, grid.dy, grid.ny);
+    const std::int64_t c = o.channel[i];
+    if (!grid.contains_x(o.x[i] - grid.offset_x[c] * grid.dx)) outside("x", i, o.x[i], grid.x0, grid.width());
+    if (!grid.contains_y(o.y[i] - grid.offset_y[c] * grid.dy)) outside("y", i, o.y[i], grid.y0, grid.height());
   }
   return content;
 }

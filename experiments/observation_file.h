@@ -1,6 +1,6 @@
 #pragma once
 
-/// Files of observations: NetCDF, one row per value.
+/// Files of observations: NetCDF or, as other programs make them, CSV; one row per value.
 
 #include <filesystem>
 #include <optional>
@@ -22,7 +22,7 @@ struct Truth {
 };
 
 struct ObservationFile {
-  std::string experiment;  ///< "warm" or "cold"
+  std::string experiment;  ///< "warm", "cold" or, where the file does not say, empty
   da::Observations observations;
   std::optional<Truth> truth;  ///< none for observations of the world
   std::string fingerprint;
@@ -32,8 +32,10 @@ struct ObservationFile {
 void write_observations(const std::filesystem::path& path, const ObservationFile& file,
                         const models::Description& about);
 
-/// Throws InputError naming the file and the column: not such a file, an unknown channel, and all that da::check finds
-/// with times up to last_time.
+/// NetCDF, or CSV (parse_observations_csv) where the name ends with .csv. A NetCDF file of someone else needs the
+/// variables time, x, y, channel (a name or a position), value and error_std over one dimension.
+/// Throws InputError naming the file and the column: not such a file, an unknown channel, a place outside the domain,
+/// and all that da::check finds with times up to last_time.
 ObservationFile read_observations(const std::filesystem::path& path, const models::Description& about,
                                   double last_time);
 

@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 
 #include "autodiff/error.h"
+#include "experiments/dataset_file.h"
+#include "experiments/generate.h"
 #include "experiments/observation_file.h"
 #include "experiments/report_data.h"
 #include "experiments/training.h"
@@ -45,7 +48,7 @@ void check_match(const models::Surrogate& s, const Dataset& data, const fs::path
   };
   need(near(a.parameter_min, b.parameter_min), "parameter_min");
   need(near(a.parameter_max, b.parameter_max), "parameter_max");
-  need(a.grid.nx == b.grid.nx && a.grid.ny == b.grid.ny, "grid");
+  need(a.grid.nx == b.grid.nx && a.grid.ny == b.grid.ny && a.grid.listed() == b.grid.listed(), "grid");
   need(std::abs(a.grid.x0 - b.grid.x0) + std::abs(a.grid.y0 - b.grid.y0) <= 1e-6 * a.grid.dx, "grid_x0");
   need(std::abs(a.grid.dx - b.grid.dx) <= 1e-9 * a.grid.dx && std::abs(a.grid.dy - b.grid.dy) <= 1e-9 * a.grid.dy,
        "grid_dx");
@@ -61,6 +64,13 @@ fs::path checked_folder(const RunOptions& options) {
   check(options.config);
   const nn::AtomicFile probe(options.out / "probe");  // removed at once
   return options.out;
+}
+
+/// Time of the last observation that is to be assimilated.
+double last_observed(const da::Observations& o) {
+  double last = 0;
+  for (const std::int64_t i : o.in_window(0, std::numeric_limits<double>::infinity())) last = std::max(last, o.time[i]);
+  return last;
 }
 
 /// The configuration that the weights were trained with, or "" where the file is missing.
@@ -122,7 +132,7 @@ ObservationFile Pipeline::read_twin(const std::string& experiment, std::int64_t 
 const Dataset& Pipeline::data() {
   if (!data_) {
     data_ = read_dataset(data_path());
-    if (data_->about.case_name != options_.config.case_name)
+    if (!options_.config.case_name.empty() && data_->about.case_name != options_.config.case_name)
       throw InputError(data_path().string(), "case",
                        fmt::format("is {}, not {}", data_->about.case_name, options_.config.case_name));
   }
@@ -154,7 +164,21 @@ void Pipeline::train() {
   say("train: test_rel_rmse {}", surrogate_->provenance.at("test_rel_rmse"));
 }
 
+void Pipeline::prepare_twin() {
+  const models::Description& about = data().about;
+  if (about.grid.listed())
+    throw InputError(data_path().string(), "field",
+                     "a list of points, where twin experiments need a regular grid; --observations FILE does not");
+  if (has_missing(data()))
+    throw InputError(data_path().string(), "field",
+                     "has missing values, where twin experiments need complete fields; --observations FILE does not");
+  Config& config = options_.config;
+  config.assimilation = resolve(config.assimilation, about.frames, about.frames / 2);
+  if (config.observations.truths == 0) config.observations.truths = std::min<std::int64_t>(16, data().test);
+}
+
 void Pipeline::observe() {
+  prepare_twin();
   check_frames(options_.config, data().about, data_path().string());
   const Moments moments = field_moments(data());
   for (const std::string& experiment : experiment_names())
@@ -197,6 +221,7 @@ std::vector<std::vector<TruthScores>> Pipeline::all_scores() {
 void Pipeline::assimilate() {
   if (!options_.observations.empty()) return assimilate_one_file();
   find_weights();
+  prepare_twin();
   check_match(surrogate(), data(), weights_path());
   check_frames(options_.config, surrogate().about, weights_path().string());
   const std::string configuration = assimilation_fingerprint();
@@ -231,17 +256,24 @@ void Pipeline::assimilate() {
 
 void Pipeline::assimilate_one_file() {
   const models::Description& about = surrogate().about;
-  if (about.case_name != options_.config.case_name)
-    throw InputError(weights_path().string(), "case",
-                     fmt::format("is {}, not {}", about.case_name, options_.config.case_name));
-  check_frames(options_.config, about, weights_path().string());
-  const double last_time =
-      (1 + slack) * static_cast<double>(options_.config.assimilation.frames) * about.frame_interval;
-  const ObservationFile observations = read_observations(options_.observations, about, last_time);
-  const LatentAnalysis analysis = experiments::assimilate(options_.config, surrogate(), observations);
+  Config& config = options_.config;
+  if (!config.case_name.empty() && about.case_name != config.case_name)
+    throw InputError(weights_path().string(), "case", fmt::format("is {}, not {}", about.case_name, config.case_name));
+  const std::int64_t frames = config.assimilation.frames > 0 ? config.assimilation.frames : about.frames;
+  const double last_time = (1 + slack) * static_cast<double>(frames) * about.frame_interval;
+  ObservationFile observations = read_observations(options_.observations, about, last_time);
+  if (!options_.experiment.empty()) observations.experiment = options_.experiment;
+  if (observations.experiment.empty()) observations.experiment = "warm";
+  // The frames up to the last observation; the first one of a cold start comes one step after the control vector.
+  const double span = last_observed(observations.observations) / about.frame_interval;
+  const auto observed = static_cast<std::int64_t>(observations.experiment == "cold" ? std::ceil(span - slack)
+                                                                                    : std::floor(span + slack) + 1);
+  config.assimilation = resolve(config.assimilation, about.frames, observed);
+  check_frames(config, about, weights_path().string());
+  const LatentAnalysis analysis = experiments::assimilate(config, surrogate(), observations);
   const fs::path path = options_.out / "analysis.nc";
-  write_analysis(path, options_.config, surrogate(), observations, analysis,
-                 fingerprint(options_.config, {"assimilation", "seed"}) + "weights = " + weights_checksum() + "\n");
+  write_analysis(path, config, surrogate(), observations, analysis,
+                 fingerprint(config, {"assimilation", "seed"}) + "weights = " + weights_checksum() + "\n");
   const da::Ensemble& last = analysis.ensembles.back();
   const std::vector<double> members = physical_parameters(surrogate(), last);
   for (std::int64_t k = 0; k < about.parameters(); ++k) {
@@ -258,6 +290,7 @@ void Pipeline::assimilate_one_file() {
 
 void Pipeline::report() {
   find_weights();
+  prepare_twin();
   const std::vector<std::vector<TruthScores>> scores = all_scores();
   std::vector<ExperimentSummary> results;
   std::vector<ShownTruth> shown;
@@ -312,6 +345,7 @@ void Pipeline::run() {
   }
   say("weights: {}", weights_path().string());
 
+  prepare_twin();
   bool observed = true;
   for (const std::string& experiment : experiment_names())
     for (std::int64_t i = 0; i < config.observations.truths; ++i)

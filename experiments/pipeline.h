@@ -22,6 +22,7 @@ struct RunOptions {
   std::filesystem::path data;          ///< empty: data.nc in out
   std::filesystem::path weights;       ///< empty: the shipped ones where they fit (run only), else those in out
   std::filesystem::path observations;  ///< assimilate this file only; empty: all of the twin experiments
+  std::string experiment;              ///< of that file, warm or cold; empty: as it says, or warm
   bool retrain = false;
   std::string command;         ///< as typed, for provenance
   std::function<bool()> stop;  ///< asked in long work: whether the user wants to leave; may be empty
@@ -60,6 +61,9 @@ class Pipeline {
   /// Where no weights were given: those in `out` if they are of this configuration, else the shipped ones if these are.
   /// False when neither is.
   bool use_shipped_weights();
+  /// For twin experiments: settles what the configuration leaves to the data. Throws InputError for a set that is not
+  /// gridded or has missing values.
+  void prepare_twin();
   /// For stages on their own: the shipped weights where there are none in `out`.
   void find_weights();
   const Dataset& data();

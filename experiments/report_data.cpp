@@ -19,18 +19,19 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
   const std::int64_t c = s.about.channels();
   const auto times = static_cast<std::int64_t>(shown.analysis.times.size());
   const Truth& truth = shown.observations.truth.value();
-  constexpr double km = 1e-3;
+  const bool metres = s.about.place_unit == "m";
+  const double scale = metres ? 1e-3 : 1;
   std::vector<FieldMaps> maps;
   for (std::int64_t k = 0; k < c; ++k) {
     FieldMaps map{.channel = s.about.channel_names[k],
                   .unit = s.about.channel_units[k],
                   .nx = grid.nx,
                   .ny = grid.ny,
-                  .x_min = grid.x0 * km,
-                  .x_max = (grid.x0 + static_cast<double>(grid.nx - 1) * grid.dx) * km,
-                  .y_min = grid.y0 * km,
-                  .y_max = (grid.y0 + static_cast<double>(grid.ny - 1) * grid.dy) * km,
-                  .length_unit = "km",
+                  .x_min = grid.x0 * scale,
+                  .x_max = (grid.x0 + static_cast<double>(grid.nx - 1) * grid.dx) * scale,
+                  .y_min = grid.y0 * scale,
+                  .y_max = (grid.y0 + static_cast<double>(grid.ny - 1) * grid.dy) * scale,
+                  .length_unit = metres ? "km" : s.about.place_unit,
                   .times = {},
                   .truth = {},
                   .prior_mean = {},
@@ -40,7 +41,7 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
     std::set<std::pair<double, double>> places;
     const da::Observations& o = shown.observations.observations;
     for (std::int64_t i = 0; i < o.size(); ++i)
-      if (o.channel[i] == k && o.qc[i] == da::used) places.emplace(o.x[i] * km, o.y[i] * km);
+      if (o.channel[i] == k && o.qc[i] == da::used) places.emplace(o.x[i] * scale, o.y[i] * scale);
     map.sensors.assign(places.begin(), places.end());
     maps.push_back(std::move(map));
   }

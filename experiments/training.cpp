@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <oneapi/tbb/parallel_for.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -27,127 +28,269 @@ namespace {
 // Streams of the training seed; point_stream is followed by one stream per group.
 enum Stream : std::uint32_t { weight_seed = 0, order_stream = 100, point_stream = 1000 };
 
-/// Batches of whole trajectories at random nodes: groups are (frame, trajectory), frame outermost.
+/// Normalised values at network coordinates, in groups that share a latent state.
+struct Samples {
+  Tensor x;                    // (groups, points, 2)
+  Tensor y;                    // (groups, points, c)
+  std::optional<Tensor> mask;  // as y: 0 where a value is missing
+};
+
+/// Batches of whole trajectories at random nodes, and at random places between frames. Groups are (frame, trajectory)
+/// or (interval, trajectory), the trajectory innermost.
 class Batches {
  public:
   Batches(const TrainingConfig& config, const Dataset& data, const models::Surrogate& s)
-      : config_(config), about_(data.about), members_(data.train), parameters_(s.normal_parameters(data.parameters)) {
-    const Tensor points = models::grid_points(about_.grid, 1);
-    coordinates_ = points.to_floats();
-    const std::int64_t cells = about_.grid.cells();
-    const std::int64_t c = about_.channels();
+      : config_(config), data_(data), parameters_(s.normal_parameters(data.parameters)) {
+    const models::Grid& grid = data.about.grid;
+    coordinates_ = models::grid_points(grid, 1).to_floats();
+    const std::int64_t cells = grid.cells();
+    const std::int64_t c = data.about.channels();
+    std::vector<float> scale;
+    std::vector<float> mean;
+    for (std::int64_t channel = 0; channel < c; ++channel) {
+      mean.push_back(static_cast<float>(s.field_mean[channel]));
+      scale.push_back(static_cast<float>(1 / s.field_std[channel]));
+    }
     // Channels innermost, so that a random node is one place in memory.
-    fields_.resize(static_cast<std::size_t>(members_ * about_.frames * cells * c));
-    oneapi::tbb::parallel_for(std::int64_t{0}, members_ * about_.frames, [&](std::int64_t frame) {
+    fields_.resize(static_cast<std::size_t>(data.train * data.about.frames * cells * c));
+    oneapi::tbb::parallel_for(std::int64_t{0}, data.train * data.about.frames, [&](std::int64_t frame) {
       const float* from = data.fields.data() + frame * cells * c;
       float* to = fields_.data() + frame * cells * c;
-      for (std::int64_t channel = 0; channel < c; ++channel) {
-        const auto mean = static_cast<float>(s.field_mean[channel]);
-        const auto scale = static_cast<float>(1 / s.field_std[channel]);
-        for (std::int64_t i = 0; i < cells; ++i) to[i * c + channel] = (from[channel * cells + i] - mean) * scale;
-      }
+      for (std::int64_t channel = 0; channel < c; ++channel)
+        for (std::int64_t i = 0; i < cells; ++i)
+          to[i * c + channel] = (from[channel * cells + i] - mean[channel]) * scale[channel];
     });
+    missing_ = std::any_of(fields_.begin(), fields_.end(), [](float value) { return std::isnan(value); });
+    const BetweenFrames& between = data.between;
+    const std::int64_t places = data.train * (data.about.frames - 1) * between.points;
+    for (std::int64_t i = 0; i < places; ++i) {
+      between_coordinates_.push_back(static_cast<float>(grid.normal_x(between.x[i])));
+      between_coordinates_.push_back(static_cast<float>(grid.normal_y(between.y[i])));
+      for (std::int64_t channel = 0; channel < c; ++channel)
+        between_values_.push_back((between.values[i * c + channel] - mean[channel]) * scale[channel]);
+    }
   }
 
   struct Batch {
-    Tensor u;  // (trajectories, p)
-    Tensor x;  // (frames x trajectories, points, 2)
-    Tensor y;  // (frames x trajectories, points, c)
+    Vars u;  // (trajectories, p), one per step
+    Samples frames;
+    Tensor fraction;                 // (intervals x trajectories, 1)
+    std::optional<Samples> between;  // none where the data have none
   };
 
   Batch at(std::int64_t step) const {
     const std::int64_t size = config_.trajectories;
-    const std::int64_t per_epoch = members_ / size;
+    const std::int64_t per_epoch = data_.train / size;
+    const std::int64_t frames = data_.about.frames;
+    const std::int64_t cells = data_.about.grid.cells();
     const auto seed = static_cast<std::uint64_t>(config_.seed);
     const std::vector<std::int64_t> order =
-        Random(seed, order_stream, static_cast<std::uint32_t>(step / per_epoch)).permutation(members_);
-    const std::int64_t* chosen = order.data() + step % per_epoch * size;
+        Random(seed, order_stream, static_cast<std::uint32_t>(step / per_epoch)).permutation(data_.train);
+    const std::span<const std::int64_t> chosen =
+        std::span(order).subspan(static_cast<std::size_t>(step % per_epoch * size), static_cast<std::size_t>(size));
 
-    const std::int64_t p = about_.parameters();
-    const std::int64_t c = about_.channels();
-    const std::int64_t cells = about_.grid.cells();
-    std::vector<double> u;
-    for (std::int64_t b = 0; b < size; ++b)
-      u.insert(u.end(), parameters_.begin() + chosen[b] * p, parameters_.begin() + (chosen[b] + 1) * p);
-    const std::int64_t groups = about_.frames * size;
-    std::vector<float> x(static_cast<std::size_t>(groups * config_.points * 2));
-    std::vector<float> y(static_cast<std::size_t>(groups * config_.points * c));
-    oneapi::tbb::parallel_for(std::int64_t{0}, groups, [&](std::int64_t group) {
-      Random random(seed, point_stream + static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(step));
-      const float* field = fields_.data() + (chosen[group % size] * about_.frames + group / size) * cells * c;
-      for (std::int64_t k = group * config_.points; k < (group + 1) * config_.points; ++k) {
-        const std::int64_t cell = random.below(cells);
-        std::copy_n(coordinates_.data() + 2 * cell, 2, x.data() + 2 * k);
-        std::copy_n(field + c * cell, c, y.data() + c * k);
-      }
-    });
-    return {Tensor::from(std::span<const double>(u), {size, p}, DType::float32),
-            Tensor::from(std::span<const float>(x), {groups, config_.points, 2}),
-            Tensor::from(std::span<const float>(y), {groups, config_.points, c})};
+    Batch batch{.u = parameters(chosen),
+                .frames = draw(chosen, frames, config_.points, point_stream, step, cells, coordinates_.data(), false,
+                               fields_.data()),
+                .fraction = {},
+                .between = std::nullopt};
+    if (data_.between.points > 0) {
+      const auto stream = point_stream + static_cast<std::uint32_t>(frames * size);
+      batch.between = draw(chosen, frames - 1, config_.between, stream, step, data_.between.points,
+                           between_coordinates_.data(), true, between_values_.data());
+      std::vector<double> fraction;
+      for (std::int64_t interval = 0; interval < frames - 1; ++interval)
+        for (const std::int64_t member : chosen)
+          fraction.push_back(data_.between.fraction[member * (frames - 1) + interval]);
+      batch.fraction = Tensor::from(std::span<const double>(fraction), {(frames - 1) * size, 1}, DType::float32);
+    }
+    return batch;
   }
 
  private:
+  Vars parameters(std::span<const std::int64_t> chosen) const {
+    const std::int64_t p = data_.about.parameters();
+    const std::int64_t frames = data_.about.frames;
+    const std::int64_t times = data_.varying ? frames : 1;
+    Vars u;
+    for (std::int64_t frame = 0; frame < times; ++frame) {
+      std::vector<double> values;
+      for (const std::int64_t member : chosen) {
+        const double* own = parameters_.data() + (member * times + frame) * p;
+        values.insert(values.end(), own, own + p);
+      }
+      u.emplace_back(
+          Tensor::from(std::span<const double>(values), {static_cast<std::int64_t>(chosen.size()), p}, DType::float32));
+    }
+    u.resize(static_cast<std::size_t>(frames), u.front());
+    return u;
+  }
+
+  /// Random places of every (time, chosen member), `times` of them per member. Coordinates are of `places` for all
+  /// (time, member), or for each of them own ones; values are (member, time, place, channel).
+  Samples draw(std::span<const std::int64_t> chosen, std::int64_t times, std::int64_t points, std::uint32_t stream,
+               std::int64_t step, std::int64_t places, const float* coordinates, bool own_coordinates,
+               const float* values) const {
+    const auto size = static_cast<std::int64_t>(chosen.size());
+    const std::int64_t c = data_.about.channels();
+    const std::int64_t groups = times * size;
+    std::vector<float> x(static_cast<std::size_t>(groups * points * 2));
+    std::vector<float> y(static_cast<std::size_t>(groups * points * c));
+    oneapi::tbb::parallel_for(std::int64_t{0}, groups, [&](std::int64_t group) {
+      Random random(static_cast<std::uint64_t>(config_.seed), stream + static_cast<std::uint32_t>(group),
+                    static_cast<std::uint32_t>(step));
+      const std::int64_t state = chosen[group % size] * times + group / size;
+      const float* from = values + state * places * c;
+      const float* where = coordinates + (own_coordinates ? state * places * 2 : 0);
+      for (std::int64_t k = group * points; k < (group + 1) * points; ++k) {
+        const std::int64_t place = random.below(places);
+        std::copy_n(where + 2 * place, 2, x.data() + 2 * k);
+        std::copy_n(from + c * place, c, y.data() + c * k);
+      }
+    });
+    Samples samples{.x = Tensor::from(std::span<const float>(x), {groups, points, 2}), .y = {}, .mask = std::nullopt};
+    if (missing_) {
+      std::vector<float> mask(y.size(), 1);
+      for (std::size_t i = 0; i < y.size(); ++i)
+        if (std::isnan(y[i])) mask[i] = y[i] = 0;
+      samples.mask = Tensor::from(std::span<const float>(mask), {groups, points, c});
+    }
+    samples.y = Tensor::from(std::span<const float>(y), {groups, points, c});
+    return samples;
+  }
+
   TrainingConfig config_;
-  models::Description about_;
-  std::int64_t members_;
+  const Dataset& data_;
   std::vector<double> parameters_;
-  std::vector<float> coordinates_;
-  std::vector<float> fields_;
+  std::vector<float> coordinates_;  // (cells, 2)
+  std::vector<float> fields_;       // (members, frames, cells, c)
+  bool missing_ = false;
+  std::vector<float> between_coordinates_;  // (members, frames - 1, places, 2)
+  std::vector<float> between_values_;       // (members, frames - 1, places, c)
 };
 
+/// States between frames: an Euler step of a share of the interval lies on the line between its ends.
+Var between_states(const Var& frames, const Tensor& fraction, std::int64_t trajectories) {
+  const std::int64_t rows = fraction.shape()[0];
+  const Var before = slice(frames, 0, 0, rows);
+  const Var after = slice(frames, 0, trajectories, rows);
+  return before + Var(fraction) * (after - before);
+}
+
 /// Mean squared error of a batch and its gradient.
-autodiff::ValueAndGrad loss(const models::Ldnet& net, const Batches::Batch& batch, std::int64_t frames,
-                            std::int64_t tile) {
+autodiff::ValueAndGrad loss(const models::Ldnet& net, const Batches::Batch& batch, const TrainingConfig& config) {
   autodiff::Tape tape;
   const Vars w = net.parameters().on(tape);
-  const Var s0(Tensor::zeros({batch.u.shape()[0], net.architecture().latent}));
-  Vars states = net.rollout(w, Var(batch.u), s0, frames);
+  const Var s0(Tensor::zeros({config.trajectories, net.architecture().latent}));
+  Vars states = net.rollout(w, batch.u, s0);
   states.erase(states.begin());
-  const Var error = models::decoding_error(net, w, concat(states, 0), Var(batch.x), Var(batch.y), tile);
+  const Var s = concat(states, 0);
+  const auto error = [&](const Var& latents, const Samples& samples) {
+    return models::decoding_error(net, w, latents, Var(samples.x), Var(samples.y), config.tile, samples.mask);
+  };
+  Var total = error(s, batch.frames);
+  if (batch.between) {
+    const auto n = static_cast<double>(batch.frames.y.size());
+    const auto m = static_cast<double>(batch.between->y.size());
+    total = (n / (n + m)) * total +
+            (m / (n + m)) * error(between_states(s, batch.fraction, config.trajectories), *batch.between);
+  }
   Vars trainable;
   for (const Var& weight : w)
     if (weight.tracked()) trainable.push_back(weight);
-  autodiff::ValueAndGrad result{.value = error.value().item(), .gradients = {}};
-  for (const Var& gradient : autodiff::vjp(error, Var(Tensor::full({}, 1)), trainable))
+  autodiff::ValueAndGrad result{.value = total.value().item(), .gradients = {}};
+  for (const Var& gradient : autodiff::vjp(total, Var(Tensor::full({}, 1)), trainable))
     result.gradients.push_back(gradient.value());
   return result;
 }
 
-/// Sums over members and nodes of squared residuals and squared truths, physical units, per (frame, channel).
+/// Sums over members and places of squared residuals and squared truths, physical units, per (time, channel).
 struct Residuals {
   std::vector<double> error;
   std::vector<double> truth;
-  double count = 0;  // terms of one sum
+  std::vector<double> count;  // terms
+
+  explicit Residuals(std::int64_t size) : error(static_cast<std::size_t>(size)), truth(error), count(error) {}
+
+  void add(std::int64_t at, double found, double true_value) {
+    if (std::isnan(true_value)) return;
+    error[at] += (found - true_value) * (found - true_value);
+    truth[at] += true_value * true_value;
+    count[at] += 1;
+  }
 };
 
+/// At the frames and every stride-th node, per (frame, channel).
 Residuals residuals(const models::Surrogate& s, const Dataset& data, std::int64_t first, std::int64_t last,
                     std::int64_t stride) {
   const models::Description& about = data.about;
   const std::int64_t c = about.channels();
   const models::Grid& grid = about.grid;
+  if (grid.listed()) stride = 1;
   const Tensor points = models::grid_points(grid, stride);
-  Residuals sums;
-  sums.error.assign(static_cast<std::size_t>(about.frames * c), 0);
-  sums.truth = sums.error;
+  Residuals sums(about.frames * c);
   for (std::int64_t member = first; member < last; ++member) {
     const std::vector<double> u = s.normal_parameters(data.parameters_of(member));
-    const Tensor latents = models::latent_trajectories(s.net, u, about.frames);
+    const Tensor latents = models::latent_trajectories(s.net, u, 1, about.frames);
     const Tensor fields = models::decode_states(s.net, latents.reshaped({about.frames, latents.shape()[2]}), points);
     const float* found = fields.data<float>();
     for (std::int64_t frame = 0; frame < about.frames; ++frame) {
       const std::span<const float> truth = data.frame(member, frame);
       for (std::int64_t j = 0; j < grid.ny; j += stride)
         for (std::int64_t i = 0; i < grid.nx; i += stride)
-          for (std::int64_t channel = 0; channel < c; ++channel) {
-            const double t = truth[channel * grid.cells() + j * grid.nx + i];
-            const double e = s.field_mean[channel] + s.field_std[channel] * *found++ - t;
-            sums.error[frame * c + channel] += e * e;
-            sums.truth[frame * c + channel] += t * t;
-          }
+          for (std::int64_t k = 0; k < c; ++k)
+            sums.add(frame * c + k, s.field_mean[k] + s.field_std[k] * *found++,
+                     truth[k * grid.cells() + j * grid.nx + i]);
     }
   }
-  sums.count = static_cast<double>((last - first) * points.shape()[0]);
   return sums;
+}
+
+/// At the times between frames, per (interval, channel); empty where the data have none.
+Residuals between_residuals(const models::Surrogate& s, const Dataset& data, std::int64_t first, std::int64_t last) {
+  const models::Description& about = data.about;
+  const BetweenFrames& between = data.between;
+  const std::int64_t c = about.channels();
+  const std::int64_t intervals = about.frames - 1;
+  Residuals sums(intervals * c);
+  if (between.points == 0) return sums;
+  const Vars weights = s.net.parameters().constants();
+  for (std::int64_t member = first; member < last; ++member) {
+    const std::vector<double> u = s.normal_parameters(data.parameters_of(member));
+    const Tensor latents = models::latent_trajectories(s.net, u, 1, about.frames);
+    const std::span<const double> fraction =
+        std::span(between.fraction).subspan(static_cast<std::size_t>(member * intervals), intervals);
+    const Var states = between_states(Var(latents.reshaped({about.frames, latents.shape()[2]})),
+                                      Tensor::from(fraction, {intervals, 1}, DType::float32), 1);
+    for (std::int64_t interval = 0; interval < intervals; ++interval) {
+      const std::int64_t begin = (member * intervals + interval) * between.points;
+      std::vector<float> x;
+      for (std::int64_t k = begin; k < begin + between.points; ++k) {
+        x.push_back(static_cast<float>(about.grid.normal_x(between.x[k])));
+        x.push_back(static_cast<float>(about.grid.normal_y(between.y[k])));
+      }
+      const Var points(Tensor::from(std::span<const float>(x), {1, between.points, 2}));
+      const std::vector<float> found =
+          s.net.decode_groups(weights, slice(states, 0, interval, 1), points).value().to_floats();
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        const auto k = static_cast<std::int64_t>(i) % c;
+        sums.add(interval * c + k, s.field_mean[k] + s.field_std[k] * found[i],
+                 between.values[static_cast<std::size_t>(begin * c) + i]);
+      }
+    }
+  }
+  return sums;
+}
+
+/// Mean squared residuals per (time, channel), in units of the channels' standard deviations; 0 where nothing counted.
+Tensor error_variance(const Residuals& sums, const std::vector<double>& deviation) {
+  const auto c = static_cast<std::int64_t>(deviation.size());
+  std::vector<double> variance;
+  for (std::size_t i = 0; i < sums.error.size(); ++i) {
+    const double unit = deviation[i % deviation.size()];
+    variance.push_back(sums.count[i] > 0 ? sums.error[i] / sums.count[i] / (unit * unit) : 0);
+  }
+  return Tensor::from(std::span<const double>(variance), {static_cast<std::int64_t>(variance.size()) / c, c});
 }
 
 double pooled(const Residuals& sums, std::int64_t c) {
@@ -264,6 +407,7 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
   models::LdnetArchitecture architecture = config.surrogate;
   architecture.parameters = about.parameters();
   architecture.channels = about.channels();
+  if (architecture.latent_dt == 0) architecture.latent_dt = 4 / static_cast<double>(about.frames);
   const Moments moments = field_moments(data);
   models::Surrogate s{.about = about,
                       .net = models::Ldnet(architecture, static_cast<std::uint64_t>(training.seed) + weight_seed),
@@ -272,6 +416,7 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
                       .training_parameters = {},
                       .training_latents = {},
                       .error_variance = {},
+                      .between_variance = {},
                       .provenance = {}};
   const Batches batches(training, data, s);
   const std::unique_ptr<nn::Optimiser> optimiser = make_optimiser(training.optimiser, s.net.parameters());
@@ -286,7 +431,9 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
                                       .validate_every = training.validate_every,
                                       .checkpoint_seconds = config.checkpoint_seconds,
                                       .progress = progress};
-  const double rows = static_cast<double>(training.trajectories * about.frames * training.points);
+  std::int64_t values = about.frames * training.points;  // of a trajectory
+  if (data.between.points > 0) values += (about.frames - 1) * training.between;
+  const double rows = static_cast<double>(training.trajectories * values);
   const double work = 6 * static_cast<double>(s.net.decoder_weights()) * rows;
   const auto validation = [&] {
     const std::int64_t last = data.train + std::min<std::int64_t>(data.valid, 8);
@@ -295,7 +442,7 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
   const double reference = product_rate(threads);
   const nn::TrainingResult result =
       nn::train(s.net.parameters(), *optimiser, settings,
-                {.loss = [&](std::int64_t step) { return loss(s.net, batches.at(step), about.frames, training.tile); },
+                {.loss = [&](std::int64_t step) { return loss(s.net, batches.at(step), training); },
                  .validate = validation,
                  .checkpoint = [&](double so_far) { saved.save(s.net.parameters(), *optimiser, before + so_far); },
                  .stop = stop});
@@ -310,17 +457,18 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
         seconds, rate * 1e-9, s.net.decoder_weights(), rows, training.steps, threads, reference * 1e-9,
         100 * rate / reference);
 
-  const auto p = static_cast<std::size_t>(about.parameters());
-  const std::span<const double> prior(data.parameters.data(), static_cast<std::size_t>(data.train) * p);
-  s.training_parameters = Tensor::from(prior, {data.train, about.parameters()});
-  s.training_latents = models::latent_trajectories(s.net, s.normal_parameters(prior), about.frames);
-  const Residuals valid = residuals(s, data, data.train, data.first_test(), 1);
-  std::vector<double> variance;
-  for (std::size_t i = 0; i < valid.error.size(); ++i) {
-    const double deviation = s.field_std[i % s.field_std.size()];
-    variance.push_back(valid.error[i] / valid.count / (deviation * deviation));
-  }
-  s.error_variance = Tensor::from(std::span<const double>(variance), {about.frames, about.channels()});
+  const std::int64_t p = about.parameters();
+  const std::span<const double> prior = std::span(data.parameters)
+                                            .first(data.parameters.size() / static_cast<std::size_t>(data.members()) *
+                                                   static_cast<std::size_t>(data.train));
+  s.training_parameters =
+      Tensor::from(prior, data.varying ? autodiff::Shape{data.train, about.frames, p} : autodiff::Shape{data.train, p});
+  s.training_latents = models::latent_trajectories(s.net, s.normal_parameters(prior), data.train, about.frames);
+  s.error_variance = error_variance(residuals(s, data, data.train, data.first_test(), 1), s.field_std);
+  // Where nothing is known between frames, the surrogate counts as good there as at the frame before.
+  s.between_variance = data.between.points > 0
+                           ? error_variance(between_residuals(s, data, data.train, data.first_test()), s.field_std)
+                           : s.error_variance.rows(0, about.frames - 1).clone();
   const double error = surrogate_error(s, data, data.first_test(), data.members());
   s.provenance = {{"levda_configuration", configuration},
                   {"version", version()},
@@ -332,6 +480,9 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
                   {"train_gflops", fmt::format("{:.1f}", rate * 1e-9)},
                   {"product_gflops", fmt::format("{:.1f}", reference * 1e-9)},
                   {"test_rel_rmse", fmt::format("{:.6f}", error)}};
+  if (data.between.points > 0)
+    s.provenance["test_rel_rmse_between"] =
+        fmt::format("{:.6f}", pooled(between_residuals(s, data, data.first_test(), data.members()), about.channels()));
   return s;
 }
 

@@ -21,9 +21,10 @@ struct TrainingRate {
 double product_rate(int threads);
 
 /// Trains an LDNet as in Xiao et al. (LD-EnSF, arXiv 2411.19305): mean squared error of normalised fields over whole
-/// trajectories of a batch at random points, which are drawn afresh at each step. Its checkpoint, removed at the end,
+/// trajectories of a batch at random points, which are drawn afresh at each step; at the frames, and at times between
+/// them where the data set has such values. Missing values do not count. Its checkpoint, removed at the end,
 /// lets a killed run go on to the same weights. Fills everything that a Surrogate holds, with the relative RMSE over
-/// the test trajectories (key test_rel_rmse), seconds and machine in its provenance.
+/// the test trajectories (keys test_rel_rmse and test_rel_rmse_between), seconds and machine in its provenance.
 /// progress may be null; stop is asked after each step and may be empty. Empty result: told to stop, a checkpoint is
 /// saved. Throws InputError when the checkpoint belongs to another configuration.
 std::optional<models::Surrogate> train_surrogate(const Config& config, const Dataset& data,

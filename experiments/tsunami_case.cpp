@@ -58,12 +58,6 @@ Case tsunami_case() {
                                            .first_time = data.frame_interval,
                                            .frame_interval = data.frame_interval};
               },
-          .simulate =
-              [](const DataConfig& data, std::span<const double> parameters, std::span<float> out,
-                 const std::function<void(std::int64_t)>& finished) {
-                models::tsunami_trajectories(solver(data), parameters, data.frames, data.steps_per_frame,
-                                             data.steps_per_frame, out, finished);
-              },
           .states = [](const DataConfig& data, std::span<const double> parameters, std::span<const std::int64_t> steps,
                        std::span<float> out) { solver(data).states(parameters, steps, out); }};
 }

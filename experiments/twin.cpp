@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "autodiff/error.h"
@@ -170,35 +171,48 @@ da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const 
   const std::int64_t p = s.net.architecture().parameters;
   const std::int64_t frames = s.about.frames;
   const std::vector<double> u = s.normal_parameters(s.training_parameters.to_vector());
+  const bool varying = s.training_parameters.shape().rank() == 3;
   const std::vector<double> latents = s.training_latents.to_vector();
   Random random = random_for(config, prior_stream, experiment, truth_index);
   const std::vector<std::int64_t> order = random.permutation(trajectories);
   std::vector<double> members;
   for (std::int64_t k = 0; k < a.members; ++k) {
     const std::int64_t m = order[k];
+    std::int64_t next = 0;  // frame at which the first step from the state ends
     if (experiment == "warm") {
       const std::int64_t frame = a.start_min + random.below(a.start_max - a.start_min + 1);
       const auto state = latents.begin() + (m * frames + frame) * d;
       members.insert(members.end(), state, state + d);
+      next = std::min(frame + 1, frames - 1);
     } else {
       members.insert(members.end(), static_cast<std::size_t>(d), 0.0);
     }
-    members.insert(members.end(), u.begin() + m * p, u.begin() + (m + 1) * p);
+    const auto own = u.begin() + (varying ? m * frames + next : m) * p;
+    members.insert(members.end(), own, own + p);
   }
   return da::Ensemble(Tensor::from(std::span<const double>(members), {a.members, d + p}));
 }
 
-std::vector<double> surrogate_variance(const Config& config, const models::Surrogate& s,
-                                       const std::string& experiment) {
+double SurrogateVariance::at(double frames, std::int64_t c) const {
+  constexpr double resolution = 1e-6;  // of a frame, as the latent model has it
+  return std::abs(frames - std::round(frames)) <= resolution ? at_frames[c] : between[c];
+}
+
+SurrogateVariance surrogate_variance(const Config& config, const models::Surrogate& s, const std::string& experiment) {
   const AssimilationConfig& a = config.assimilation;
-  const std::int64_t first = experiment == "cold" ? 0 : a.start_min;
-  const std::int64_t last = std::min((experiment == "cold" ? 0 : a.start_max) + a.frames, s.about.frames);
+  const bool cold = experiment == "cold";
+  const std::int64_t first = cold ? 0 : a.start_min;
+  const std::int64_t last = std::min((cold ? 0 : a.start_max) + a.frames, s.about.frames);
   const std::int64_t c = s.about.channels();
-  const std::vector<double> per_frame = s.error_variance.to_vector();
-  std::vector<double> mean(static_cast<std::size_t>(c), 0);
-  for (std::int64_t frame = first; frame < last; ++frame)
-    for (std::int64_t k = 0; k < c; ++k) mean[k] += per_frame[frame * c + k] / static_cast<double>(last - first);
-  return mean;
+  const auto mean = [&](const Tensor& per_time, std::int64_t end) {
+    const std::vector<double> values = per_time.rows(first, end).to_vector();
+    std::vector<double> result(static_cast<std::size_t>(c), 0);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      result[i % result.size()] += values[i] / static_cast<double>(end - first);
+    return result;
+  };
+  return {mean(s.error_variance, last),
+          last - first > 1 ? mean(s.between_variance, last - 1) : mean(s.error_variance, last)};
 }
 
 void check_frames(const Config& config, const models::Description& about, const std::string& source) {

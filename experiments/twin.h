@@ -35,9 +35,18 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
 da::Ensemble draw_prior(const Config& config, const models::Surrogate& surrogate, const std::string& experiment,
                         std::int64_t truth_index);
 
-/// Error variance of the surrogate (c), in training variances: mean over the frames that the experiment can observe.
-std::vector<double> surrogate_variance(const Config& config, const models::Surrogate& surrogate,
-                                       const std::string& experiment);
+/// Error variance of the surrogate per channel, in training variances.
+struct SurrogateVariance {
+  std::vector<double> at_frames;
+  std::vector<double> between;  ///< at times between frames
+
+  /// Of channel c at a time after the control vector.
+  double at(double frames, std::int64_t c) const;
+};
+
+/// Means over the times that the experiment can observe.
+SurrogateVariance surrogate_variance(const Config& config, const models::Surrogate& surrogate,
+                                     const std::string& experiment);
 
 /// Throws InputError naming `source` when the frames that the experiments need are more than there are.
 void check_frames(const Config& config, const models::Description& about, const std::string& source);

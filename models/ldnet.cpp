@@ -1,11 +1,14 @@
 #include "models/ldnet.h"
 
+#include <algorithm>
+
 #include "autodiff/tiled_sum.h"
 
 namespace levda::models {
 
 using autodiff::Inputs;
 using autodiff::Random;
+using autodiff::Tensor;
 using autodiff::Var;
 using autodiff::Vars;
 
@@ -47,8 +50,12 @@ Var Ldnet::step(Inputs w, const Var& u, const Var& s, double fraction) const {
 }
 
 Vars Ldnet::rollout(Inputs w, const Var& u, const Var& s0, std::int64_t steps) const {
+  return rollout(w, Vars(static_cast<std::size_t>(steps), u), s0);
+}
+
+Vars Ldnet::rollout(Inputs w, const Vars& u, const Var& s0) const {
   Vars states{s0};
-  for (std::int64_t k = 0; k < steps; ++k) states.push_back(step(w, u, states.back()));
+  for (const Var& own : u) states.push_back(step(w, own, states.back()));
   return states;
 }
 
@@ -66,25 +73,36 @@ Var Ldnet::decode_all(Inputs w, const Var& q, const Var& s) const {
   return reshape(decode(w, all_q, all_s), {states, points, architecture_.channels});
 }
 
+Var Ldnet::decode_groups(Inputs w, const Var& s, const Var& x) const {
+  const std::int64_t groups = s.shape()[0];
+  const std::int64_t points = x.shape()[1];
+  const std::int64_t d = architecture_.latent;
+  const Var states = reshape(expand(reshape(s, {groups, 1, d}), {groups, points, d}), {groups * points, d});
+  const Var q = features(w, reshape(x, {groups * points, x.shape()[2]}));
+  return reshape(decode(w, q, states), {groups, points, architecture_.channels});
+}
+
 std::int64_t Ldnet::decoder_weights() const {
   std::int64_t count = parameters_[decoder_.output.weight].size();
   for (const nn::Linear& layer : decoder_.hidden) count += parameters_[layer.weight].size();
   return count;
 }
 
-Var decoding_error(const Ldnet& net, const Vars& w, const Var& s, const Var& x, const Var& y, std::int64_t tile) {
+Var decoding_error(const Ldnet& net, const Vars& w, const Var& s, const Var& x, const Var& y, std::int64_t tile,
+                   const std::optional<Tensor>& mask) {
+  Vars rows{s, x, y};
+  double count = static_cast<double>(y.shape().size());
+  if (mask) {
+    rows.emplace_back(*mask);
+    count = std::max(1.0, sum(Var(*mask)).value().item());
+  }
   const Var total = tiled_sum(
-      [&net](const Vars& weights, const Vars& rows) {
-        const std::int64_t groups = rows[0].shape()[0];
-        const std::int64_t points = rows[1].shape()[1];
-        const std::int64_t d = rows[0].shape()[1];
-        const Var states = reshape(expand(reshape(rows[0], {groups, 1, d}), {groups, points, d}), {groups * points, d});
-        const Var q = net.features(weights, reshape(rows[1], {groups * points, rows[1].shape()[2]}));
-        const Var target = reshape(rows[2], {groups * points, rows[2].shape()[2]});
-        return sum(square(net.decode(weights, q, states) - target));
+      [&net](const Vars& weights, const Vars& part) {
+        const Var error = net.decode_groups(weights, part[0], part[1]) - part[2];
+        return sum(square(part.size() > 3 ? error * part[3] : error));
       },
-      w, {s, x, y}, tile);
-  return total * (1.0 / static_cast<double>(y.shape().size()));
+      w, rows, tile);
+  return total * (1.0 / count);
 }
 
 }  // namespace levda::models

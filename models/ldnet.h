@@ -7,6 +7,8 @@
 ///   decoder   y(t_k, x) = D(x, s_k)
 /// All are normalised numbers here; physical units are in surrogate.h.
 
+#include <optional>
+
 #include "autodiff/op.h"
 #include "nn/layers.h"
 
@@ -43,6 +45,8 @@ class Ldnet {
   autodiff::Var step(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s, double fraction = 1) const;
   /// s_0, s_1, .. s_steps, each (rows, d).
   autodiff::Vars rollout(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s0, std::int64_t steps) const;
+  /// The same with parameters that change in time: one u per step.
+  autodiff::Vars rollout(autodiff::Inputs w, const autodiff::Vars& u, const autodiff::Var& s0) const;
   /// What the decoder sees of coordinates x (rows, 2) in [-1, 1]: (rows, 2 fourier_features). Depends on frozen
   /// weights only.
   autodiff::Var features(autodiff::Inputs w, const autodiff::Var& x) const;
@@ -50,6 +54,9 @@ class Ldnet {
   autodiff::Var decode(autodiff::Inputs w, const autodiff::Var& q, const autodiff::Var& s) const;
   /// Every state at every point: q (points, 2 F), s (states, d) -> (states, points, c).
   autodiff::Var decode_all(autodiff::Inputs w, const autodiff::Var& q, const autodiff::Var& s) const;
+
+  /// Every state at points of its own: s (groups, d), x (groups, points, 2) -> (groups, points, c).
+  autodiff::Var decode_groups(autodiff::Inputs w, const autodiff::Var& s, const autodiff::Var& x) const;
 
   /// Weights of the decoder's matrices: 6 of them per row is the floating-point work of a training step.
   std::int64_t decoder_weights() const;
@@ -63,8 +70,10 @@ class Ldnet {
 };
 
 /// Mean squared error of decoded states: s (groups, d), x (groups, points, 2), y (groups, points, c), in tiles of
-/// `tile` groups (tiled_sum: parallel, bounded memory). A scalar.
+/// `tile` groups (tiled_sum: parallel, bounded memory). A scalar. With a mask, of y's shape, of 1 where a value counts
+/// and 0 where it does not: over those that do, 0 where there are none.
 autodiff::Var decoding_error(const Ldnet& net, const autodiff::Vars& w, const autodiff::Var& s, const autodiff::Var& x,
-                             const autodiff::Var& y, std::int64_t tile);
+                             const autodiff::Var& y, std::int64_t tile,
+                             const std::optional<autodiff::Tensor>& mask = std::nullopt);
 
 }  // namespace levda::models

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <oneapi/tbb/parallel_for.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -38,16 +39,40 @@ std::vector<double> Surrogate::physical_parameters(std::span<const double> norma
   return physical;
 }
 
-Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int64_t frames) {
+Grid Grid::of_points(std::vector<double> x, std::vector<double> y, std::int64_t channels) {
+  const std::size_t n = x.size();
+  if (n < 2 || y.size() != n) throw Error(fmt::format("a list of {} x and {} y is no list of points", n, y.size()));
+  const auto [west, east] = std::minmax_element(x.begin(), x.end());
+  const auto [south, north] = std::minmax_element(y.begin(), y.end());
+  const auto intervals = static_cast<double>(n - 1);
+  Grid grid{.nx = static_cast<std::int64_t>(n),
+            .ny = 1,
+            .x0 = *west,
+            .y0 = *south,
+            .dx = (*east - *west) / intervals,
+            .dy = (*north - *south) / intervals,
+            .offset_x = std::vector<double>(static_cast<std::size_t>(channels), 0.0),
+            .offset_y = std::vector<double>(static_cast<std::size_t>(channels), 0.0),
+            .x = std::move(x),
+            .y = std::move(y)};
+  if (!(grid.width() > 0 || grid.height() > 0)) throw Error("all points lie at one place");
+  return grid;
+}
+
+Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int64_t members, std::int64_t frames) {
   const std::int64_t p = net.architecture().parameters;
   const std::int64_t d = net.architecture().latent;
-  const auto members = static_cast<std::int64_t>(u.size()) / p;
+  const auto each = static_cast<std::int64_t>(u.size()) / members;
+  const std::int64_t steps = each / p;  // with parameters of their own
   const Vars weights = net.parameters().constants();
   Tensor latents = Tensor::empty({members, frames, d});
   oneapi::tbb::parallel_for(std::int64_t{0}, members, [&](std::int64_t member) {
-    const Var parameters(Tensor::from(u.subspan(static_cast<std::size_t>(member * p), static_cast<std::size_t>(p)),
-                                      {1, p}, DType::float32));
-    Vars states = net.rollout(weights, parameters, Var(Tensor::zeros({1, d})), frames);
+    const Tensor parameters = Tensor::from(
+        u.subspan(static_cast<std::size_t>(member * each), static_cast<std::size_t>(each)), {steps, p}, DType::float32);
+    Vars own_parameters;
+    for (std::int64_t k = 0; k < frames; ++k)
+      own_parameters.emplace_back(steps == 1 ? parameters : parameters.rows(k, k + 1));
+    Vars states = net.rollout(weights, own_parameters, Var(Tensor::zeros({1, d})));
     states.erase(states.begin());
     const Tensor own = concat(states, 0).value();
     std::copy_n(own.data<float>(), own.size(), latents.rows(member, member + 1).data<float>());
@@ -56,11 +81,12 @@ Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int
 }
 
 Tensor grid_points(const Grid& grid, std::int64_t stride) {
+  if (grid.listed()) stride = 1;
   std::vector<float> x;
   for (std::int64_t j = 0; j < grid.ny; j += stride)
     for (std::int64_t i = 0; i < grid.nx; i += stride) {
-      x.push_back(static_cast<float>(grid.normal_x(grid.x0 + static_cast<double>(i) * grid.dx)));
-      x.push_back(static_cast<float>(grid.normal_y(grid.y0 + static_cast<double>(j) * grid.dy)));
+      x.push_back(static_cast<float>(grid.normal_x(grid.node_x(i))));
+      x.push_back(static_cast<float>(grid.normal_y(grid.node_y(i, j))));
     }
   return Tensor::from(std::span<const float>(x), {static_cast<std::int64_t>(x.size()) / 2, 2});
 }
@@ -87,7 +113,7 @@ Tensor decode_states(const Ldnet& net, const Tensor& s, const Tensor& x) {
 
 namespace {
 
-constexpr const char* format_name = "levda-surrogate-1";
+constexpr const char* format_name = "levda-surrogate-2";
 
 /// Metadata as text, read back with errors that name the file and the key.
 class Metadata {
@@ -167,6 +193,8 @@ void save_surrogate(const std::filesystem::path& path, const Surrogate& s) {
   m["grid_y0"] = number(g.y0);
   m["grid_dx"] = number(g.dx);
   m["grid_dy"] = number(g.dy);
+  m["time_unit"] = s.about.time_unit;
+  m["place_unit"] = s.about.place_unit;
   m["frames"] = number(s.about.frames);
   m["first_time"] = number(s.about.first_time);
   m["frame_interval"] = number(s.about.frame_interval);
@@ -183,6 +211,10 @@ void save_surrogate(const std::filesystem::path& path, const Surrogate& s) {
     file.tensors[s.net.parameters().name(i)] = s.net.parameters()[i];
   file.tensors["grid.offset_x"] = vector_tensor(g.offset_x);
   file.tensors["grid.offset_y"] = vector_tensor(g.offset_y);
+  if (g.listed()) {
+    file.tensors["grid.x"] = vector_tensor(g.x);
+    file.tensors["grid.y"] = vector_tensor(g.y);
+  }
   file.tensors["normalisation.parameter_min"] = vector_tensor(s.about.parameter_min);
   file.tensors["normalisation.parameter_max"] = vector_tensor(s.about.parameter_max);
   file.tensors["normalisation.field_mean"] = vector_tensor(s.field_mean);
@@ -190,6 +222,7 @@ void save_surrogate(const std::filesystem::path& path, const Surrogate& s) {
   file.tensors["prior.parameters"] = s.training_parameters;
   file.tensors["prior.latents"] = s.training_latents;
   file.tensors["error_variance"] = s.error_variance;
+  file.tensors["between_variance"] = s.between_variance;
   nn::write_safetensors(path, file);
 }
 
@@ -214,7 +247,11 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
                 .dx = m.number<double>("grid_dx"),
                 .dy = m.number<double>("grid_dy"),
                 .offset_x = {},
-                .offset_y = {}};
+                .offset_y = {},
+                .x = {},
+                .y = {}};
+  about.time_unit = m.text("time_unit");
+  about.place_unit = m.text("place_unit");
   about.frames = m.positive("frames", most);
   about.first_time = m.number<double>("first_time");
   about.frame_interval = m.number<double>("frame_interval");
@@ -254,10 +291,20 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
   need(about.parameter_units.size() == about.parameter_names.size(), "parameter_units",
        "not as many as parameter_names");
   need(about.channel_units.size() == about.channel_names.size(), "channel_units", "not as many as channel_names");
-  need(about.grid.nx > 1, "grid_nx", "at least two nodes are needed");
-  need(about.grid.ny > 1, "grid_ny", "at least two nodes are needed");
-  need(about.grid.dx > 0, "grid_dx", "not positive");
-  need(about.grid.dy > 0, "grid_dy", "not positive");
+  if (file.tensors.count("grid.x") > 0) {
+    try {
+      about.grid = Grid::of_points(numbers("grid.x", about.grid.nx), numbers("grid.y", about.grid.nx), c);
+    } catch (const InputError&) {
+      throw;
+    } catch (const Error& error) {
+      throw InputError(path.string(), "grid.x", error.what());
+    }
+  } else {
+    need(about.grid.nx > 1, "grid_nx", "at least two nodes are needed");
+    need(about.grid.ny > 1, "grid_ny", "at least two nodes are needed");
+    need(about.grid.dx > 0, "grid_dx", "not positive");
+    need(about.grid.dy > 0, "grid_dy", "not positive");
+  }
   need(architecture.latent_dt > 0, "latent_dt", "not positive");
   about.grid.offset_x = numbers("grid.offset_x", c);
   about.grid.offset_y = numbers("grid.offset_y", c);
@@ -280,16 +327,20 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
               .training_parameters = {},
               .training_latents = {},
               .error_variance = tensor("error_variance", {about.frames, c}, DType::float64),
+              .between_variance = tensor("between_variance", {about.frames - 1, c}, DType::float64),
               .provenance = file.metadata};
   for (const double deviation : s.field_std) need(deviation > 0, "normalisation.field_std", "not positive");
   for (const double variance : s.error_variance.to_vector()) need(variance >= 0, "error_variance", "negative");
+  for (const double variance : s.between_variance.to_vector()) need(variance >= 0, "between_variance", "negative");
   nn::Parameters& weights = s.net.parameters();
   for (std::size_t i = 0; i < weights.size(); ++i)
     weights.set(i, tensor(weights.name(i), weights[i].shape(), DType::float32));
   const auto prior = file.tensors.find("prior.parameters");
   const std::int64_t members =
-      prior != file.tensors.end() && prior->second.shape().rank() == 2 ? prior->second.shape()[0] : 0;
-  s.training_parameters = tensor("prior.parameters", {members, p}, DType::float64);
+      prior != file.tensors.end() && prior->second.shape().rank() >= 1 ? prior->second.shape()[0] : 0;
+  const bool varying = prior != file.tensors.end() && prior->second.shape().rank() == 3;
+  s.training_parameters =
+      tensor("prior.parameters", varying ? Shape{members, about.frames, p} : Shape{members, p}, DType::float64);
   s.training_latents = tensor("prior.latents", {members, about.frames, architecture.latent}, DType::float32);
   return s;
 }

@@ -12,8 +12,9 @@
 
 namespace levda::models {
 
-/// A regular grid in physical units. Channel c of cell (i, j) lies at (x0 + (i + offset_x[c]) dx, y0 + (j +
-/// offset_y[c]) dy); one decoder row, at the cell's node, serves all its channels.
+/// Where fields have values, in physical units: a regular grid of nodes or a list of points. Channel c of cell (i, j)
+/// of a grid lies at (x0 + (i + offset_x[c]) dx, y0 + (j + offset_y[c]) dy); one decoder row, at the cell's node,
+/// serves all its channels. A list is nx cells in one row, ny = 1, without offsets.
 struct Grid {
   std::int64_t nx = 0;
   std::int64_t ny = 0;
@@ -23,11 +24,31 @@ struct Grid {
   double dy = 1;
   std::vector<double> offset_x;  ///< per channel, in cells
   std::vector<double> offset_y;
+  std::vector<double> x;  ///< (nx) of a list of points, else empty; x0 is the least, dx = extent / (nx - 1), y alike
+  std::vector<double> y;
 
+  /// A list of points. Throws Error: fewer than two, x and y of unequal length, or all at one place.
+  static Grid of_points(std::vector<double> x, std::vector<double> y, std::int64_t channels);
+
+  bool listed() const { return !x.empty(); }
   std::int64_t cells() const { return nx * ny; }
-  /// Network coordinate in [-1, 1] of a node position in physical units.
-  double normal_x(double x) const { return 2 * (x - x0) / (dx * static_cast<double>(nx - 1)) - 1; }
-  double normal_y(double y) const { return 2 * (y - y0) / (dy * static_cast<double>(ny - 1)) - 1; }
+  double node_x(std::int64_t i) const { return listed() ? x[i] : x0 + static_cast<double>(i) * dx; }
+  /// Cell i of row j.
+  double node_y(std::int64_t i, std::int64_t j) const { return listed() ? y[i] : y0 + static_cast<double>(j) * dy; }
+  double width() const { return dx * static_cast<double>(nx - 1); }
+  double height() const { return dy * static_cast<double>((listed() ? nx : ny) - 1); }
+  /// Network coordinate in [-1, 1] of a node position in physical units; 0 along an axis without extent.
+  double normal_x(double place) const { return width() > 0 ? 2 * (place - x0) / width() - 1 : 0; }
+  double normal_y(double place) const { return height() > 0 ? 2 * (place - y0) / height() - 1 : 0; }
+  /// Whether a place lies in the domain or at most one cell (of a list: a hundredth of its extent) outside.
+  bool contains_x(double place) const { return contains(place, x0, dx, width()); }
+  bool contains_y(double place) const { return contains(place, y0, dy, height()); }
+
+ private:
+  bool contains(double place, double first, double step, double extent) const {
+    const double margin = listed() ? 0.01 * extent : step;
+    return extent == 0 || (place >= first - margin && place <= first + extent + margin);
+  }
 };
 
 /// What the data set says of itself; travels with the weights.
@@ -41,8 +62,10 @@ struct Description {
   std::vector<std::string> channel_units;
   Grid grid;
   std::int64_t frames = 0;
-  double first_time = 0;      ///< s, of frame 0, after the initial condition
-  double frame_interval = 0;  ///< s; one latent step
+  double first_time = 0;      ///< of frame 0, after the initial condition
+  double frame_interval = 0;  ///< one latent step
+  std::string time_unit = "s";
+  std::string place_unit = "m";
 
   std::int64_t parameters() const { return static_cast<std::int64_t>(parameter_names.size()); }
   std::int64_t channels() const { return static_cast<std::int64_t>(channel_names.size()); }
@@ -54,10 +77,13 @@ struct Surrogate {
   Ldnet net;
   std::vector<double> field_mean;  ///< per channel, physical units
   std::vector<double> field_std;
-  autodiff::Tensor training_parameters;  ///< (members, p) float64, physical units: with the latents, the prior
+  autodiff::Tensor training_parameters;  ///< (members, p) float64, physical units: with the latents, the prior; where
+                                         ///< they change in time (members, frames, p), frame k's ending its step at k
   autodiff::Tensor training_latents;     ///< (members, frames, d) float32
   autodiff::Tensor error_variance;       ///< (frames, c) float64: mean squared residual on validation trajectories, in
                                          ///< units of field_std squared
+  autodiff::Tensor between_variance;     ///< (frames - 1, c) float64: the same at times between frames and places
+                                         ///< between nodes
   std::map<std::string, std::string> provenance;  ///< command, seed, version, time, machine, figures
 
   /// Parameters to [-1, 1] and back: (rows, p) row-major.
@@ -65,10 +91,13 @@ struct Surrogate {
   std::vector<double> physical_parameters(std::span<const double> normal) const;
 };
 
-/// Latents of trajectories from s_0 = 0: u (members, p) in [-1, 1] -> (members, frames, d) float32; in parallel.
-autodiff::Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int64_t frames);
+/// Latents of trajectories from s_0 = 0: u (members, p) in [-1, 1] -> (members, frames, d) float32; in parallel. u may
+/// change in time: (members, frames, p), of which frame k is in force during the step that ends there.
+autodiff::Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int64_t members,
+                                     std::int64_t frames);
 
-/// The nodes of a grid, every `stride`-th in x and y, as network coordinates (points, 2) float32, y outermost.
+/// The nodes of a grid, every `stride`-th in x and y (of a list, every one), as network coordinates (points, 2)
+/// float32, y outermost.
 autodiff::Tensor grid_points(const Grid& grid, std::int64_t stride);
 
 /// Normalised fields of states at points: s (states, d), x (points, 2) -> (states, points, c) float32; in parallel.

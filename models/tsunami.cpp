@@ -116,27 +116,4 @@ void Tsunami::states(std::span<const double> centre, std::span<const std::int64_
   }
 }
 
-void Tsunami::trajectory(std::span<const double> centre, std::int64_t frames, std::int64_t stride,
-                         std::int64_t first_step, std::span<float> out) const {
-  std::vector<std::int64_t> steps;
-  for (std::int64_t frame = 0; frame < frames; ++frame) steps.push_back(first_step + frame * stride);
-  states(centre, steps, out);
-}
-
-void tsunami_trajectories(const Tsunami& model, std::span<const double> centres, std::int64_t frames,
-                          std::int64_t stride, std::int64_t first_step, std::span<float> out,
-                          const std::function<void(std::int64_t)>& finished) {
-  const auto members = static_cast<std::int64_t>(centres.size() / 2);
-  const auto each = static_cast<std::size_t>(frames * model.state_size());
-  std::mutex mutex;
-  std::int64_t done = 0;
-  oneapi::tbb::parallel_for(std::int64_t{0}, members, [&](std::int64_t member) {
-    model.trajectory(centres.subspan(2 * static_cast<std::size_t>(member), 2), frames, stride, first_step,
-                     out.subspan(each * static_cast<std::size_t>(member), each));
-    const std::lock_guard lock(mutex);
-    ++done;
-    if (finished) finished(done);
-  });
-}
-
 }  // namespace levda::models

@@ -51,20 +51,10 @@ class Tsunami {
   /// States of one trajectory after given numbers of steps, which do not decrease: (steps, 3, n, n). Throws Error.
   void states(std::span<const double> centre, std::span<const std::int64_t> steps, std::span<float> out) const;
 
-  /// Frames of one trajectory, (frames, 3, n, n): the first after first_step steps, then one every `stride`.
-  void trajectory(std::span<const double> centre, std::int64_t frames, std::int64_t stride, std::int64_t first_step,
-                  std::span<float> out) const;
-
  private:
   TsunamiSettings settings_;
   double dx_;
   double dt_;
 };
-
-/// Many trajectories in parallel: centres (members, 2), out (members, frames, 3, n, n). `finished` is called with the
-/// number of finished ones, one call at a time. The same bits for any number of threads.
-void tsunami_trajectories(const Tsunami& model, std::span<const double> centres, std::int64_t frames,
-                          std::int64_t stride, std::int64_t first_step, std::span<float> out,
-                          const std::function<void(std::int64_t)>& finished = {});
 
 }  // namespace levda::models

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 preset=${1:-release}
-experiments/install_packages.sh
+experiments/install_packages.sh python3-xarray python3-netcdf4  # for the README's examples
 cmake --preset "$preset" >/dev/null
 cmake --build --preset "$preset" --parallel "$(nproc)"
 ctest --preset "$preset"

@@ -29,9 +29,9 @@ TEST_CASE("observations that cannot be used are refused with the file, the colum
     change(o);
     CHECK_THROWS_WITH_AS(check(o, "o.nc", 10, 2), message, InputError);
   };
-  refused([](auto& o) { o.time[1] = 10.5; }, "o.nc: time: row 1: 10.5 s is outside the time span, 0 to 10 s");
-  refused([](auto& o) { o.time[0] = -1; }, "o.nc: time: row 0: -1 s is outside the time span, 0 to 10 s");
-  refused([&](auto& o) { o.time[0] = nan; }, "o.nc: time: row 0: nan s is outside the time span, 0 to 10 s");
+  refused([](auto& o) { o.time[1] = 10.5; }, "o.nc: time: row 1: 10.5 is outside the time span, 0 to 10");
+  refused([](auto& o) { o.time[0] = -1; }, "o.nc: time: row 0: -1 is outside the time span, 0 to 10");
+  refused([&](auto& o) { o.time[0] = nan; }, "o.nc: time: row 0: nan is outside the time span, 0 to 10");
   refused([&](auto& o) { o.x[1] = nan; }, "o.nc: x: row 1: nan is not a place");
   refused([&](auto& o) { o.y[1] = nan; }, "o.nc: y: row 1: nan is not a place");
   refused([](auto& o) { o.channel[0] = 2; }, "o.nc: channel: row 0: 2 is not in 0 .. 1");

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "experiments/dataset.h"
+#include "experiments/dataset_file.h"
 #include "experiments/netcdf_file.h"
 #include "experiments/observation_file.h"
 #include "nn/atomic_file.h"
@@ -84,7 +84,7 @@ TEST_CASE("keys of a configuration") {
   check_refused(set("observations.truths=31"), {"configuration: observations.truths", "31 truths"});
   check_refused(set("data.steps_per_frame=1"), {"configuration: data.steps_per_frame: steps of 857.1 s are unstable"});
   check_refused(set("data.design=odd"), {"configuration: data.design"});
-  check_refused(set("training.optimiser=sgd"), {"training.optimiser", "neither adam nor soap"});
+  check_refused(set("training.optimiser=sgd"), {"training.optimiser", "\"sgd\" is none of adam, soap"});
   check_refused(set("assimilation.shift=30"), {"configuration: assimilation.shift"});
   check_refused(set("assimilation.annealing=[10]"), {"configuration: assimilation.annealing"});
   check_refused(set("assimilation.start_max=40"), {"configuration: assimilation.start_max"});
@@ -197,10 +197,16 @@ TEST_CASE("observations of the world with values that cannot be") {
   refused([](auto& f, auto&) { f.observations.error_std[0] = 0; }, {"mine.nc: error_std: row 0: 0 is not positive"});
   refused([](auto& f, auto&) { f.observations.error_std[0] = -1; }, {"mine.nc: error_std: row 0: -1 is not positive"});
   refused([](auto& f, auto&) { f.observations.time[1] = 1e6; },
-          {"mine.nc: time: row 1: 1000000 s is outside the time span"});
-  refused([](auto& f, auto&) { f.observations.time[0] = -1; }, {"mine.nc: time: row 0: -1 s is outside the time span"});
+          {"mine.nc: time: row 1: 1000000 is outside the time span"});
+  refused([](auto& f, auto&) { f.observations.time[0] = -1; }, {"mine.nc: time: row 0: -1 is outside the time span"});
   refused([](auto& f, auto&) { f.observations.x[0] = 9e6; }, {"mine.nc: x: row 0", "outside the domain"});
   refused([](auto& f, auto&) { f.observations.channel[0] = 7; }, {"mine.nc: channel: row 0: 7"});
+  refused(
+      [](auto& f, auto&) {
+        const auto copy_of = f.observations;
+        f.observations.add(copy_of.time[0], copy_of.x[0], copy_of.y[0], 2, copy_of.value[0], copy_of.error_std[0]);
+      },
+      {"mine.nc: value: row 2: repeats row 0"});
   refused([](auto& f, auto&) { f.observations.qc = {6, 7}; }, {"mine.nc: qc: no observation is to be assimilated"});
   refused([](auto& f, auto&) { f.experiment = "tepid"; }, {"mine.nc: experiment: \"tepid\""});
   refused([](auto&, auto& d) { d.channel_names[2] = "salt"; }, {"mine.nc: channel_name: \"salt\" is not a channel"});
@@ -209,6 +215,8 @@ TEST_CASE("observations of the world with values that cannot be") {
   bare.attribute("experiment", std::string("warm"));
   bare.dimension("row", 3);
   bare.dimension("other", 2);
+  bare.variable("value", Type::Float64, {"row"});
+  bare.write("value", std::vector<double>{0, 1, 2});
   bare.variable("time", Type::Float64, {"other"});
   bare.write("time", std::vector<double>{0, 1});
   bare.commit();
@@ -226,12 +234,17 @@ TEST_CASE("data sets with values that cannot be") {
     write_dataset(copy.out / "data.nc", set);
     check_refused("train" + copy.options(), parts);
   };
-  refused([](Dataset& d) { d.fields[17] = std::nanf(""); }, {"data.nc: field: holds a value that is not finite"});
+  refused([](Dataset& d) { d.fields[17] = std::numeric_limits<float>::infinity(); },
+          {"data.nc: field: holds a value that is not finite"});
+  refused([](Dataset& d) { std::fill(d.fields.begin(), d.fields.end(), std::nanf("")); },
+          {"data.nc: field: holds no value at all"});
+  refused([](Dataset& d) { d.parameters[3] = 0.7; },
+          {"data.nc: parameters: source_y has values from", "to 0.7, outside its prior range 0 .. 0.5"});
   refused([](Dataset& d) { d.parameters[1] = std::nan(""); },
           {"data.nc: parameters: holds a value that is not finite"});
   refused([](Dataset& d) { d.about.parameter_max[0] = d.about.parameter_min[0]; },
-          {"data.nc: parameter_max: not above"});
-  refused([](Dataset& d) { d.about.frame_interval = 0; }, {"data.nc: time: does not increase"});
+          {"data.nc: parameters: source_x", "prior range 0 .. 0 is empty"});
+  refused([](Dataset& d) { d.about.frame_interval = 0; }, {"data.nc: time: is not evenly spaced and increasing"});
 }
 
 TEST_CASE("weights with a value that is not finite") {

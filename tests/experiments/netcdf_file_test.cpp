@@ -526,3 +526,39 @@ TEST_CASE("a full disk leaves no file and prints nothing") {
   CHECK(NetcdfReader(path).text("title") == "example");
   CHECK(captured.text() == "");
 }
+
+TEST_CASE("packed numbers are unpacked as CF says, and marks of missing values become NaN") {
+  const Folder folder;
+  const fs::path path = folder / "packed.nc";
+  int id = 0;
+  int dimension = 0;
+  int variable = 0;
+  REQUIRE(nc_create(path.c_str(), NC_NETCDF4, &id) == NC_NOERR);
+  REQUIRE(nc_def_dim(id, "n", 4, &dimension) == NC_NOERR);
+  REQUIRE(nc_def_var(id, "small", NC_SHORT, 1, &dimension, &variable) == NC_NOERR);
+  const short fill = -32768;
+  const double scale = 0.5;
+  const double offset = 10;
+  nc_put_att_short(id, variable, "_FillValue", NC_SHORT, 1, &fill);
+  nc_put_att_double(id, variable, "scale_factor", NC_DOUBLE, 1, &scale);
+  nc_put_att_double(id, variable, "add_offset", NC_DOUBLE, 1, &offset);
+  const std::array<short, 4> numbers{-32768, 0, 3, -20};
+  REQUIRE(nc_put_var_short(id, variable, numbers.data()) == NC_NOERR);
+  REQUIRE(nc_def_var(id, "big", NC_INT, 1, &dimension, &variable) == NC_NOERR);
+  const int missing = -999;
+  nc_put_att_int(id, variable, "missing_value", NC_INT, 1, &missing);
+  const std::array<int, 4> integers{16777217, -999, 2, 3};  // the first one is no float
+  REQUIRE(nc_put_var_int(id, variable, integers.data()) == NC_NOERR);
+  REQUIRE(nc_close(id) == NC_NOERR);
+
+  const NetcdfReader file(path);
+  const std::vector<float> small = file.read_unpacked<float>("small");
+  CHECK(std::isnan(small[0]));
+  CHECK(std::vector<float>(small.begin() + 1, small.end()) == std::vector<float>{10, 11.5F, 0});
+  const std::vector<double> big = file.read_unpacked<double>("big");
+  CHECK(big[0] == 16777217);
+  CHECK(std::isnan(big[1]));
+  CHECK(file.has_attribute("small", "scale_factor"));
+  CHECK_FALSE(file.has_attribute("big", "scale_factor"));
+  CHECK(file.number("small", "add_offset") == 10);
+}

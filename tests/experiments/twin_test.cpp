@@ -71,6 +71,7 @@ World make_world() {
                     .training_parameters = {},
                     .training_latents = {},
                     .error_variance = Tensor::full({14, 3}, 1e-10, DType::float64),
+                    .between_variance = Tensor::full({13, 3}, 1e-10, DType::float64),
                     .provenance = {}},
       .data = {
           .about = about, .train = 6, .valid = 1, .test = 3, .parameters = {}, .fields = {}, .fingerprint = "own"}};
@@ -81,7 +82,7 @@ World make_world() {
     world.data.parameters.push_back(-1 + 3 * random.uniform());
   }
   const std::vector<double> u = s.normal_parameters(world.data.parameters);
-  const Tensor latents = models::latent_trajectories(s.net, u, 14);
+  const Tensor latents = models::latent_trajectories(s.net, u, 10, 14);
   s.training_parameters = Tensor::from(std::span<const double>(world.data.parameters).first(12), {6, 2});
   s.training_latents = latents.rows(0, 6).clone();
   const std::vector<float> decoded =
@@ -159,7 +160,7 @@ TEST_CASE("from the true control vector the model predicts the observations: tim
       const std::vector<double> u = w.surrogate.normal_parameters(w.data.parameters_of(truth.member));
       std::vector<double> v(3, 0.0);
       if (experiment == "warm") {
-        const std::vector<double> own = models::latent_trajectories(w.surrogate.net, u, 14).to_vector();
+        const std::vector<double> own = models::latent_trajectories(w.surrogate.net, u, 1, 14).to_vector();
         std::copy_n(own.begin() + 3 * truth.start, 3, v.begin());
       }
       v.insert(v.end(), u.begin(), u.end());
@@ -186,8 +187,8 @@ TEST_CASE("R_sur is the mean over the frames that an experiment can observe") {
     for (int c = 0; c < 3; ++c) variance.push_back(frame + 100 * c);
   w.surrogate.error_variance = Tensor::from(std::span<const double>(variance), {14, 3});
   // cold: frames 0 .. 5; warm: 2 .. 8 + 5.
-  CHECK(surrogate_variance(w.config, w.surrogate, "cold")[1] == doctest::Approx(102.5).epsilon(1e-14));
-  CHECK(surrogate_variance(w.config, w.surrogate, "warm")[0] == doctest::Approx(7.5).epsilon(1e-14));
+  CHECK(surrogate_variance(w.config, w.surrogate, "cold").at_frames[1] == doctest::Approx(102.5).epsilon(1e-14));
+  CHECK(surrogate_variance(w.config, w.surrogate, "warm").at_frames[0] == doctest::Approx(7.5).epsilon(1e-14));
 }
 
 TEST_CASE("an experiment that needs more frames than there are is refused") {

@@ -64,6 +64,7 @@ Surrogate example() {
           .training_parameters = normal_tensor({6, 2}, 1),
           .training_latents = normal_tensor({6, 4, 2}, 2, DType::float32),
           .error_variance = square(Var(normal_tensor({4, 3}, 3))).value(),
+          .between_variance = square(Var(normal_tensor({3, 3}, 4))).value(),
           .provenance = {{"command", "levda train, \"quoted\""}, {"seed", "17"}}};
 }
 
@@ -112,6 +113,7 @@ TEST_CASE("surrogate: what was saved is loaded, bit for bit") {
   CHECK(same_bits(b.training_parameters, a.training_parameters));
   CHECK(same_bits(b.training_latents, a.training_latents));
   CHECK(same_bits(b.error_variance, a.error_variance));
+  CHECK(same_bits(b.between_variance, a.between_variance));
   for (const auto& [key, value] : a.provenance) CHECK(b.provenance.at(key) == value);
 
   // Saved again, the file is the same.
@@ -160,7 +162,7 @@ TEST_CASE(
     "threads") {
   const Ldnet net(tiny, 3);
   const std::vector<double> u = normal_tensor({5, 2}, 5).to_vector();
-  const auto run = [&] { return latent_trajectories(net, u, 4); };
+  const auto run = [&] { return latent_trajectories(net, u, 5, 4); };
   const Tensor latents = with_threads(1, run);
   REQUIRE(latents.shape() == Shape{5, 4, 2});
   CHECK(same_bits(with_threads(4, run), latents));
@@ -208,7 +210,7 @@ TEST_CASE("surrogate: bad files are refused with the file and the field") {
 
   const std::string missing = (folder / "missing").string();
   CHECK_THROWS_WITH_AS(load_surrogate(missing), (missing + ": no such file").c_str(), InputError);
-  const std::string foreign = "format: not a surrogate of levda (\"levda-surrogate-1\" expected)";
+  const std::string foreign = "format: not a surrogate of levda (\"levda-surrogate-2\" expected)";
   refused(foreign, [](TensorFile& f) { f.metadata.erase("format"); });
   refused(foreign, text("format", "pt"));
   refused(foreign, [](TensorFile& f) { f.metadata.clear(); });

@@ -369,51 +369,22 @@ TEST_CASE("tsunami: velocities without rotation converge at second order") {
   }
 }
 
-TEST_CASE("tsunami: frames are taken after first_step and then at every stride") {
+TEST_CASE("tsunami: states are those after the wanted steps") {
   TsunamiSettings settings;
   settings.nodes = 12;
   Basin basin(settings, 0.4, 0.7);
   const auto each = static_cast<std::size_t>(basin.model.state_size());
-  std::vector<float> out(3 * each);
-  basin.model.trajectory(std::array{0.4, 0.7}, 3, 5, 2, out);
-  for (std::size_t frame = 0; frame < 3; ++frame) {
-    basin.advance(frame == 0 ? 2 : 5);
-    for (std::size_t i = 0; i < each; ++i) REQUIRE(out[frame * each + i] == static_cast<float>(basin.state[i]));
+  std::vector<float> out(4 * each);
+  const std::array<std::int64_t, 4> steps{0, 2, 7, 7};
+  basin.model.states(std::array{0.4, 0.7}, steps, out);
+  for (std::size_t k = 0; k < 4; ++k) {
+    if (k > 0) basin.advance(static_cast<int>(steps[k] - steps[k - 1]));
+    for (std::size_t i = 0; i < each; ++i) REQUIRE(out[k * each + i] == static_cast<float>(basin.state[i]));
   }
-  basin.model.trajectory(std::array{0.4, 0.7}, 1, 5, 0, std::span(out).first(each));
-  const Basin start(settings, 0.4, 0.7);
-  for (std::size_t i = 0; i < each; ++i) REQUIRE(out[i] == static_cast<float>(start.state[i]));
-  CHECK_THROWS_WITH_AS(basin.model.trajectory(std::array{0.4, 0.7}, 2, 5, 0, out),
-                       "tsunami: room for 1296 values, 2 states need 864", levda::Error);
-}
-
-TEST_CASE("tsunami: trajectories in parallel, the same bits for any number of threads") {
-  TsunamiSettings settings;
-  settings.nodes = 24;
-  const Tsunami model(settings);
-  const std::vector<double> centres{0.1, 0.2, 0.5, 0.5, 0.9, 0.3, 0.0, 1.0, 0.7, 0.6};
-  const auto each = static_cast<std::size_t>(4 * model.state_size());
-  const auto run = [&](int threads, std::vector<std::int64_t>& finished) {
-    const oneapi::tbb::global_control limit(oneapi::tbb::global_control::max_allowed_parallelism,
-                                            static_cast<std::size_t>(threads));
-    oneapi::tbb::task_arena arena(threads);
-    std::vector<float> out(5 * each);
-    arena.execute([&] {
-      levda::models::tsunami_trajectories(model, centres, 4, 10, 3, out,
-                                          [&](std::int64_t done) { finished.push_back(done); });
-    });
-    return out;
-  };
-  std::vector<std::int64_t> finished;
-  const std::vector<float> one = run(1, finished);
-  const std::vector<float> two = run(2, finished);
-  const std::vector<float> four = run(4, finished);
-  CHECK(std::memcmp(one.data(), two.data(), one.size() * sizeof(float)) == 0);
-  CHECK(std::memcmp(one.data(), four.data(), one.size() * sizeof(float)) == 0);
-  CHECK(finished == std::vector<std::int64_t>{1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2, 3, 4, 5});
-  std::vector<float> third(each);
-  model.trajectory(std::array{0.9, 0.3}, 4, 10, 3, third);
-  CHECK(std::memcmp(third.data(), one.data() + 2 * each, each * sizeof(float)) == 0);
+  CHECK_THROWS_WITH_AS(basin.model.states(std::array{0.4, 0.7}, std::span(steps).first(2), out),
+                       "tsunami: room for 1728 values, 2 states need 864", levda::Error);
+  CHECK_THROWS_WITH_AS(basin.model.states(std::array{0.4, 0.7}, std::array<std::int64_t, 4>{3, 2, 3, 4}, out),
+                       "tsunami: step 2 is wanted after step 3", levda::Error);
 }
 
 TEST_CASE("tsunami: settings that make no sense are named") {

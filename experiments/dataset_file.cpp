@@ -1,0 +1,384 @@
+#include "experiments/dataset_file.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "autodiff/error.h"
+#include "experiments/netcdf_file.h"
+#include "experiments/version.h"
+
+namespace levda::experiments {
+
+namespace {
+
+constexpr const char* format_name = "levda-dataset-1";
+constexpr const char* fingerprint_name = "levda_configuration";
+
+std::vector<double> axis(double first, double step, std::int64_t count) {
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < count; ++i) values.push_back(first + static_cast<double>(i) * step);
+  return values;
+}
+
+/// Reads a file piece by piece; every complaint names the variable.
+class Reader {
+ public:
+  explicit Reader(const std::filesystem::path& path) : path_(path), file_(path) {
+    if (file_.has_attribute("levda_format") && file_.text("levda_format") != format_name)
+      fail("levda_format", fmt::format("not a data set (\"{}\" expected)", format_name));
+    if (!file_.has_variable("field")) fail("field", "no such variable: not a data set");
+    dimensions_ = file_.dimensions("field");
+    shape_ = file_.shape("field");
+    if (dimensions_ != std::vector<std::string>{"member", "time", "channel", "y", "x"} &&
+        dimensions_ != std::vector<std::string>{"member", "time", "channel", "point"})
+      fail("field",
+           fmt::format("dimensions ({}), where (member, time, channel, y, x) or (member, time, channel, point) "
+                       "is needed",
+                       fmt::join(dimensions_, ", ")));
+    for (const std::int64_t extent : shape_)
+      if (extent < 1) fail("field", "is empty");
+  }
+
+  Dataset read() {
+    about_.case_name = file_.has_attribute("case") ? file_.text("case") : path_.stem().string();
+    read_members();
+    read_times();
+    read_places();
+    read_channels();
+    read_parameters();
+    read_fields();
+    read_between();
+    set_.about = about_;
+    set_.fingerprint =
+        file_.has_attribute(fingerprint_name)
+            ? file_.text(fingerprint_name)
+            : fmt::format("data = {} {}\n", checksum(bytes_of(set_.fields)), checksum(bytes_of(set_.parameters)));
+    return std::move(set_);
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& field, const std::string& message) const {
+    throw InputError(path_.string(), field, message);
+  }
+
+  template <typename T>
+  static std::string_view bytes_of(const std::vector<T>& values) {
+    return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+  }
+
+  template <typename T>
+  std::vector<T> finite(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    file_.require_shape(name, shape);
+    std::vector<T> values = file_.read_unpacked<T>(name);
+    for (const T value : values)
+      if (!std::isfinite(value)) fail(name, "holds a value that is not finite");
+    return values;
+  }
+  std::vector<double> numbers(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    return finite<double>(name, shape);
+  }
+
+  /// The attribute `units` of a variable: "hours since ..." is hours.
+  std::string unit_of(const std::string& variable, const std::string& otherwise) const {
+    if (!file_.has_attribute(variable, "units")) return otherwise;
+    const std::string unit = file_.text(variable, "units");
+    return unit.substr(0, unit.find(" since "));
+  }
+
+  /// Strings of the first of these variables that is there; `otherwise` + number where none is.
+  std::vector<std::string> names(std::initializer_list<const char*> variables, std::int64_t count,
+                                 const std::string& otherwise, bool numbered) const {
+    for (const char* variable : variables) {
+      if (!file_.has_variable(variable) || !file_.holds_strings(variable)) continue;
+      std::vector<std::string> found = file_.read_strings(variable);
+      if (static_cast<std::int64_t>(found.size()) != count)
+        fail(variable, fmt::format("{} names, where {} are needed", found.size(), count));
+      return found;
+    }
+    std::vector<std::string> made;
+    for (std::int64_t i = 0; i < count; ++i) made.push_back(numbered ? fmt::format("{}{}", otherwise, i) : otherwise);
+    return made;
+  }
+
+  void read_members() {
+    const std::int64_t members = shape_[0];
+    const bool said = file_.has_attribute("train") || file_.has_attribute("valid") || file_.has_attribute("test");
+    const auto count = [&](const std::string& name) {
+      const double value = file_.number(name);
+      if (!(value >= 1 && value <= 1e9)) fail(name, fmt::format("{} members", value));
+      return static_cast<std::int64_t>(value);
+    };
+    if (said) {
+      set_.train = count("train");
+      set_.valid = count("valid");
+      set_.test = count("test");
+    } else {
+      set_.valid = set_.test = std::max<std::int64_t>(1, std::llround(0.15 * static_cast<double>(members)));
+      set_.train = members - 2 * set_.valid;
+    }
+    if (set_.train < 2)
+      fail("member", fmt::format("{} members leave {} for training, where 2 are needed", members, set_.train));
+    if (set_.members() != members)
+      fail("member", fmt::format("{} members, where train, valid and test say {}", members, set_.members()));
+  }
+
+  void read_times() {
+    about_.frames = shape_[1];
+    about_.time_unit = unit_of("time", about_.time_unit);
+    const std::vector<double> times = numbers("time", {about_.frames});
+    const std::optional<double> step = even_step(times);
+    if (!step || !(*step > 0)) fail("time", "is not evenly spaced and increasing, in at least two frames");
+    about_.first_time = times[0];
+    about_.frame_interval = *step;
+    // Exact where the file says it: a difference of times loses the last digit.
+    if (file_.has_attribute("first_time") && file_.has_attribute("frame_interval")) {
+      const double first = file_.number("first_time");
+      const double interval = file_.number("frame_interval");
+      if (!(std::abs(first - about_.first_time) + std::abs(interval - about_.frame_interval) <= 1e-6 * interval))
+        fail("frame_interval", "contradicts time");
+      about_.first_time = first;
+      about_.frame_interval = interval;
+    }
+  }
+
+  void read_places() {
+    about_.place_unit = unit_of("x", about_.place_unit);
+    const std::int64_t c = shape_[2];
+    try {
+      if (dimensions_.back() == "point") {
+        const std::vector<double> x = numbers("x", {shape_[3]});
+        const std::vector<double> y =
+            file_.has_variable("y") ? numbers("y", {shape_[3]}) : std::vector<double>(x.size(), 0.0);
+        about_.grid = models::Grid::of_points(x, y, c);
+        return;
+      }
+      const std::vector<double> y = numbers("y", {shape_[3]});
+      const std::vector<double> x = numbers("x", {shape_[4]});
+      const std::optional<double> dy = even_step(y);
+      const std::optional<double> dx = even_step(x);
+      if (dx && dy && *dx != 0 && *dy != 0) {
+        turn_x_ = *dx < 0;
+        turn_y_ = *dy < 0;
+        about_.grid = {.nx = shape_[4],
+                       .ny = shape_[3],
+                       .x0 = std::min(x.front(), x.back()),
+                       .y0 = std::min(y.front(), y.back()),
+                       .dx = std::abs(*dx),
+                       .dy = std::abs(*dy),
+                       .offset_x = offsets("offset_x", turn_x_),
+                       .offset_y = offsets("offset_y", turn_y_),
+                       .x = {},
+                       .y = {}};
+        return;
+      }
+      if (file_.has_variable("offset_x") || file_.has_variable("offset_y"))
+        fail("x", "is not evenly spaced, which staggered channels need");
+      std::vector<double> all_x;
+      std::vector<double> all_y;
+      for (const double row : y)
+        for (const double column : x) {
+          all_x.push_back(column);
+          all_y.push_back(row);
+        }
+      about_.grid = models::Grid::of_points(std::move(all_x), std::move(all_y), c);
+    } catch (const InputError&) {
+      throw;
+    } catch (const Error& error) {
+      fail("x", error.what());
+    }
+  }
+
+  std::vector<double> offsets(const std::string& name, bool turned) const {
+    const std::int64_t c = shape_[2];
+    if (!file_.has_variable(name)) return std::vector<double>(static_cast<std::size_t>(c), 0.0);
+    std::vector<double> values = numbers(name, {c});
+    for (double& value : values) {
+      if (!(std::abs(value) <= 1)) fail(name, fmt::format("{} is more than a cell", value));
+      if (turned) value = -value;
+    }
+    return values;
+  }
+
+  /// The step of an evenly spaced axis of at least two values, of either sign.
+  static std::optional<double> even_step(const std::vector<double>& values) {
+    if (values.size() < 2) return std::nullopt;
+    const double step = (values.back() - values.front()) / static_cast<double>(values.size() - 1);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (!(std::abs(values[i] - values[0] - static_cast<double>(i) * step) <= 1e-6 * std::abs(step)))
+        return std::nullopt;
+    return step;
+  }
+
+  void read_channels() {
+    about_.channel_names = names({"channel_name", "channel"}, shape_[2], "channel_", true);
+    about_.channel_units = names({"channel_units"}, shape_[2], "1", false);
+  }
+
+  void read_parameters() {
+    if (!file_.has_variable("parameters")) fail("parameters", "no such variable");
+    const std::int64_t members = set_.members();
+    const std::int64_t p = file_.dimension("parameter");
+    if (p < 1) fail("parameters", "is empty");
+    set_.varying = file_.dimensions("parameters") == std::vector<std::string>{"member", "time", "parameter"};
+    about_.parameter_names = names({"parameter_name", "parameter"}, p, "parameter_", true);
+    about_.parameter_units = names({"parameter_units"}, p, "1", false);
+    set_.parameters = numbers("parameters", set_.varying ? std::vector<std::int64_t>{members, about_.frames, p}
+                                                         : std::vector<std::int64_t>{members, p});
+    const auto columns = static_cast<std::size_t>(p);
+    std::vector<double> low(columns, std::numeric_limits<double>::infinity());
+    std::vector<double> high(columns, -std::numeric_limits<double>::infinity());
+    for (std::size_t i = 0; i < set_.parameters.size(); ++i) {
+      low[i % columns] = std::min(low[i % columns], set_.parameters[i]);
+      high[i % columns] = std::max(high[i % columns], set_.parameters[i]);
+    }
+    about_.parameter_min = file_.has_variable("parameter_min") ? numbers("parameter_min", {p}) : low;
+    about_.parameter_max = file_.has_variable("parameter_max") ? numbers("parameter_max", {p}) : high;
+    for (std::size_t i = 0; i < columns; ++i) {
+      const std::string& name = about_.parameter_names[i];
+      if (!(about_.parameter_min[i] < about_.parameter_max[i]))
+        fail("parameters", fmt::format("{} is the same everywhere: its prior range {} .. {} is empty", name,
+                                       about_.parameter_min[i], about_.parameter_max[i]));
+      if (low[i] < about_.parameter_min[i] || high[i] > about_.parameter_max[i])
+        fail("parameters", fmt::format("{} has values from {} to {}, outside its prior range {} .. {}", name, low[i],
+                                       high[i], about_.parameter_min[i], about_.parameter_max[i]));
+    }
+  }
+
+  void read_fields() {
+    set_.fields = file_.read_unpacked<float>("field");
+    bool any = false;
+    for (const float value : set_.fields) {
+      if (std::isinf(value)) fail("field", "holds a value that is not finite");
+      any = any || !std::isnan(value);
+    }
+    if (!any) fail("field", "holds no value at all");
+    if (!turn_x_ && !turn_y_) return;
+    const std::int64_t ny = shape_[3];
+    const std::int64_t nx = shape_[4];
+    for (auto plane = set_.fields.begin(); plane != set_.fields.end(); plane += nx * ny) {
+      if (turn_x_)
+        for (std::int64_t j = 0; j < ny; ++j) std::reverse(plane + j * nx, plane + (j + 1) * nx);
+      if (turn_y_)
+        for (std::int64_t j = 0; j < ny / 2; ++j)
+          std::swap_ranges(plane + j * nx, plane + (j + 1) * nx, plane + (ny - 1 - j) * nx);
+    }
+  }
+
+  void read_between() {
+    if (!file_.has_variable("between_field")) return;
+    const std::int64_t members = set_.members();
+    const std::int64_t intervals = about_.frames - 1;
+    BetweenFrames& between = set_.between;
+    between.points = file_.dimension("place");
+    between.fraction = numbers("between_fraction", {members, intervals});
+    for (const double fraction : between.fraction)
+      if (!(fraction > 0 && fraction < 1)) fail("between_fraction", fmt::format("{} is not between 0 and 1", fraction));
+    between.x = finite<float>("between_x", {members, intervals, between.points});
+    between.y = finite<float>("between_y", {members, intervals, between.points});
+    between.values = finite<float>("between_field", {members, intervals, between.points, shape_[2]});
+  }
+
+  std::filesystem::path path_;
+  NetcdfReader file_;
+  std::vector<std::string> dimensions_;  // of field
+  std::vector<std::int64_t> shape_;
+  bool turn_x_ = false;
+  bool turn_y_ = false;
+  models::Description about_;
+  Dataset set_;
+};
+
+}  // namespace
+
+void write_dataset(const std::filesystem::path& path, const Dataset& set) {
+  const models::Description& about = set.about;
+  const models::Grid& grid = about.grid;
+  if (grid.listed() || set.varying) throw InputError(path.string(), "", "only gridded sets with constant parameters");
+  NetcdfWriter file(path);
+  file.attribute("Conventions", "CF-1.10");
+  file.attribute("title", about.case_name + " trajectories");
+  file.attribute("source", "levda " + version());
+  file.attribute("levda_format", format_name);
+  file.attribute(fingerprint_name, set.fingerprint);
+  file.attribute("case", about.case_name);
+  file.attribute("train", set.train);
+  file.attribute("valid", set.valid);
+  file.attribute("test", set.test);
+  file.attribute("first_time", about.first_time);
+  file.attribute("frame_interval", about.frame_interval);
+
+  file.dimension("member", set.members());
+  file.dimension("time", about.frames);
+  file.dimension("channel", about.channels());
+  file.dimension("y", grid.ny);
+  file.dimension("x", grid.nx);
+  file.dimension("parameter", about.parameters());
+
+  file.variable(
+      "time", Type::Float64, {"time"},
+      {{"standard_name", "time"}, {"units", about.time_unit}, {"long_name", "time after the initial condition"}});
+  file.write("time", axis(about.first_time, about.frame_interval, about.frames));
+  for (const auto& [name, first, step, count] :
+       {std::tuple{"x", grid.x0, grid.dx, grid.nx}, std::tuple{"y", grid.y0, grid.dy, grid.ny}}) {
+    file.variable(name, Type::Float64, {name},
+                  {{"units", about.place_unit},
+                   {"axis", name == std::string("x") ? "X" : "Y"},
+                   {"long_name", "position of nodes"}});
+    file.write(name, axis(first, step, count));
+  }
+  file.write_strings("channel_name", "channel", about.channel_names);
+  file.write_strings("channel_units", "channel", about.channel_units);
+  file.variable("offset_x", Type::Float64, {"channel"},
+                {{"units", "1"}, {"long_name", "place of the channel in a cell, in cells east of the node"}});
+  file.write("offset_x", grid.offset_x);
+  file.variable("offset_y", Type::Float64, {"channel"},
+                {{"units", "1"}, {"long_name", "place of the channel in a cell, in cells north of the node"}});
+  file.write("offset_y", grid.offset_y);
+  file.write_strings("parameter_name", "parameter", about.parameter_names);
+  file.write_strings("parameter_units", "parameter", about.parameter_units);
+  file.variable("parameter_min", Type::Float64, {"parameter"}, {{"long_name", "prior range, lower end"}});
+  file.write("parameter_min", about.parameter_min);
+  file.variable("parameter_max", Type::Float64, {"parameter"}, {{"long_name", "prior range, upper end"}});
+  file.write("parameter_max", about.parameter_max);
+  file.variable("parameters", Type::Float64, {"member", "parameter"},
+                {{"long_name", "parameters of the member, units in parameter_units"}});
+  file.write("parameters", set.parameters);
+  file.variable("field", Type::Float32, {"member", "time", "channel", "y", "x"},
+                {{"long_name", "state, channels in channel_name, units in channel_units"}}, {});
+  file.write("field", set.fields);
+  if (const BetweenFrames& between = set.between; between.points > 0) {
+    file.dimension("interval", about.frames - 1);
+    file.dimension("place", between.points);
+    file.variable("between_fraction", Type::Float64, {"member", "interval"},
+                  {{"units", "1"}, {"long_name", "time between frames: share of the interval after frame `interval`"}});
+    file.write("between_fraction", between.fraction);
+    file.variable(
+        "between_x", Type::Float32, {"member", "interval", "place"},
+        {{"units", about.place_unit}, {"long_name", "place of the node; channels lie at offset_x, offset_y from it"}});
+    file.write("between_x", between.x);
+    file.variable(
+        "between_y", Type::Float32, {"member", "interval", "place"},
+        {{"units", about.place_unit}, {"long_name", "place of the node; channels lie at offset_x, offset_y from it"}});
+    file.write("between_y", between.y);
+    file.variable("between_field", Type::Float32, {"member", "interval", "place", "channel"},
+                  {{"long_name", "state between frames and between nodes, units in channel_units"}});
+    file.write("between_field", between.values);
+  }
+  file.commit();
+}
+
+Dataset read_dataset(const std::filesystem::path& path) { return Reader(path).read(); }
+
+std::string fingerprint_of(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return "";
+  const NetcdfReader file(path);
+  return file.has_attribute(fingerprint_name) ? file.text(fingerprint_name) : "";
+}
+
+}  // namespace levda::experiments
