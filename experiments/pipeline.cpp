@@ -86,7 +86,10 @@ std::string weights_fingerprint(const fs::path& path) {
 
 fs::path pretrained_folder() {
   if (const char* folder = std::getenv("LEVDA_PRETRAINED")) return folder;
-  return LEVDA_PRETRAINED_FOLDER;
+  // Where an installed program finds them, wherever it was installed to; in a build tree there is no such folder.
+  std::error_code none;
+  const fs::path installed = fs::read_symlink("/proc/self/exe", none).parent_path() / LEVDA_INSTALLED_PRETRAINED;
+  return fs::is_directory(installed, none) ? installed.lexically_normal() : LEVDA_PRETRAINED_FOLDER;
 }
 
 Pipeline::Pipeline(RunOptions options) : options_(std::move(options)), lock_(checked_folder(options_)) {
