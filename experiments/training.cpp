@@ -4,8 +4,10 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "autodiff/error.h"
@@ -342,17 +344,28 @@ class Checkpoint {
     if (text("levda_configuration") != configuration_)
       throw InputError(path_.string(), "levda_configuration",
                        "an unfinished training of another configuration; remove it, or choose another --out");
+    const auto number = [&]<typename T>(const char* key, T value) {
+      const std::string given = text(key);
+      const char* last = given.data() + given.size();
+      const auto [end, error] = std::from_chars(given.data(), last, value);
+      if (error != std::errc() || end != last || !(value >= 0 && value <= std::numeric_limits<T>::max()))
+        throw InputError(path_.string(), key, fmt::format("\"{}\" is not a number from 0 on", given));
+      return value;
+    };
+    const auto steps = number("steps", std::int64_t{});
+    const double seconds = number("seconds", 0.0);
     nn::Optimiser::State state;
     for (const auto& [name, tensor] : file.tensors)
       if (name.starts_with("optimiser.")) state[name.substr(name.find('.') + 1)] = tensor;
     try {
-      optimiser.restore(std::stoll(text("steps")), state);
+      optimiser.restore(steps, state);
       for (std::size_t i = 0; i < parameters.size(); ++i)
-        if (parameters.trainable(i)) parameters.set(i, file.tensors.at("weights." + parameters.name(i)));
-      return std::stod(text("seconds"));
-    } catch (const std::exception& error) {  // a missing tensor, another shape, a number that is none
+        if (parameters.trainable(i))
+          parameters.set(i, nn::restored("weights", file.tensors, "weights." + parameters.name(i), parameters[i]));
+    } catch (const Error& error) {  // a missing tensor, another shape or type
       throw InputError(path_.string(), "", error.what());
     }
+    return seconds;
   }
 
  private:
