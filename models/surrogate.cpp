@@ -315,11 +315,12 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
 
   // The architecture must fit the file before so many weights are made.
   const std::int64_t in = 2 * architecture.fourier_features + architecture.latent;
-  tensor("decoder.0.weight", {in, architecture.decoder_width}, DType::float32);
-  tensor("dynamics.0.weight", {p + architecture.latent, architecture.dynamics_width}, DType::float32);
-  for (const std::string& last : {fmt::format("decoder.{}.weight", architecture.decoder_depth - 1),
-                                  fmt::format("dynamics.{}.weight", architecture.dynamics_depth - 1)})
-    if (file.tensors.count(last) == 0) throw InputError(path.string(), last, "no such tensor");
+  const auto check_layers = [&](const char* network, std::int64_t inputs, std::int64_t width, std::int64_t depth) {
+    for (std::int64_t k = 0; k < depth; ++k)
+      tensor(fmt::format("{}.{}.weight", network, k), {k == 0 ? inputs : width, width}, DType::float32);
+  };
+  check_layers("decoder", in, architecture.decoder_width, architecture.decoder_depth);
+  check_layers("dynamics", p + architecture.latent, architecture.dynamics_width, architecture.dynamics_depth);
   Surrogate s{.about = about,
               .net = Ldnet(architecture, 0),
               .field_mean = numbers("normalisation.field_mean", c),
