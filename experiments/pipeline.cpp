@@ -118,7 +118,7 @@ std::string Pipeline::assimilation_fingerprint() {
 }
 
 std::string Pipeline::weights_checksum() {
-  if (weights_checksum_.empty()) weights_checksum_ = checksum(nn::read_text_file(weights_path()));
+  if (weights_checksum_.empty()) weights_checksum_ = checksum(models::content(surrogate()));
   return weights_checksum_;
 }
 

@@ -163,20 +163,9 @@ Tensor vector_tensor(const std::vector<double>& values) {
   return Tensor::from(std::span<const double>(values), {static_cast<std::int64_t>(values.size())});
 }
 
-}  // namespace
-
-void save_surrogate(const std::filesystem::path& path, const Surrogate& s) {
-  const auto check_names = [&](const char* field, const std::vector<std::string>& names) {
-    for (const std::string& name : names)
-      if (name.find(',') != std::string::npos)
-        throw InputError(path.string(), field, fmt::format("\"{}\" holds a comma", name));
-  };
-  check_names("parameter_names", s.about.parameter_names);
-  check_names("parameter_units", s.about.parameter_units);
-  check_names("channel_names", s.about.channel_names);
-  check_names("channel_units", s.about.channel_units);
+/// All but the provenance.
+nn::TensorFile packed(const Surrogate& s) {
   nn::TensorFile file;
-  file.metadata = s.provenance;
   auto& m = file.metadata;
   const LdnetArchitecture& a = s.net.architecture();
   const Grid& g = s.about.grid;
@@ -223,7 +212,36 @@ void save_surrogate(const std::filesystem::path& path, const Surrogate& s) {
   file.tensors["prior.latents"] = s.training_latents;
   file.tensors["error_variance"] = s.error_variance;
   file.tensors["between_variance"] = s.between_variance;
+  return file;
+}
+
+}  // namespace
+
+void save_surrogate(const std::filesystem::path& path, const Surrogate& s) {
+  const auto check_names = [&](const char* field, const std::vector<std::string>& names) {
+    for (const std::string& name : names)
+      if (name.find(',') != std::string::npos)
+        throw InputError(path.string(), field, fmt::format("\"{}\" holds a comma", name));
+  };
+  check_names("parameter_names", s.about.parameter_names);
+  check_names("parameter_units", s.about.parameter_units);
+  check_names("channel_names", s.about.channel_names);
+  check_names("channel_units", s.about.channel_units);
+  nn::TensorFile file = packed(s);
+  file.metadata.insert(s.provenance.begin(), s.provenance.end());
   nn::write_safetensors(path, file);
+}
+
+std::string content(const Surrogate& s) {
+  const nn::TensorFile file = packed(s);
+  std::string text;
+  for (const auto& [key, value] : file.metadata) text += fmt::format("{} = {}\n", key, value);
+  for (const auto& [name, tensor] : file.tensors) {
+    const std::vector<double> values = tensor.to_vector();
+    text += fmt::format("{} {}\n", name, tensor.shape().text());
+    text.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double));
+  }
+  return text;
 }
 
 Surrogate load_surrogate(const std::filesystem::path& path) {

@@ -107,4 +107,8 @@ autodiff::Tensor decode_states(const Ldnet& net, const autodiff::Tensor& s, cons
 void save_surrogate(const std::filesystem::path& path, const Surrogate& surrogate);
 Surrogate load_surrogate(const std::filesystem::path& path);
 
+/// All that a surrogate computes with, as bytes: what its file holds without the provenance, which says when and where
+/// it was trained.
+std::string content(const Surrogate& surrogate);
+
 }  // namespace levda::models
