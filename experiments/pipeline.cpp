@@ -95,6 +95,8 @@ fs::path pretrained_folder() {
 Pipeline::Pipeline(RunOptions options) : options_(std::move(options)), lock_(checked_folder(options_)) {
   if (options_.retrain && !options_.weights.empty())
     throw InputError("--retrain", "", "goes to OUT/weights.safetensors; leave --weights out");
+  for (const fs::path& folder : {options_.out, options_.out / "observations", options_.out / "analysis"})
+    nn::remove_unfinished(folder);
 }
 
 fs::path Pipeline::data_path() const { return options_.data.empty() ? options_.out / "data.nc" : options_.data; }

@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr std::string_view infix = ".tmp-";  // of temporary names, before the process
+
 [[noreturn]] void fail(const fs::path& path, const std::string& message) {
   throw InputError(path.string(), "", message);
 }
@@ -45,7 +47,7 @@ AtomicFile::AtomicFile(fs::path final_path) : final_(std::move(final_path)) {
   if (error) fail(final_, fmt::format("the folder {} cannot be made: {}", folder.string(), error.message()));
   // Creating it claims the name, also against other processes.
   for (int n = 0;; ++n) {
-    temporary_ = folder / fmt::format(".{}.tmp-{}-{}", final_.filename().string(), getpid(), n);
+    temporary_ = folder / fmt::format(".{}{}{}-{}", final_.filename().string(), infix, getpid(), n);
     const int descriptor = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor >= 0) {
       close(descriptor);
@@ -68,6 +70,17 @@ void AtomicFile::commit() {
   committed_ = true;
   // The rename itself; some file systems cannot flush folders, and the file is in place already.
   flush_to_disk(final_.has_parent_path() ? final_.parent_path() : fs::path("."));
+}
+
+void remove_unfinished(const fs::path& folder) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const std::size_t at = name.rfind(infix);
+    if (!name.starts_with('.') || at == std::string::npos) continue;
+    if (name.find_first_not_of("0123456789-", at + infix.size()) == std::string::npos)
+      fs::remove(entry.path(), ignored);
+  }
 }
 
 void write_text_file(const fs::path& path, std::string_view text) {

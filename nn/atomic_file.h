@@ -30,6 +30,10 @@ class AtomicFile {
   bool committed_ = false;
 };
 
+/// Removes what killed processes left of such files in a folder; for where nobody else writes now. No such folder:
+/// nothing.
+void remove_unfinished(const std::filesystem::path& folder);
+
 /// Throws InputError.
 void write_text_file(const std::filesystem::path& path, std::string_view text);
 

@@ -72,6 +72,20 @@ TEST_CASE("atomic file: two writers of one name do not meet; the last commit sta
   CHECK(folder.entries() == 1);
 }
 
+TEST_CASE("atomic file: what a killed process left is removed, and nothing else") {
+  const TemporaryFolder folder;
+  {
+    const AtomicFile file(folder / "data.nc");
+    write_plainly(file.path().string() + "1", "half of th");  // as of a process that did not come to its end
+    for (const char* name : {"data.nc", ".hidden", ".notes.tmp-of-mine", "x.tmp-1-0"}) write_plainly(folder / name, "");
+  }
+  CHECK(folder.entries() == 5);
+  remove_unfinished(folder.path());
+  CHECK(folder.entries() == 4);
+  for (const char* name : {"data.nc", ".hidden", ".notes.tmp-of-mine", "x.tmp-1-0"}) CHECK(fs::exists(folder / name));
+  CHECK_NOTHROW(remove_unfinished(folder / "none"));
+}
+
 TEST_CASE("atomic file: missing folders are made, readable for others") {
   const TemporaryFolder folder;
   const fs::path target = folder / "a" / "b" / "c.txt";
