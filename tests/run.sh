@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs the tests; those labelled slow are left out.
 #   tests/run.sh [PRESET]    release (default), debug (address and undefined-behaviour sanitizers), portable (libraries alone, no AVX2)
+#   tests/run.sh --tsan      under the thread sanitizer
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+case ${1:-} in
+  --tsan) set -- tsan ;;
+esac
 
 preset=${1:-release}
 experiments/install_packages.sh python3-xarray python3-netcdf4  # for the README's examples
