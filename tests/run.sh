@@ -2,10 +2,12 @@
 # Installs what is missing, builds and runs the tests; those labelled slow are left out.
 #   tests/run.sh [PRESET]    release (default), debug (address and undefined-behaviour sanitizers), portable (libraries alone, no AVX2)
 #   tests/run.sh --tsan      under the thread sanitizer
+#   tests/run.sh --fuzz [SECONDS]    the readers of files on random input instead, see fuzz/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case ${1:-} in
+  --fuzz) exec tests/fuzz/run.sh "${@:2}" ;;
   --tsan) set -- tsan ;;
 esac
 

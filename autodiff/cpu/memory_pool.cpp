@@ -17,7 +17,10 @@ constexpr std::size_t alignment = 64;
 constexpr std::size_t largest_cached = std::size_t{16} << 20;
 constexpr std::size_t cache_limit = std::size_t{256} << 20;  // per thread
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifndef __has_feature  // clang has it, GCC the macro
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 constexpr bool caching = false;  // so that the sanitizer sees every block's end of life
 #else
 constexpr bool caching = true;
