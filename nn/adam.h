@@ -9,7 +9,8 @@
 
 namespace levda::nn {
 
-/// Adam (Kingma & Ba, arXiv 1412.6980); AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a weight decay.
+/// Adam (Kingma & Ba, arXiv 1412.6980); AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a weight decay. Epsilon is
+/// added to the root of the corrected second moment, and decay comes before the step: PyTorch's conventions.
 /// State: two moments per trainable parameter, "first.NAME" and "second.NAME".
 class Adam final : public Optimiser {
  public:

@@ -484,6 +484,9 @@ class CpuBackend final : public Backend {
     dispatch(p.dtype(), [&]<typename T>(T) {
       const T b1 = static_cast<T>(step.beta1);
       const T b2 = static_cast<T>(step.beta2);
+      // In double: in float32 1 - 0.999 would be off by a hundred thousandth, which goes into every step.
+      const T fresh1 = static_cast<T>(1 - step.beta1);
+      const T fresh2 = static_cast<T>(1 - step.beta2);
       const T rate = static_cast<T>(step.rate * step.correction1);
       const T correction2 = static_cast<T>(step.correction2);
       const T epsilon = static_cast<T>(step.epsilon);
@@ -491,8 +494,8 @@ class CpuBackend final : public Backend {
       Eigen::Map<Vector<T>> first(m.data<T>(), m.size());
       Eigen::Map<Vector<T>> second(v.data<T>(), v.size());
       Eigen::Map<Vector<T>> parameter(p.data<T>(), p.size());
-      first = b1 * first + (1 - b1) * grad;
-      second = b2 * second + (1 - b2) * grad.square();
+      first = b1 * first + fresh1 * grad;
+      second = b2 * second + fresh2 * grad.square();
       parameter -= rate * first / ((second * correction2).sqrt() + epsilon);
     });
   }

@@ -50,6 +50,16 @@ TEST_CASE("Adam: the first step is the rate against the gradient's sign") {
   CHECK(adam.steps() == 1);
 }
 
+TEST_CASE("Adam: float32 moments take the rounded 1 - beta, not 1 - the rounded beta") {
+  Parameters p;
+  p.add("p", vector_of({1}, DType::float32));
+  Adam adam(p);
+  adam.step(p, std::vector<Tensor>{vector_of({1}, DType::float32)}, 0.1);
+  const Optimiser::State state = adam.state();
+  CHECK(state.at("first.p").item() == static_cast<double>(0.1F));
+  CHECK(state.at("second.p").item() == static_cast<double>(0.001F));
+}
+
 TEST_CASE("Adam: twenty steps are those of the published algorithm") {
   for (const DType dtype : {DType::float32, DType::float64}) {
     const Adam::Settings settings{.beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3};
