@@ -70,8 +70,8 @@ class Ldnet {
 };
 
 /// Mean squared error of decoded states: s (groups, d), x (groups, points, 2), y (groups, points, c), in tiles of
-/// `tile` groups (tiled_sum: parallel, bounded memory). A scalar. With a mask, of y's shape, of 1 where a value counts
-/// and 0 where it does not: over those that do, 0 where there are none.
+/// `tile` groups (tiled_sum: parallel, bounded memory). A scalar; a tape that it is on refers to `net`. With a mask, of
+/// y's shape, of 1 where a value counts and 0 where it does not: over those that do, 0 where there are none.
 autodiff::Var decoding_error(const Ldnet& net, const autodiff::Vars& w, const autodiff::Var& s, const autodiff::Var& x,
                              const autodiff::Var& y, std::int64_t tile,
                              const std::optional<autodiff::Tensor>& mask = std::nullopt);
