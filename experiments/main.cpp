@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <optional>
 
@@ -197,7 +199,9 @@ int main(int argc, char** argv) {
     return 130;
   } catch (const levda::Error& error) {
     fmt::print(stderr, "levda: {}\n", error.what());
-    return 2;
+    // At once: HDF5's own end crashes after a write that failed (a full disk). What is ours was put away on the way here.
+    std::fflush(nullptr);
+    std::_Exit(2);
   } catch (const std::exception& error) {
     fmt::print(stderr, "levda: internal fault: {}\n", error.what());
     return 1;

@@ -53,6 +53,7 @@ MethodSummary summarise_method(const std::string& name, const std::vector<TruthS
     const da::FieldScores own = total(of(truth));
     s.rel_rmse += own.relative_rmse() / static_cast<double>(truths.size());
     s.rel_rmse_worst = std::max(s.rel_rmse_worst, own.relative_rmse());
+    s.rel_rmse_per_truth.push_back(own.relative_rmse());
     pooled += own;
   }
   const std::size_t frames = of(truths[0]).frames.size();
@@ -152,6 +153,7 @@ ExperimentSummary summarise(const std::string& experiment, const std::vector<Tru
   const MethodSummary floor = summarise_method("floor", truths);
   summary.floor = floor.rel_rmse;
   summary.floor_worst = floor.rel_rmse_worst;
+  summary.floor_per_truth = floor.rel_rmse_per_truth;
   for (const char* name : {"free", "climatology", "lookup", "levda"})
     summary.methods.push_back(summarise_method(name, truths));
   return summary;
@@ -164,7 +166,7 @@ void write_results(const std::filesystem::path& path, const Config& config, cons
     return entry == surrogate.provenance.end() ? no_value : std::strtod(entry->second.c_str(), nullptr);
   };
   Json all{{"schema", 1},
-           {"case", config.case_name},
+           {"case", surrogate.about.case_name},
            {"preset", config.preset},
            {"seed", config.seed},
            {"version", version()},
@@ -178,6 +180,7 @@ void write_results(const std::filesystem::path& path, const Config& config, cons
     for (const MethodSummary& m : experiment.methods)
       methods[m.method] = {{"rel_rmse", number(m.rel_rmse)},
                            {"rel_rmse_worst", number(m.rel_rmse_worst)},
+                           {"rel_rmse_per_truth", numbers(m.rel_rmse_per_truth)},
                            {"rel_rmse_per_time", numbers(m.rel_rmse_per_time)},
                            {"param_error", number(m.param_error)},
                            {"param_z_rms", number(m.param_z_rms)},
@@ -187,8 +190,11 @@ void write_results(const std::filesystem::path& path, const Config& config, cons
                            {"coverage90", number(m.coverage90)},
                            {"seconds_per_truth", number(m.seconds_per_truth)},
                            {"iterations", number(m.iterations)}};
-    all["experiments"][experiment.name] = {
-        {"floor", {{"rel_rmse", experiment.floor}, {"rel_rmse_worst", experiment.floor_worst}}}, {"methods", methods}};
+    all["experiments"][experiment.name] = {{"floor",
+                                            {{"rel_rmse", experiment.floor},
+                                             {"rel_rmse_worst", experiment.floor_worst},
+                                             {"rel_rmse_per_truth", numbers(experiment.floor_per_truth)}}},
+                                           {"methods", methods}};
   }
   nn::write_text_file(path, all.dump(2) + "\n");
 }

@@ -23,6 +23,7 @@ struct MethodSummary {
   std::string method;
   double rel_rmse;  ///< mean over truths
   double rel_rmse_worst;
+  std::vector<double> rel_rmse_per_truth;
   std::vector<double> rel_rmse_per_time;  ///< mean over truths
   std::vector<double> rel_spread_per_time;
   double param_error;  ///< mean over truths and parameters, in prior ranges
@@ -41,6 +42,7 @@ struct ExperimentSummary {
   std::int64_t truths = 0;
   double floor = 0;
   double floor_worst = 0;
+  std::vector<double> floor_per_truth;
   std::vector<MethodSummary> methods;  ///< free, climatology, lookup, levda
 
   const MethodSummary& method(const std::string& name) const;

@@ -314,6 +314,8 @@ std::unique_ptr<nn::Optimiser> make_optimiser(const std::string& name, const nn:
   return std::make_unique<nn::Soap>(parameters);
 }
 
+constexpr const char* checkpoint_format = "levda-checkpoint-1";
+
 /// A training run that can be left and taken up again.
 class Checkpoint {
  public:
@@ -322,7 +324,8 @@ class Checkpoint {
 
   void save(const nn::Parameters& parameters, const nn::Optimiser& optimiser, double seconds) const {
     nn::TensorFile file;
-    file.metadata = {{"levda_configuration", configuration_},
+    file.metadata = {{"format", checkpoint_format},
+                     {"levda_configuration", configuration_},
                      {"steps", fmt::format("{}", optimiser.steps())},
                      {"seconds", fmt::format("{}", seconds)}};
     for (std::size_t i = 0; i < parameters.size(); ++i)
@@ -341,6 +344,11 @@ class Checkpoint {
       if (entry == file.metadata.end()) throw InputError(path_.string(), key, "missing from the metadata");
       return entry->second;
     };
+    if (text("format") != checkpoint_format)
+      throw InputError(path_.string(), "format",
+                       fmt::format("\"{}\" of another version, where \"{}\" is needed; remove it, or choose another "
+                                   "--out",
+                                   text("format"), checkpoint_format));
     if (text("levda_configuration") != configuration_)
       throw InputError(path_.string(), "levda_configuration",
                        "an unfinished training of another configuration; remove it, or choose another --out");

@@ -256,3 +256,44 @@ TEST_CASE("weights with a value that is not finite") {
   check_refused("assimilate" + copy.options(),
                 {"weights.safetensors: decoder.out.bias: holds a value that is not finite"});
 }
+
+TEST_CASE("a system that the program does not know: what is needed instead of CASE") {
+  const Copy copy;
+  const std::string out = " --out " + (copy.folder.path() / "own").string();
+  const std::string data = " --data " + (copy.out / "data.nc").string();
+  check_refused("generate" + out, {"CASE: is needed: which solver is to be run?"});
+  check_refused("train" + out, {"CASE: is needed, or --data"});
+  check_refused("train" + data, {"--out: is needed where CASE is left out"});
+  check_refused("assimilate --observations o.csv" + out, {"--weights: is needed with --observations"});
+  check_refused("assimilate --observations o.csv --experiment tepid" + out, {"--experiment"});
+  check_refused("train" + data + out + " --set training.trajectories=9",
+                {"training.trajectories: 9, but the data set has 8 training trajectories"});
+  check_refused("observe" + data + out + " --set observations.sensors=scattered:9",
+                {"scattered values are taken from the solver"});
+}
+
+TEST_CASE("observations as CSV: what is wrong is one line with the file, the column and the line") {
+  const Copy copy;
+  const fs::path mine = copy.folder.path() / "mine.csv";
+  const std::string header = "time,x,y,channel,value,error_std\n";
+  const std::string command = "assimilate --weights " + (copy.out / "weights.safetensors").string() +
+                              " --observations " + mine.string() + " --out " + (copy.folder.path() / "own").string() +
+                              " --set assimilation.members=6";
+  const auto refused = [&](const std::string& rows, const std::vector<std::string>& parts) {
+    write_text_file(mine, header + rows);
+    check_refused(command, parts);
+  };
+  refused("0,0,0,salt,1,0.1\n", {"mine.csv: channel: line 2: \"salt\" is not a channel of the surrogate (u, v, eta)"});
+  refused("0,0,0,eta,1\n", {"mine.csv: line 2: 5 fields"});
+  refused("0,0,0,eta,1,0\n", {"mine.csv: error_std: row 0: 0 is not positive"});
+  refused("0,9e6,0,eta,1,0.1\n", {"mine.csv: x: row 0: 9000000 m is outside the domain"});
+  refused("1e5,0,0,eta,1,0.1\n", {"mine.csv: time: row 0: 100000 is outside the time span"});
+  refused("5,0,0,eta,1,0.1\n0,1,0,eta,1,0.1\n5,0,0,eta,1,0.1\n", {"mine.csv: value: row 2: repeats row 0"});
+  refused("", {"mine.csv: qc: no observation is to be assimilated"});
+  // Unsorted times are no fault.
+  write_text_file(mine, header + "4000,0,0,eta,0.1,0.1\n0,1,0,eta,0.1,0.1\n900.5,-3e5,2e5,u,0,0.1\n");
+  const Outcome good = run_levda(command);
+  INFO(good.output);
+  CHECK(good.code == 0);
+  CHECK(good.output.find("source_x = ") != std::string::npos);
+}

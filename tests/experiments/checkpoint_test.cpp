@@ -37,6 +37,10 @@ TEST_CASE("checkpoint: what cannot be is refused with the file and the field") {
   for (const char* seconds : {"-1", "nan", "inf", "soon"})
     refused("seconds: \"" + std::string(seconds) + "\" is not a number from 0 on",
             [&](TensorFile& f) { f.metadata["seconds"] = seconds; });
+  refused(
+      "format: \"levda-checkpoint-0\" of another version, where \"levda-checkpoint-1\" is needed; remove it, or "
+      "choose another --out",
+      [](TensorFile& f) { f.metadata["format"] = "levda-checkpoint-0"; });
   refused("steps: missing from the metadata", [](TensorFile& f) { f.metadata.erase("steps"); });
   refused("[weights] weights.decoder.out.bias is missing",
           [](TensorFile& f) { f.tensors.erase("weights.decoder.out.bias"); });

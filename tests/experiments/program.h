@@ -17,10 +17,10 @@ struct Outcome {
   std::string output;  ///< stdout and stderr
 };
 
-/// Arguments as a shell sees them.
-inline Outcome run_levda(const std::string& arguments) {
+/// A command as a shell sees it.
+inline Outcome run(const std::string& command) {
   Outcome outcome;
-  std::FILE* pipe = popen(fmt::format("{} {} 2>&1", LEVDA_PROGRAM, arguments).c_str(), "r");
+  std::FILE* pipe = popen((command + " 2>&1").c_str(), "r");
   if (pipe == nullptr) return outcome;
   std::array<char, 4096> buffer;
   while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe))
@@ -29,6 +29,8 @@ inline Outcome run_levda(const std::string& arguments) {
   if (WIFEXITED(status)) outcome.code = WEXITSTATUS(status);
   return outcome;
 }
+
+inline Outcome run_levda(const std::string& arguments) { return run(fmt::format("{} {}", LEVDA_PROGRAM, arguments)); }
 
 /// A tsunami of 16 x 16 nodes with networks that train in a second: for what a program does, not how well.
 inline const std::string tiny =

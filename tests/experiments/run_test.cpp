@@ -41,8 +41,9 @@ TEST_CASE("run makes everything, and a second run only reads it") {
     CHECK(results.at("experiments").at(experiment).at("floor").at("rel_rmse").get<double>() > 0);
     for (const char* method : {"free", "climatology", "lookup", "levda"}) {
       const auto& entry = results.at("experiments").at(experiment).at("methods").at(method);
-      for (const char* key : {"rel_rmse", "rel_rmse_worst", "rel_rmse_per_time", "param_error", "param_z_rms", "ssr",
-                              "ssr_without_surrogate_error", "crps", "coverage90", "seconds_per_truth", "iterations"})
+      for (const char* key :
+           {"rel_rmse", "rel_rmse_worst", "rel_rmse_per_truth", "rel_rmse_per_time", "param_error", "param_z_rms",
+            "ssr", "ssr_without_surrogate_error", "crps", "coverage90", "seconds_per_truth", "iterations"})
         CHECK_MESSAGE(entry.contains(key), method << " " << key);
       CHECK(entry.at("rel_rmse_per_time").size() == 6);
     }
@@ -192,4 +193,50 @@ TEST_CASE("another run on the same folder is refused; an interrupt stops a train
   CHECK(second.ends_with("\n2\n130\n"));
   CHECK(fs::exists(folder.path() / "training.checkpoint.safetensors"));
   CHECK_FALSE(fs::exists(folder.path() / "weights.safetensors"));
+}
+
+TEST_CASE("two members, every minimiser and precision: the same minimum where J has one") {
+  const TemporaryFolder folder;
+  const std::string out = (folder.path() / "run").string();
+  REQUIRE(run_levda("run" + tiny + "--out " + out).code == 0);
+  // Two members span one direction.
+  const Outcome two = run_levda("run" + tiny + "--set assimilation.members=2 --out " + out);
+  INFO(two.output);
+  REQUIRE(two.code == 0);
+  const auto rmse = [&](const std::string& settings) {
+    const Outcome run =
+        run_levda("assimilate" + tiny + "--set assimilation.starts=0 --set 'assimilation.annealing=[10,1]' " +
+                  settings + " --out " + out);
+    INFO(run.output);
+    REQUIRE(run.code == 0);
+    const auto results = nlohmann::json::parse(read_text_file(fs::path(out) / "results.json"));
+    return results.at("experiments").at("cold").at("methods").at("levda").at("rel_rmse").get<double>();
+  };
+  const double gauss_newton = rmse("");
+  CHECK(rmse("--set assimilation.precision=float64") == doctest::Approx(gauss_newton).epsilon(1e-4));
+  CHECK(rmse("--set assimilation.minimiser=lbfgs --set assimilation.iterations=500") ==
+        doctest::Approx(gauss_newton).epsilon(1e-3));
+  // The ensemble's own Y is another J: its analysis is another one, and is made.
+  const double ensemble = rmse("--set assimilation.minimiser=ensemble");
+  CHECK(ensemble > 0);
+  CHECK(ensemble != gauss_newton);
+}
+
+TEST_CASE("a disk that is full: one line, exit code 2, and what was there before stays") {
+  const TemporaryFolder folder;
+  const std::string out = (folder.path() / "run").string();
+  REQUIRE(run_levda("generate" + tiny + "--out " + out).code == 0);
+  const std::string data = read_text_file(fs::path(out) / "data.nc");
+  // No file may grow beyond 2 kB: writing fails as on a full disk, with the signal passed over.
+  const std::string command = fmt::format("bash -c 'trap \"\" XFSZ; ulimit -f 2; {} $0 $@' ", LEVDA_PROGRAM);
+  for (const std::string& stage :
+       {"generate" + tiny + "--set data.seed=2 --out " + out, "train" + tiny + "--out " + out}) {
+    const Outcome run = levda::testing::run(command + stage);
+    CAPTURE(run.output);
+    CHECK(run.code == 2);
+    CHECK(run.output.find(out) != std::string::npos);
+    CHECK(read_text_file(fs::path(out) / "data.nc") == data);
+    CHECK_FALSE(fs::exists(fs::path(out) / "weights.safetensors"));
+  }
+  REQUIRE(run_levda("train" + tiny + "--out " + out).code == 0);
 }

@@ -2,6 +2,7 @@
 
 /// A training of three steps, for what is done with its files.
 
+#include "experiments/generate.h"
 #include "experiments/training.h"
 
 namespace levda::testing {

@@ -189,6 +189,19 @@ TEST_CASE("R_sur is the mean over the frames that an experiment can observe") {
   // cold: frames 0 .. 5; warm: 2 .. 8 + 5.
   CHECK(surrogate_variance(w.config, w.surrogate, "cold").at_frames[1] == doctest::Approx(102.5).epsilon(1e-14));
   CHECK(surrogate_variance(w.config, w.surrogate, "warm").at_frames[0] == doctest::Approx(7.5).epsilon(1e-14));
+  // Between frames the variance measured there counts: cold intervals 0 .. 4, warm 2 .. 12.
+  std::vector<double> between;
+  for (int interval = 0; interval < 13; ++interval)
+    for (int c = 0; c < 3; ++c) between.push_back(1000 + interval);
+  w.surrogate.between_variance = Tensor::from(std::span<const double>(between), {13, 3});
+  const SurrogateVariance cold = surrogate_variance(w.config, w.surrogate, "cold");
+  CHECK(cold.between[2] == doctest::Approx(1002).epsilon(1e-14));
+  CHECK(surrogate_variance(w.config, w.surrogate, "warm").between[2] == doctest::Approx(1007).epsilon(1e-14));
+  CHECK(cold.at(3, 1) == cold.at_frames[1]);
+  CHECK(cold.at(3 + 1e-9, 1) == cold.at_frames[1]);
+  CHECK(cold.at(2.9, 1) == cold.between[1]);
+  w.config.assimilation.frames = 1;  // no interval to be observed
+  CHECK(surrogate_variance(w.config, w.surrogate, "cold").between[1] == doctest::Approx(100).epsilon(1e-14));
 }
 
 TEST_CASE("an experiment that needs more frames than there are is refused") {

@@ -207,6 +207,42 @@ TEST_CASE("decoding_error: the mean squared error of plain loops, whatever the t
   }
 }
 
+TEST_CASE("decoding_error: values that are masked out do not count, whatever they are") {
+  const Ldnet net = tiny_net();
+  const Vars weights = net.parameters().constants(DType::float64);
+  const Tensor s = normal_tensor({7, 2}, 5);
+  const Tensor x = normal_tensor({7, 4, 2}, 6);
+  std::vector<double> y = normal_tensor({7, 4, 3}, 7).to_vector();
+  const auto with_mask = [&](const std::vector<double>& mask) {
+    return decoding_error(net, weights, Var(s), Var(x), Var(Tensor::from(std::span<const double>(y), {7, 4, 3})), 2,
+                          Tensor::from(std::span<const double>(mask), {7, 4, 3}))
+        .value()
+        .item();
+  };
+  // The mean over all is the weighted mean over a part and the rest.
+  std::vector<double> part(84, 0.0);
+  std::vector<double> rest(84, 1.0);
+  for (std::size_t i = 0; i < 84; i += 5) std::swap(part[i], rest[i]);
+  const double all = with_mask(std::vector<double>(84, 1.0));
+  CHECK(std::abs(all - (17 * with_mask(part) + 67 * with_mask(rest)) / 84) <= 1e-14 * all);
+  const double before = with_mask(rest);
+  for (std::size_t i = 0; i < 84; i += 5) y[i] = 1e6;
+  CHECK(with_mask(rest) == before);
+  CHECK(with_mask(std::vector<double>(84, 0.0)) == 0);
+}
+
+TEST_CASE("ldnet: a rollout with parameters of each step is made of single steps") {
+  const Ldnet net = tiny_net();
+  const Vars w = net.parameters().constants(DType::float64);
+  const std::int64_t p = net.architecture().parameters;
+  Vars u;
+  for (unsigned k = 0; k < 4; ++k) u.emplace_back(normal_tensor({3, p}, 20 + k));
+  const Var s0(normal_tensor({3, 2}, 30));
+  const Vars states = net.rollout(w, u, s0);
+  REQUIRE(states.size() == 5);
+  for (std::size_t k = 0; k < 4; ++k) CHECK(same_bits(net.step(w, u[k], states[k]).value(), states[k + 1].value()));
+}
+
 TEST_CASE("decoding_error: derivatives with respect to weights, states and coordinates") {
   const Ldnet net = tiny_net();
   std::vector<Tensor> inputs;

@@ -122,8 +122,8 @@ def print_table(comparisons):
     for op in sorted(set(rows) - set(layer_names)) + layer_names:
         print(f"{op:24}{len(rows[op]):6}{max(c.float64 for c in rows[op]):22.1e}"
               f"{max(c.ratio for c in rows[op]):22.2f}")
-    print("Errors are ||levda - PyTorch|| / ||PyTorch|| of the worst of value, J' w, J v and H v; the ratio is that of the "
-          "\nfloat32 errors, levda's to PyTorch's. A case counts for all of its operations.\n")
+    print("Errors are ||levda - PyTorch|| / ||PyTorch|| of the worst of value, J' w, J v and H v; the ratio is that of\n"
+          "the float32 errors, levda's to PyTorch's. A case counts for all of its operations.\n")
 
 
 def covering(cases, count):

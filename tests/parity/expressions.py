@@ -424,7 +424,7 @@ def expressions(seed, count, accepted):
 
 
 def functions():
-    """Each elementwise function of one argument at many numbers over a wide range: there its float32 error shows best."""
+    """Each elementwise function of one argument at many numbers over a wide range: its float32 error shows best."""
     cases = []
     for op in UNARY + ["sqrt", "log", "pow"]:
         rng = random.Random(op)

@@ -238,7 +238,7 @@ def trained(case, draw, dtype):
     t = case["training"]
     inputs = [tensor(v, s["shape"], dtype) for v, s in zip(draw["inputs"], case["inputs"])]
     x = [i.requires_grad_() for i, s in zip(inputs, case["inputs"]) if is_variable(s)]
-    # AdamW also without decay: Adam's own would go through the moments.
+    # With decay AdamW: Adam's own would go through the moments.
     optimiser = (torch.optim.AdamW if t["weight_decay"] else torch.optim.Adam)(
         x, lr=t["rate"], betas=(t["beta1"], t["beta2"]), eps=t["epsilon"], weight_decay=t["weight_decay"])
     s = t["schedule"]

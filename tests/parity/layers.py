@@ -61,7 +61,8 @@ def layers():
         case("Ldnet", {"op": "layer.Ldnet", **NET, "steps": 4},
              DYNAMICS + DECODER + [variable(2, 1), variable(2, 2), variable(3, 2)], [8, 3, 2]),
         case("decoding_error", {"op": "layer.decoding_error", **NET, "tile": 2},
-             [constant(*shape) for shape, _, _ in DYNAMICS] + DECODER + [variable(3, 2), variable(3, 2, 2), variable(3, 2, 2)], []),
+             [constant(*shape) for shape, _, _ in DYNAMICS] + DECODER
+             + [variable(3, 2), variable(3, 2, 2), variable(3, 2, 2)], []),
     ]
 
 
