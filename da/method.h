@@ -23,7 +23,7 @@ struct Problem {
   const ForwardModel& model;
   const Observations& observations;
   const ErrorCovariance& covariance;  ///< of all observations, in their order
-  std::vector<double> times;          ///< s, increasing and >= 0: where the analysis is wanted; they cut the windows
+  std::vector<double> times;          ///< increasing and >= 0: where the analysis is wanted; they cut the windows
   Windows windows;
 };
 

@@ -58,8 +58,10 @@ void check(const Observations& o, const std::string& source, double last_time, s
     if (o.channel[i] < 0 || o.channel[i] >= channels)
       fail("channel", i, fmt::format("{} is not in 0 .. {}", o.channel[i], channels - 1));
     if (!std::isfinite(o.value[i])) fail("value", i, fmt::format("{} is not finite", o.value[i]));
-    if (!(o.error_std[i] > 0) || !std::isfinite(o.error_std[i]))
-      fail("error_std", i, fmt::format("{} is not positive", o.error_std[i]));
+    if (!(o.error_std[i] > 0)) fail("error_std", i, fmt::format("{} is not positive", o.error_std[i]));
+    const double variance = o.error_std[i] * o.error_std[i];
+    if (!(variance > 0) || !std::isfinite(variance))
+      fail("error_std", i, fmt::format("{} has no square", o.error_std[i]));
   }
   if (std::count(o.qc.begin(), o.qc.end(), used) == 0)
     throw InputError(source, "qc", "no observation is to be assimilated");

@@ -20,9 +20,10 @@ enum QualityControl : std::int32_t {
 
 /// Columns of equal length. Values and errors in the channel's physical units.
 struct Observations {
-  std::vector<double> time;  ///< s after the start of the assimilation, where the control vector lies
-  std::vector<double> x;     ///< m, the place of the value itself (staggered channels included)
-  std::vector<double> y;     ///< m
+  std::vector<double>
+      time;               ///< after the start of the assimilation, where the control vector lies; in the model's unit
+  std::vector<double> x;  ///< the place of the value itself (staggered channels included), in the model's unit
+  std::vector<double> y;
   std::vector<std::int64_t> channel;
   std::vector<double> value;
   std::vector<double> error_std;

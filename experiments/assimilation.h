@@ -14,7 +14,7 @@
 
 namespace levda::experiments {
 
-/// Ensembles of the methods that work on the surrogate, at times (seconds from the control vector on).
+/// Ensembles of the methods that work on the surrogate, at times from the control vector on.
 struct LatentAnalysis {
   std::vector<double> times;
   std::vector<da::Ensemble> prior;      ///< the free run

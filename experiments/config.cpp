@@ -109,7 +109,7 @@ std::vector<Key> keys(Config& c) {
       {"data.seed", &c.data.seed, "of the trajectories' parameters", 0, 1e15},
       {"data.design", &c.data.design, "training parameters: even (a low-discrepancy sequence) or uniform (random)", 0,
        0},
-      {"data.nodes", &c.data.nodes, "grid nodes in x and in y", 3, 4096},
+      {"data.nodes", &c.data.nodes, "grid nodes in x and in y", 4, 4096},
       {"data.frames", &c.data.frames, "per trajectory", 2, many},
       {"data.frame_interval", &c.data.frame_interval, "s between frames; the first one comes so long after the start",
        1e-9, 1e9},

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <optional>
 
 #include "autodiff/error.h"
@@ -40,8 +41,13 @@ class Reader {
            fmt::format("dimensions ({}), where (member, time, channel, y, x) or (member, time, channel, point) "
                        "is needed",
                        fmt::join(dimensions_, ", ")));
-    for (const std::int64_t extent : shape_)
+    double size = 1;
+    for (const std::int64_t extent : shape_) {
       if (extent < 1) fail("field", "is empty");
+      size *= static_cast<double>(extent);
+    }
+    constexpr double most = 1e10;  // values, 40 GB
+    if (size > most) fail("field", fmt::format("{:.1e} values, at most {:.0e} are possible", size, most));
   }
 
   Dataset read() {
@@ -54,10 +60,8 @@ class Reader {
     read_fields();
     read_between();
     set_.about = about_;
-    set_.fingerprint =
-        file_.has_attribute(fingerprint_name)
-            ? file_.text(fingerprint_name)
-            : fmt::format("data = {} {}\n", checksum(bytes_of(set_.fields)), checksum(bytes_of(set_.parameters)));
+    check_channels();
+    set_.fingerprint = file_.has_attribute(fingerprint_name) ? file_.text(fingerprint_name) : content();
     return std::move(set_);
   }
 
@@ -69,6 +73,23 @@ class Reader {
   template <typename T>
   static std::string_view bytes_of(const std::vector<T>& values) {
     return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+  }
+
+  /// What a training on the set depends on.
+  std::string content() const {
+    const models::Grid& g = about_.grid;
+    const BetweenFrames& between = set_.between;
+    std::string text = fmt::format("{} {} {} {}{} {} {} {} {} {} {} {} {}\n", about_.frames, about_.first_time,
+                                   about_.frame_interval, about_.time_unit, about_.place_unit, g.nx, g.ny, g.x0, g.y0,
+                                   g.dx, g.dy, set_.varying, between.points);
+    text += fmt::format("{} {} {}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n", set_.train, set_.valid, set_.test,
+                        about_.channel_names, about_.channel_units, about_.parameter_names, about_.parameter_units,
+                        about_.parameter_min, about_.parameter_max, g.offset_x, g.offset_y);
+    for (const std::vector<double>* values : {&set_.parameters, &g.x, &g.y, &between.fraction})
+      text += checksum(bytes_of(*values));
+    for (const std::vector<float>* values : {&set_.fields, &between.x, &between.y, &between.values})
+      text += checksum(bytes_of(*values));
+    return fmt::format("data = {}\n", checksum(text));
   }
 
   template <typename T>
@@ -98,6 +119,15 @@ class Reader {
       std::vector<std::string> found = file_.read_strings(variable);
       if (static_cast<std::int64_t>(found.size()) != count)
         fail(variable, fmt::format("{} names, where {} are needed", found.size(), count));
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        const std::string& name = found[i];
+        if (name.find(',') != std::string::npos) fail(variable, fmt::format("\"{}\" holds a comma", name));
+        if (!numbered) continue;  // units
+        if (name.empty()) fail(variable, fmt::format("name {} is empty", i));
+        if (std::find(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(i), name) !=
+            found.begin() + static_cast<std::ptrdiff_t>(i))
+          fail(variable, fmt::format("\"{}\" stands twice", name));
+      }
       return found;
     }
     std::vector<std::string> made;
@@ -110,7 +140,7 @@ class Reader {
     const bool said = file_.has_attribute("train") || file_.has_attribute("valid") || file_.has_attribute("test");
     const auto count = [&](const std::string& name) {
       const double value = file_.number(name);
-      if (!(value >= 1 && value <= 1e9)) fail(name, fmt::format("{} members", value));
+      if (!(value >= 1 && value <= 1e9) || value != std::floor(value)) fail(name, fmt::format("{} members", value));
       return static_cast<std::int64_t>(value);
     };
     if (said) {
@@ -204,13 +234,16 @@ class Reader {
     return values;
   }
 
-  /// The step of an evenly spaced axis of at least two values, of either sign.
+  /// The step of an evenly spaced axis of at least two values, of either sign; they may be float32.
   static std::optional<double> even_step(const std::vector<double>& values) {
     if (values.size() < 2) return std::nullopt;
     const double step = (values.back() - values.front()) / static_cast<double>(values.size() - 1);
+    // Half a unit in the last place of a float32 for the value itself and for each end.
+    const double rounding =
+        1.5 * std::numeric_limits<float>::epsilon() * std::max(std::abs(values.front()), std::abs(values.back()));
+    const double slack = std::max(1e-6 * std::abs(step), std::min(rounding, 1e-2 * std::abs(step)));
     for (std::size_t i = 0; i < values.size(); ++i)
-      if (!(std::abs(values[i] - values[0] - static_cast<double>(i) * step) <= 1e-6 * std::abs(step)))
-        return std::nullopt;
+      if (!(std::abs(values[i] - values[0] - static_cast<double>(i) * step) <= slack)) return std::nullopt;
     return step;
   }
 
@@ -222,9 +255,14 @@ class Reader {
   void read_parameters() {
     if (!file_.has_variable("parameters")) fail("parameters", "no such variable");
     const std::int64_t members = set_.members();
-    const std::int64_t p = file_.dimension("parameter");
-    if (p < 1) fail("parameters", "is empty");
-    set_.varying = file_.dimensions("parameters") == std::vector<std::string>{"member", "time", "parameter"};
+    const std::vector<std::string> dimensions = file_.dimensions("parameters");
+    set_.varying = dimensions == std::vector<std::string>{"member", "time", "parameter"};
+    if (!set_.varying && dimensions != std::vector<std::string>{"member", "parameter"})
+      fail("parameters",
+           fmt::format("dimensions ({}), where (member, parameter) or (member, time, parameter) is needed",
+                       fmt::join(dimensions, ", ")));
+    const std::int64_t p = file_.shape("parameters").back();
+    if (p < 1 || p > 4096) fail("parameters", fmt::format("{} parameters, at least 1 and at most 4096", p));
     about_.parameter_names = names({"parameter_name", "parameter"}, p, "parameter_", true);
     about_.parameter_units = names({"parameter_units"}, p, "1", false);
     set_.parameters = numbers("parameters", set_.varying ? std::vector<std::int64_t>{members, about_.frames, p}
@@ -269,6 +307,25 @@ class Reader {
     }
   }
 
+  /// Training normalises by a channel's moments, and takes its error from the validation members.
+  void check_channels() const {
+    try {
+      field_moments(set_);
+    } catch (const Error& error) {
+      fail("field", error.what());
+    }
+    const std::int64_t c = about_.channels();
+    const std::int64_t cells = about_.grid.cells();
+    for (std::int64_t channel = 0; channel < c; ++channel) {
+      bool any = false;
+      for (std::int64_t member = set_.train; member < set_.first_test(); ++member)
+        for (std::int64_t frame = 0; frame < about_.frames; ++frame)
+          for (const float value : set_.frame(member, frame).subspan(channel * cells, cells))
+            any = any || !std::isnan(value);
+      if (!any) fail("field", fmt::format("{} has no value in the validation members", about_.channel_names[channel]));
+    }
+  }
+
   void read_between() {
     if (!file_.has_variable("between_field")) return;
     const std::int64_t members = set_.members();
@@ -281,6 +338,10 @@ class Reader {
     between.x = finite<float>("between_x", {members, intervals, between.points});
     between.y = finite<float>("between_y", {members, intervals, between.points});
     between.values = finite<float>("between_field", {members, intervals, between.points, shape_[2]});
+    for (const float place : between.x)
+      if (!about_.grid.contains_x(place)) fail("between_x", fmt::format("{} is outside the domain", place));
+    for (const float place : between.y)
+      if (!about_.grid.contains_y(place)) fail("between_y", fmt::format("{} is outside the domain", place));
   }
 
   std::filesystem::path path_;
@@ -372,7 +433,13 @@ void write_dataset(const std::filesystem::path& path, const Dataset& set) {
   file.commit();
 }
 
-Dataset read_dataset(const std::filesystem::path& path) { return Reader(path).read(); }
+Dataset read_dataset(const std::filesystem::path& path) {
+  try {
+    return Reader(path).read();
+  } catch (const std::bad_alloc&) {
+    throw InputError(path.string(), "", "does not fit into memory");
+  }
+}
 
 std::string fingerprint_of(const std::filesystem::path& path) {
   std::error_code ignored;

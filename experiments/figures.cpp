@@ -271,7 +271,8 @@ std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, 
   canvas.add("set xtics offset 0,0.4\nset xlabel {} offset 0,0.6\n",
              gnuplot_literal(labelled("time", experiment.time_unit)));
   canvas.add("set grid y lw 0.4 lc rgb '#909090' dt (2,4)\n");
-  const Range times = padded(extent({experiment.times}), 0.02);
+  Range times = padded(extent({experiment.times}), 0.02);
+  if (experiment.times.size() == 1) times = {times.low - 1, times.high + 1};
   canvas.add("set xrange [{:.6g}:{:.6g}]\n", times.low, times.high);
   if (logarithmic) {
     range = {range.low / 1.2, range.high * 1.2};

@@ -149,7 +149,8 @@ std::string describe_netcdf(const std::filesystem::path& path) {
     lines.add("values", "{}, of which {} are to be used", time.size(), std::count(qc.begin(), qc.end(), 0));
     if (!time.empty()) {
       const auto [first, last] = std::minmax_element(time.begin(), time.end());
-      lines.add("times", "{:g} .. {:g} s after the start of the assimilation", *first, *last);
+      lines.add("times", "{:g} .. {:g} {} after the start of the assimilation", *first, *last,
+                file.has_attribute("time", "units") ? file.text("time", "units") : "s");
     }
     const std::vector<std::string> names = file.read_strings("channel_name");
     for (std::size_t c = 0; c < names.size(); ++c)
@@ -210,6 +211,8 @@ std::string describe_file(const std::filesystem::path& path) {
   const std::string bytes = nn::read_text_file(path);
   if (bytes.starts_with("\x89HDF")) return describe_netcdf(path);
   if (bytes.starts_with("{")) return describe_json(path);
+  if (bytes.starts_with("CDF"))
+    throw InputError(path.string(), "", "a classic NetCDF file, where NetCDF-4 is needed (nccopy -k nc4 converts it)");
   return describe_safetensors(path);
 }
 

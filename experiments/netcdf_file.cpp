@@ -54,6 +54,19 @@ int code_of(Type type) {
 
 bool is_number(nc_type type) { return type >= NC_BYTE && type <= NC_UINT64 && type != NC_CHAR; }
 
+/// What netCDF puts where nothing was written.
+std::optional<double> default_fill(nc_type type) {
+  switch (type) {
+    case NC_SHORT: return NC_FILL_SHORT;
+    case NC_USHORT: return NC_FILL_USHORT;
+    case NC_INT: return NC_FILL_INT;
+    case NC_UINT: return NC_FILL_UINT;
+    case NC_FLOAT: return NC_FILL_FLOAT;
+    case NC_DOUBLE: return NC_FILL_DOUBLE;
+    default: return std::nullopt;
+  }
+}
+
 /// Returns netCDF's status.
 int inquire_shape(int id, int variable, std::vector<std::int64_t>& shape) {
   int rank = 0;
@@ -354,12 +367,17 @@ std::vector<T> NetcdfReader::read_unpacked(const std::string& variable) const {
     const auto attribute = [&](const char* name) {
       return has_attribute(variable, name) ? std::optional(number(variable, name)) : std::nullopt;
     };
-    const std::optional<double> fill = attribute("_FillValue");
+    const std::optional<double> own_fill = attribute("_FillValue");
+    const std::optional<double> fill = own_fill ? own_fill : default_fill(type);
     const std::optional<double> missing = attribute("missing_value");
     const std::optional<double> scale = attribute("scale_factor");
     const std::optional<double> offset = attribute("add_offset");
     if constexpr (std::is_same_v<Stored, T>)
-      if (!fill && !missing && !scale && !offset) return stored;
+      if (!own_fill && !missing && !scale && !offset) {
+        for (Stored& value : stored)
+          if (fill && value == static_cast<Stored>(*fill)) value = std::numeric_limits<T>::quiet_NaN();
+        return stored;
+      }
     const auto is = [](const std::optional<double>& mark, Stored value) {
       return mark && value == static_cast<Stored>(*mark);  // a NaN is NaN anyway
     };

@@ -102,7 +102,8 @@ class NetcdfReader {
   /// The whole variable, row-major. T: float, double, int32, int64.
   template <class T>
   std::vector<T> read(const std::string& variable) const;
-  /// The same as CF has it: scale_factor times the number plus add_offset; NaN where it is _FillValue or missing_value.
+  /// The same as CF has it: scale_factor times the number plus add_offset; NaN where it is missing_value or
+  /// _FillValue, or what netCDF puts where nothing was written.
   /// T: float, double.
   template <class T>
   std::vector<T> read_unpacked(const std::string& variable) const;

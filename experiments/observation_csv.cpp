@@ -44,7 +44,7 @@ std::vector<std::string_view> fields_of(std::string_view line) {
 template <typename T>
 std::optional<T> number(std::string_view text) {
   T value{};
-  if (text.starts_with('+')) text.remove_prefix(1);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;

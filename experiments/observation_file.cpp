@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "autodiff/error.h"
 #include "experiments/netcdf_file.h"
@@ -58,6 +59,17 @@ void write_observations(const std::filesystem::path& path, const ObservationFile
 
 namespace {
 
+/// Whether two names are of one unit: "hours since .." is hours, seconds are s, metres are m.
+bool equal_units(const std::string& a, const std::string& b) {
+  const auto plain = [](const std::string& unit) {
+    const std::string name = unit.substr(0, unit.find(" since "));
+    if (name == "second" || name == "seconds" || name == "sec") return std::string("s");
+    if (name == "metre" || name == "metres" || name == "meter" || name == "meters") return std::string("m");
+    return name;
+  };
+  return plain(a) == plain(b);
+}
+
 ObservationFile read_netcdf(const std::filesystem::path& path, const models::Description& about) {
   const NetcdfReader file(path);
   const std::string source = path.string();
@@ -85,6 +97,16 @@ ObservationFile read_netcdf(const std::filesystem::path& path, const models::Des
     file.require_shape(name, {rows});
     return file.read_unpacked<double>(name);
   };
+  const auto same_unit = [&](const char* name, const std::string& wanted) {
+    if (!file.has_variable(name) || !file.has_attribute(name, "units")) return;
+    const std::string unit = file.text(name, "units");
+    if (!equal_units(unit, wanted))
+      throw InputError(source, std::string(name) + ":units",
+                       fmt::format("\"{}\", where the surrogate has \"{}\"", unit, wanted));
+  };
+  same_unit("time", about.time_unit);
+  same_unit("x", about.place_unit);
+  same_unit("y", about.place_unit);
   da::Observations& o = content.observations;
   o.time = numbers("time");
   o.x = numbers("x");
@@ -132,7 +154,9 @@ ObservationFile read_observations(const std::filesystem::path& path, const model
                                   double last_time) {
   const std::string source = path.string();
   ObservationFile content;
-  if (path.extension() == ".csv")
+  std::string extension = path.extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (extension == ".csv")
     content.observations = parse_observations_csv(nn::read_text_file(path), source, about);
   else
     content = read_netcdf(path, about);

@@ -33,9 +33,10 @@ void write_observations(const std::filesystem::path& path, const ObservationFile
                         const models::Description& about);
 
 /// NetCDF, or CSV (parse_observations_csv) where the name ends with .csv. A NetCDF file of someone else needs the
-/// variables time, x, y, channel (a name or a position), value and error_std over one dimension.
-/// Throws InputError naming the file and the column: not such a file, an unknown channel, a place outside the domain,
-/// and all that da::check finds with times up to last_time.
+/// variables time, x, y, channel (a name or a position), value and error_std over one dimension; y may be left out
+/// where the domain has no extent along it. Units that it gives must be the surrogate's. Throws InputError naming the
+/// file and the column: not such a file, an unknown channel, a place outside the domain, and all that da::check finds
+/// with times up to last_time.
 ObservationFile read_observations(const std::filesystem::path& path, const models::Description& about,
                                   double last_time);
 

@@ -33,13 +33,13 @@ void say(fmt::format_string<Args...> format, Args&&... args) {
 }
 
 /// Throws InputError naming what of the weights does not fit the data.
-void check_match(const models::Surrogate& s, const Dataset& data, const fs::path& weights) {
+void check_match(const models::Surrogate& s, const Dataset& data, const fs::path& weights, bool with_case) {
   const models::Description& a = s.about;
   const models::Description& b = data.about;
   const auto need = [&](bool equal, const char* field) {
     if (!equal) throw InputError(weights.string(), field, "differs from the data set's");
   };
-  need(a.case_name == b.case_name, "case");
+  need(!with_case || a.case_name == b.case_name, "case");
   need(a.channel_names == b.channel_names, "channel_names");
   need(a.parameter_names == b.parameter_names, "parameter_names");
   const auto near = [](const std::vector<double>& x, const std::vector<double>& y) {
@@ -52,6 +52,8 @@ void check_match(const models::Surrogate& s, const Dataset& data, const fs::path
   need(std::abs(a.grid.x0 - b.grid.x0) + std::abs(a.grid.y0 - b.grid.y0) <= 1e-6 * a.grid.dx, "grid_x0");
   need(std::abs(a.grid.dx - b.grid.dx) <= 1e-9 * a.grid.dx && std::abs(a.grid.dy - b.grid.dy) <= 1e-9 * a.grid.dy,
        "grid_dx");
+  need(near(a.grid.x, b.grid.x), "grid.x");
+  need(near(a.grid.y, b.grid.y), "grid.y");
   need(near(a.grid.offset_x, b.grid.offset_x), "grid.offset_x");
   need(near(a.grid.offset_y, b.grid.offset_y), "grid.offset_y");
   need(a.frames == b.frames, "frames");
@@ -150,6 +152,8 @@ const models::Surrogate& Pipeline::surrogate() {
 }
 
 void Pipeline::generate() {
+  if (!options_.data.empty())
+    throw InputError("--data", options_.data.string(), "would be overwritten; generate goes to OUT/data.nc");
   const DataConfig& d = options_.config.data;
   nn::Progress progress("generate", d.train + d.valid + d.test);
   data_ = generate_dataset(options_.config, [&](std::int64_t done) { progress.update(done); });
@@ -180,11 +184,24 @@ void Pipeline::prepare_twin() {
   Config& config = options_.config;
   config.assimilation = resolve(config.assimilation, about.frames, about.frames / 2);
   if (config.observations.truths == 0) config.observations.truths = std::min<std::int64_t>(16, data().test);
+  const auto too_many = [&](const char* key, std::int64_t wanted, std::int64_t there, const char* of) {
+    if (wanted > there)
+      throw InputError("configuration", key,
+                       fmt::format("{}, but {} has {} {}", wanted, data_path().string(), there, of));
+  };
+  too_many("observations.truths", config.observations.truths, data().test, "test trajectories");
+  too_many("assimilation.members", config.assimilation.members, data().train, "training trajectories");
+  constexpr std::int64_t least = 4;  // of a cubic
+  if (about.grid.nx < least || about.grid.ny < least)
+    throw InputError(
+        data_path().string(), "field",
+        fmt::format("{} x {} nodes, where twin experiments need {} x {}", about.grid.nx, about.grid.ny, least, least));
+  check_sensors(config, about.grid);
+  check_frames(config, about, data_path().string());
 }
 
 void Pipeline::observe() {
   prepare_twin();
-  check_frames(options_.config, data().about, data_path().string());
   const Moments moments = field_moments(data());
   for (const std::string& experiment : experiment_names())
     for (const Truth& truth : draw_truths(options_.config, data(), experiment))
@@ -227,8 +244,7 @@ void Pipeline::assimilate() {
   if (!options_.observations.empty()) return assimilate_one_file();
   find_weights();
   prepare_twin();
-  check_match(surrogate(), data(), weights_path());
-  check_frames(options_.config, surrogate().about, weights_path().string());
+  check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
   const std::string configuration = assimilation_fingerprint();
   const auto finished = finished_scores();
   const std::int64_t truths = options_.config.observations.truths;
@@ -269,6 +285,13 @@ void Pipeline::assimilate_one_file() {
   ObservationFile observations = read_observations(options_.observations, about, last_time);
   if (!options_.experiment.empty()) observations.experiment = options_.experiment;
   if (observations.experiment.empty()) observations.experiment = "warm";
+  if (observations.experiment == "cold") {
+    const da::Observations& o = observations.observations;
+    for (const std::int64_t i : o.in_window(0, (1 - slack) * about.frame_interval))
+      throw InputError(options_.observations.string(), "time",
+                       fmt::format("row {}: {} is before the first frame, {}, where a cold start has no fields yet", i,
+                                   o.time[i], about.frame_interval));
+  }
   // The frames up to the last observation; the first one of a cold start comes one step after the control vector.
   const double span = last_observed(observations.observations) / about.frame_interval;
   const auto observed = static_cast<std::int64_t>(observations.experiment == "cold" ? std::ceil(span - slack)
@@ -343,6 +366,7 @@ void Pipeline::run() {
   else if (fingerprint_of(data_path()) != fingerprint(config, {"data"}))
     generate();
   say("data: {}", data_path().string());
+  prepare_twin();  // what cannot be is said before a training, not after it
 
   if (options_.retrain || !use_shipped_weights()) {
     if (!options_.retrain) say("weights: the shipped ones are of another configuration; training");
@@ -350,7 +374,6 @@ void Pipeline::run() {
   }
   say("weights: {}", weights_path().string());
 
-  prepare_twin();
   bool observed = true;
   for (const std::string& experiment : experiment_names())
     for (std::int64_t i = 0; i < config.observations.truths; ++i)

@@ -13,12 +13,24 @@ using autodiff::Tensor;
 
 namespace {
 
+/// The unit in which times are shown, and its length in the data set's.
+struct TimeUnit {
+  std::string name;
+  double length;
+};
+
+TimeUnit time_unit(const models::Description& about) {
+  if (about.time_unit == "s" && about.frame_interval >= 60) return {"h", 3600};
+  return {about.time_unit, 1};
+}
+
 std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data, const ShownTruth& shown) {
   const models::Grid& grid = s.about.grid;
   const Tensor points = models::grid_points(grid, 1);
   const std::int64_t c = s.about.channels();
   const auto times = static_cast<std::int64_t>(shown.analysis.times.size());
   const Truth& truth = shown.observations.truth.value();
+  const TimeUnit time = time_unit(s.about);
   const bool metres = s.about.place_unit == "m";
   const double scale = metres ? 1e-3 : 1;
   std::vector<FieldMaps> maps;
@@ -56,7 +68,7 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
       return std::vector<float>(part.begin(), part.end());
     };
     for (std::int64_t k = 0; k < c; ++k) {
-      maps[k].times.push_back(fmt::format("t = {:.1f} h", shown.analysis.times[t] / 3600));
+      maps[k].times.push_back(fmt::format("t = {:.4g} {}", shown.analysis.times[t] / time.length, time.name));
       maps[k].truth.push_back(channel(field, k));
       maps[k].prior_mean.push_back(channel(prior.mean, k));
       maps[k].analysis_mean.push_back(channel(analysis.mean, k));
@@ -92,11 +104,13 @@ std::string describe(const std::string& experiment, const AssimilationConfig& a)
 
 Report make_report(const Config& config, const models::Surrogate& s, const Dataset& data,
                    const std::vector<ExperimentSummary>& results, const std::vector<ShownTruth>& shown) {
+  const TimeUnit time = time_unit(s.about);
   const auto provenance = [&](const std::string& key) {
     const auto entry = s.provenance.find(key);
     return entry == s.provenance.end() ? std::string("unknown") : entry->second;
   };
-  Report report{.title = fmt::format("{}, preset {}", config.case_name, config.preset), .facts = {}, .experiments = {}};
+  Report report{
+      .title = fmt::format("{}, preset {}", s.about.case_name, config.preset), .facts = {}, .experiments = {}};
   report.facts = {
       {"Surrogate", fmt::format("LDNet of {} weights, relative RMSE {} on {} test trajectories",
                                 s.net.parameters().count(), provenance("test_rel_rmse"), data.test)},
@@ -112,6 +126,7 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
     const ExperimentSummary& result = results[e];
     const ShownTruth& one = shown[e];
     const Truth& truth = one.observations.truth.value();
+    const std::int64_t last_frame = truth.first_frame() + static_cast<std::int64_t>(one.analysis.times.size()) - 1;
     ExperimentReport experiment{
         .name = result.name,
         .description = describe(result.name, config.assimilation),
@@ -119,7 +134,7 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
                                    truth.member - data.first_test(),
                                    truth.start < 0 ? "" : fmt::format(", from frame {}", truth.start)),
         .maps = make_maps(s, data, one),
-        .time_unit = "h",
+        .time_unit = time.name,
         .times = {},
         .curves = {},
         .floor = result.floor,
@@ -127,7 +142,7 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
         .ranks = result.method("levda").ranks,
         .score_columns = score_columns(),
         .score_rows = {}};
-    for (const double t : one.analysis.times) experiment.times.push_back(t / 3600);
+    for (const double t : one.analysis.times) experiment.times.push_back(t / time.length);
     for (const MethodSummary& method : result.methods) {
       experiment.curves.push_back({method.method, method.rel_rmse_per_time, method.rel_spread_per_time});
       experiment.score_rows.emplace_back(method.method, score_cells(method, result.floor));
@@ -137,7 +152,7 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
                                        .unit = s.about.parameter_units[k],
                                        .minimum = s.about.parameter_min[k],
                                        .maximum = s.about.parameter_max[k],
-                                       .truth = data.parameters_of(truth.member)[k],
+                                       .truth = data.parameters_at(truth.member, last_frame)[k],
                                        .prior = parameter_members(s, one.analysis.prior.back(), k),
                                        .posterior = parameter_members(s, one.analysis.ensembles.back(), k)});
     report.experiments.push_back(std::move(experiment));

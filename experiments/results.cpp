@@ -109,7 +109,7 @@ void write_truth_scores(const std::filesystem::path& path, const TruthScores& sc
       {"configuration", fingerprint},
       {"truth", {{"index", scores.truth.index}, {"member", scores.truth.member}, {"start", scores.truth.start}}},
       {"methods", methods}};
-  nn::write_text_file(path, all.dump(1) + "\n");
+  nn::write_text_file(path, all.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, const std::string& fingerprint) {
@@ -196,7 +196,7 @@ void write_results(const std::filesystem::path& path, const Config& config, cons
                                              {"rel_rmse_per_truth", numbers(experiment.floor_per_truth)}}},
                                            {"methods", methods}};
   }
-  nn::write_text_file(path, all.dump(2) + "\n");
+  nn::write_text_file(path, all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 std::vector<std::string> score_columns() {

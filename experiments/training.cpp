@@ -35,6 +35,8 @@ struct Samples {
   Tensor x;                    // (groups, points, 2)
   Tensor y;                    // (groups, points, c)
   std::optional<Tensor> mask;  // as y: 0 where a value is missing
+
+  double count() const { return mask ? sum(Var(*mask)).value().item() : static_cast<double>(y.size()); }
 };
 
 /// Batches of whole trajectories at random nodes, and at random places between frames. Groups are (frame, trajectory)
@@ -192,8 +194,8 @@ autodiff::ValueAndGrad loss(const models::Ldnet& net, const Batches::Batch& batc
   };
   Var total = error(s, batch.frames);
   if (batch.between) {
-    const auto n = static_cast<double>(batch.frames.y.size());
-    const auto m = static_cast<double>(batch.between->y.size());
+    const double n = batch.frames.count();
+    const double m = batch.between->count();
     total = (n / (n + m)) * total +
             (m / (n + m)) * error(between_states(s, batch.fraction, config.trajectories), *batch.between);
   }
@@ -284,19 +286,27 @@ Residuals between_residuals(const models::Surrogate& s, const Dataset& data, std
   return sums;
 }
 
-/// Mean squared residuals per (time, channel), in units of the channels' standard deviations; 0 where nothing counted.
+/// Mean squared residuals per (time, channel), in units of the channels' standard deviations; where nothing counted,
+/// the channel's mean over the other times.
 Tensor error_variance(const Residuals& sums, const std::vector<double>& deviation) {
   const auto c = static_cast<std::int64_t>(deviation.size());
   std::vector<double> variance;
   for (std::size_t i = 0; i < sums.error.size(); ++i) {
     const double unit = deviation[i % deviation.size()];
-    variance.push_back(sums.count[i] > 0 ? sums.error[i] / sums.count[i] / (unit * unit) : 0);
+    double error = sums.error[i];
+    double count = sums.count[i];
+    for (std::size_t k = i % deviation.size(); sums.count[i] == 0 && k < sums.error.size(); k += deviation.size()) {
+      error += sums.error[k];
+      count += sums.count[k];
+    }
+    variance.push_back(error / count / (unit * unit));
   }
   return Tensor::from(std::span<const double>(variance), {static_cast<std::int64_t>(variance.size()) / c, c});
 }
 
 double pooled(const Residuals& sums, std::int64_t c) {
   double total = 0;
+  std::int64_t channels = 0;
   for (std::int64_t channel = 0; channel < c; ++channel) {
     double error = 0;
     double truth = 0;
@@ -304,9 +314,11 @@ double pooled(const Residuals& sums, std::int64_t c) {
       error += sums.error[i];
       truth += sums.truth[i];
     }
+    if (truth == 0) continue;  // no values, or nothing to compare with
     total += error / truth;
+    ++channels;
   }
-  return std::sqrt(total / static_cast<double>(c));
+  return std::sqrt(total / static_cast<double>(channels));
 }
 
 std::unique_ptr<nn::Optimiser> make_optimiser(const std::string& name, const nn::Parameters& parameters) {

@@ -160,6 +160,8 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
   return file;
 }
 
+void check_sensors(const Config& config, const models::Grid& grid) { parse_sensors(config.observations.sensors, grid); }
+
 da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const std::string& experiment,
                         std::int64_t truth_index) {
   const AssimilationConfig& a = config.assimilation;
@@ -217,6 +219,14 @@ SurrogateVariance surrogate_variance(const Config& config, const models::Surroga
 
 void check_frames(const Config& config, const models::Description& about, const std::string& source) {
   const AssimilationConfig& a = config.assimilation;
+  if (a.frames > about.frames)
+    throw InputError(source, "frames", fmt::format("{}, but {} are to be analysed", about.frames, a.frames));
+  if (a.start_max < a.start_min)
+    throw InputError("configuration", "assimilation.start_max",
+                     fmt::format("{} is below start_min, {}", a.start_max, a.start_min));
+  if (a.shift > a.window)
+    throw InputError("configuration", "assimilation.shift",
+                     fmt::format("{} is above the window, {}", a.shift, a.window));
   if (a.start_max + a.frames > about.frames)
     throw InputError(source, "frames",
                      fmt::format("{}, but assimilation.start_max = {} and assimilation.frames = {} need {}",

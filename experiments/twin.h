@@ -20,7 +20,7 @@ const std::vector<std::string>& experiment_names();
 /// Distinct test trajectories, and for warm each its own start frame.
 std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const std::string& experiment);
 
-/// Seconds, from where the control vector lies, at which the truth is observed and the analysis wanted.
+/// Times, from where the control vector lies, at which the truth is observed and the analysis wanted.
 std::vector<double> analysis_times(const Config& config, const models::Description& about,
                                    const std::string& experiment);
 
@@ -30,6 +30,9 @@ std::vector<double> analysis_times(const Config& config, const models::Descripti
 /// frames. Throws InputError when the sensors make no sense.
 ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
                               const std::string& experiment);
+
+/// Throws InputError when the sensors make no sense on the grid.
+void check_sensors(const Config& config, const models::Grid& grid);
 
 /// N members [s; u] from N distinct training trajectories of the surrogate, (N, d + p), parameters in [-1, 1].
 da::Ensemble draw_prior(const Config& config, const models::Surrogate& surrogate, const std::string& experiment,
@@ -48,7 +51,8 @@ struct SurrogateVariance {
 SurrogateVariance surrogate_variance(const Config& config, const models::Surrogate& surrogate,
                                      const std::string& experiment);
 
-/// Throws InputError naming `source` when the frames that the experiments need are more than there are.
+/// Throws InputError naming `source` when the frames that the experiments need are more than there are, and when
+/// frames, starts and windows contradict each other.
 void check_frames(const Config& config, const models::Description& about, const std::string& source);
 
 /// What observations depend on.

@@ -2,7 +2,7 @@
 # Installs what is missing, builds and runs the tests; those labelled slow are left out.
 #   tests/run.sh [PRESET]    release (default), debug (address and undefined-behaviour sanitizers), portable (libraries alone, no AVX2)
 #   tests/run.sh --tsan      under the thread sanitizer
-#   tests/run.sh --fuzz [SECONDS]    the readers of files on random input instead, see fuzz/run.sh
+#   tests/run.sh --fuzz [SECONDS [JOBS]]    the readers of files on random input instead, see fuzz/run.sh
 #   tests/run.sh --parity    compares with PyTorch instead, see parity/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -76,7 +76,7 @@ TEST_CASE("keys of a configuration") {
   check_refused(set("data.nods=3"), {"--set: data.nods: unknown key"});
   check_refused(set("data.nodes"), {"--set: data.nodes: section.key=value is needed"});
   check_refused(set("data.nodes=3.5"), {"--set: data.nodes: a whole number is needed"});
-  check_refused(set("data.nodes=2"), {"--set: data.nodes: 2 is not in 3"});
+  check_refused(set("data.nodes=2"), {"--set: data.nodes: 2 is not in 4"});
   check_refused(set("assimilation.members=1"), {"--set: assimilation.members: 1 is not in 2"});
   check_refused(set("observations.sigma=0"), {"--set: observations.sigma: 0 is not in"});
   check_refused(set("observations.sigma=nan"), {"--set: observations.sigma: nan is not in"});
@@ -268,7 +268,16 @@ TEST_CASE("a system that the program does not know: what is needed instead of CA
   check_refused("assimilate --observations o.csv --experiment tepid" + out, {"--experiment"});
   check_refused("train" + data + out + " --set training.trajectories=9",
                 {"training.trajectories: 9, but the data set has 8 training trajectories"});
-  check_refused("observe" + data + out + " --set observations.sensors=scattered:9",
+  const std::string few = " --set assimilation.members=6";
+  check_refused("observe" + data + out, {"assimilation.members: 20, but", "has 8 training trajectories"});
+  check_refused("observe" + data + out + few + " --set assimilation.start_min=11",
+                {"assimilation.start_max: 6 is below start_min, 11"});
+  check_refused("observe" + data + out + few + " --set assimilation.frames=30",
+                {"data.nc: frames: 12, but 30 are to be analysed"});
+  check_refused("observe" + data + out + few + " --set assimilation.shift=9",
+                {"assimilation.shift: 9 is above the window, 6"});
+  check_refused("generate tsunami" + data, {"would be overwritten"});
+  check_refused("observe" + data + out + few + " --set observations.sensors=scattered:9",
                 {"scattered values are taken from the solver"});
 }
 
@@ -290,6 +299,10 @@ TEST_CASE("observations as CSV: what is wrong is one line with the file, the col
   refused("1e5,0,0,eta,1,0.1\n", {"mine.csv: time: row 0: 100000 is outside the time span"});
   refused("5,0,0,eta,1,0.1\n0,1,0,eta,1,0.1\n5,0,0,eta,1,0.1\n", {"mine.csv: value: row 2: repeats row 0"});
   refused("", {"mine.csv: qc: no observation is to be assimilated"});
+  refused("10285.44,0,0,eta,1,0.1\n", {"frames: 12, but 13 are to be analysed"});
+  refused("0,0,0,eta,1,1e200\n", {"mine.csv: error_std: row 0: 1e+200 has no square"});
+  write_text_file(mine, header + "400,0,0,eta,0.1,0.1\n");
+  check_refused(command + " --experiment cold", {"mine.csv: time: row 0: 400 is before the first frame, 857.12"});
   // Unsorted times are no fault.
   write_text_file(mine, header + "4000,0,0,eta,0.1,0.1\n0,1,0,eta,0.1,0.1\n900.5,-3e5,2e5,u,0,0.1\n");
   const Outcome good = run_levda(command);

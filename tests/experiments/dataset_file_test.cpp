@@ -153,6 +153,32 @@ TEST_CASE("axes that decrease are turned round with the fields") {
   CHECK(set.about.grid.dy == straight.about.grid.dy);
 }
 
+TEST_CASE("one axis that decreases: only it is turned, and its staggering with it") {
+  Foreign foreign;
+  std::reverse(foreign.x.begin(), foreign.x.end());
+  foreign.more = [](NetcdfWriter& file) {
+    for (const char* name : {"offset_x", "offset_y"}) {
+      file.variable(name, Type::Float64, {"channel"});
+      file.write(name, std::vector<double>{0.5, 0.25});
+    }
+  };
+  const Dataset set = foreign.read();
+  CHECK(set.about.grid.x0 == -1);
+  CHECK(set.about.grid.y0 == 10);
+  CHECK(set.about.grid.offset_x == std::vector<double>{-0.5, -0.25});
+  CHECK(set.about.grid.offset_y == std::vector<double>{0.5, 0.25});
+  for (int i = 0; i < 5; ++i) CHECK(set.fields[5 + i] == static_cast<float>(5 + 4 - i));
+}
+
+TEST_CASE("an axis that was rounded to float32 is even") {
+  Foreign foreign;
+  for (double& x : foreign.x) x = static_cast<float>(1000.1 * x);
+  for (double& t : foreign.time) t = static_cast<float>(0.1 * t);
+  const Dataset set = foreign.read();
+  CHECK_FALSE(set.about.grid.listed());
+  CHECK(set.about.frame_interval == doctest::Approx(0.05).epsilon(1e-6));
+}
+
 TEST_CASE("an uneven axis makes a list of points, in the fields' order") {
   Foreign foreign;
   foreign.y = {0, 1, 4};
@@ -185,6 +211,30 @@ TEST_CASE("a list of points, with y and without, and parameters that change in t
   foreign.y = {};
   CHECK(foreign.read().about.grid.height() == 0);
   CHECK(foreign.read().about.grid.normal_y(123) == 0);
+}
+
+TEST_CASE("sets that differ in anything that a training sees have other fingerprints") {
+  std::vector<std::string> all{Foreign().read().fingerprint};
+  const auto add = [&](const auto& change) {
+    Foreign foreign;
+    change(foreign);
+    all.push_back(foreign.read().fingerprint);
+  };
+  add([](Foreign& f) { f.field[77] += 1; });
+  add([](Foreign& f) { f.parameters[1] = 3.5; });
+  add([](Foreign& f) { f.x = even(5, 0, 0.25); });
+  add([](Foreign& f) { f.time = even(4, 7, 0.25); });
+  add([](Foreign& f) { f.y = {0, 1, 4}; });
+  add([](Foreign& f) {
+    f.more = [](NetcdfWriter& file) {
+      file.attribute("train", std::int64_t{7});
+      file.attribute("valid", std::int64_t{2});
+      file.attribute("test", std::int64_t{1});
+    };
+  });
+  std::sort(all.begin(), all.end());
+  CHECK(std::adjacent_find(all.begin(), all.end()) == all.end());
+  CHECK(Foreign().read().fingerprint == Foreign().read().fingerprint);
 }
 
 TEST_CASE("missing values do not count") {
@@ -223,6 +273,19 @@ TEST_CASE("foreign sets that cannot be used are refused with the file and the va
             file.attribute("test", std::int64_t{1});
           };
         }) == "own.nc: member: 10 members, where train, valid and test say 11");
+  const auto named = [&](const std::string& first, const std::string& second) {
+    return refusal([&](Foreign& f) {
+      f.more = [=](NetcdfWriter& file) { file.write_strings("channel", "channel", {first, second}); };
+    });
+  };
+  CHECK(named("u", "u") == "own.nc: channel: \"u\" stands twice");
+  CHECK(named("u", "") == "own.nc: channel: name 1 is empty");
+  CHECK(named("u", "h, above sea") == "own.nc: channel: \"h, above sea\" holds a comma");
+  // Members 6 and 7 are for validation, 120 values each, 15 of a channel and frame.
+  CHECK(refusal([](Foreign& f) {
+          for (int i = 6 * 120; i < 8 * 120; ++i)
+            if (i / 15 % 2 == 1) f.field[i] = std::nanf("");
+        }) == "own.nc: field: channel_1 has no value in the validation members");
   CHECK(refusal([](Foreign& f) {
           f.more = [](NetcdfWriter& file) { file.write_strings("channel", "parameter", {"one"}); };
         }) == "own.nc: channel: 1 names, where 2 are needed");

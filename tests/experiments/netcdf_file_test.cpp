@@ -549,9 +549,11 @@ TEST_CASE("packed numbers are unpacked as CF says, and marks of missing values b
   nc_put_att_int(id, variable, "missing_value", NC_INT, 1, &missing);
   const std::array<int, 4> integers{16777217, -999, 2, 3};  // the first one is no float
   REQUIRE(nc_put_var_int(id, variable, integers.data()) == NC_NOERR);
+  REQUIRE(nc_def_var(id, "unwritten", NC_FLOAT, 1, &dimension, &variable) == NC_NOERR);
   REQUIRE(nc_close(id) == NC_NOERR);
 
   const NetcdfReader file(path);
+  for (const float value : file.read_unpacked<float>("unwritten")) CHECK(std::isnan(value));
   const std::vector<float> small = file.read_unpacked<float>("small");
   CHECK(std::isnan(small[0]));
   CHECK(std::vector<float>(small.begin() + 1, small.end()) == std::vector<float>{10, 11.5F, 0});

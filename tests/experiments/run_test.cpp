@@ -240,3 +240,24 @@ TEST_CASE("a disk that is full: one line, exit code 2, and what was there before
   }
   REQUIRE(run_levda("train" + tiny + "--out " + out).code == 0);
 }
+
+TEST_CASE("a system that the program does not know goes the whole way to the report") {
+  const TemporaryFolder folder;
+  const std::string out = (folder.path() / "run").string();
+  REQUIRE(run_levda("generate" + tiny + "--out " + out).code == 0);
+  const std::string own = (folder.path() / "own").string();
+  std::string settings = tiny.substr(tiny.find(" --set"));
+  const std::string command = "run --data " + out + "/data.nc --out " + own + settings;
+  const Outcome run = run_levda(command);
+  INFO(run.output);
+  REQUIRE(run.code == 0);
+  CHECK(fs::exists(fs::path(own) / "report.html"));
+  const auto written = fs::last_write_time(fs::path(own) / "weights.safetensors");
+  REQUIRE(run_levda(command).code == 0);
+  CHECK(fs::last_write_time(fs::path(own) / "weights.safetensors") == written);
+  // A single analysed frame leaves nothing to draw a curve through, which is no fault.
+  const Outcome one =
+      run_levda(command + " --set assimilation.frames=1 --set assimilation.window=1 --set assimilation.shift=1");
+  INFO(one.output);
+  CHECK(one.code == 0);
+}

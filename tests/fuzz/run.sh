@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets and runs each, two at a time, on the seeds in corpus/ and on what earlier runs have found.
-#   tests/fuzz/run.sh [SECONDS]    for each target, default 600; build-fuzz/findings keeps the inputs that fail, logs/ the rest
+# Builds the fuzz targets and runs each on the seeds in corpus/ and on what earlier runs have found.
+#   tests/fuzz/run.sh [SECONDS [JOBS]]    for each target, default 600, so many at a time, default 2; build-fuzz/findings keeps the inputs that fail, logs/ the rest
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -28,4 +28,4 @@ export -f fuzz
 cd build-fuzz
 for target in tests/fuzz/fuzz_*; do
   echo "${target#tests/fuzz/fuzz_}"
-done | xargs -P 2 -I{} bash -c 'fuzz "$@"' _ {} "${1:-600}"
+done | xargs -P "${2:-2}" -I{} bash -c 'fuzz "$@"' _ {} "${1:-600}"
