@@ -199,7 +199,8 @@ int main(int argc, char** argv) {
     return 130;
   } catch (const levda::Error& error) {
     fmt::print(stderr, "levda: {}\n", error.what());
-    // At once: HDF5's own end crashes after a write that failed (a full disk). What is ours was put away on the way here.
+    // At once: HDF5's own end crashes after a write that failed (a full disk). What is ours was put away on the way
+    // here.
     std::fflush(nullptr);
     std::_Exit(2);
   } catch (const std::exception& error) {
