@@ -472,7 +472,9 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
     const std::int64_t last = data.train + std::min<std::int64_t>(data.valid, 8);
     return pooled(residuals(s, data, data.train, last, 4), about.channels());
   };
-  const double reference = product_rate(threads);
+  // A short training is no measure of a rate, and the products would take longer than it.
+  constexpr std::int64_t measurable = 5000;
+  const double reference = training.steps >= measurable ? product_rate(threads) : 0;
   const nn::TrainingResult result =
       nn::train(s.net.parameters(), *optimiser, settings,
                 {.loss = [&](std::int64_t step) { return loss(s.net, batches.at(step), training); },
@@ -482,7 +484,7 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
   if (!result.finished) return std::nullopt;
   const double seconds = before + result.seconds;
   const double rate = resumed < training.steps ? work * static_cast<double>(training.steps) / seconds : 0;
-  if (progress != nullptr)
+  if (progress != nullptr && reference > 0)
     fmt::print(
         progress,
         "train: {:.1f} s, {:.1f} GFLOP/s (6 x {} decoder weights x {:.0f} rows x {} steps); products of 1024^3 on {} "

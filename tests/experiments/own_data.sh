@@ -6,14 +6,22 @@ set -euo pipefail
 build=$(realpath "$1")
 readme=$(realpath "$(dirname "$0")/../../experiments/README.md")
 
-if ! python3 -c 'import xarray, netCDF4' 2>/dev/null; then
-  echo "skipped: needs the packages python3-xarray and python3-netcdf4"
-  exit 77
-fi
-
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
+
+# The first python3 with the packages; Debian's need not be the first one of the path.
+for python in $(type -ap python3); do
+  "$python" -c 'import xarray, netCDF4' 2>/dev/null || continue
+  mkdir bin
+  ln -s "$python" bin/python3
+  break
+done
+if [ ! -e bin ]; then
+  echo "skipped: needs the packages python3-xarray and python3-netcdf4"
+  exit 77
+fi
+export PATH=$folder/bin:$PATH
 ln -s "$build" build
 awk '/^## /{inside = /^## Your own data/} /^```$/{code = 0} inside && code; /^```sh$/{code = 1}' "$readme" >lines.sh
 [ "$(grep -c build/levda lines.sh)" -ge 5 ] || { echo "the README's lines were not found"; exit 1; }
