@@ -28,7 +28,7 @@ using autodiff::Vars;
 namespace {
 
 // Streams of the training seed; point_stream is followed by one stream per group.
-enum Stream : std::uint32_t { weight_seed = 0, order_stream = 100, point_stream = 1000 };
+enum Stream : std::uint32_t { order_stream = 100, point_stream = 1000 };
 
 /// Normalised values at network coordinates, in groups that share a latent state.
 struct Samples {
@@ -393,8 +393,7 @@ class Checkpoint {
   std::string configuration_;
 };
 
-}  // namespace
-
+/// Rate of products of 1024^3 in float32, one per thread at once, in FLOP/s: the best of 5.
 double product_rate(int threads) {
   constexpr std::int64_t n = 1024;
   using Clock = std::chrono::steady_clock;
@@ -420,6 +419,8 @@ double product_rate(int threads) {
   return best;
 }
 
+}  // namespace
+
 std::string training_fingerprint(const Config& config, const Dataset& data) {
   return fingerprint(config, {"surrogate", "training"}) + data.fingerprint;
 }
@@ -443,7 +444,7 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
   if (architecture.latent_dt == 0) architecture.latent_dt = 4 / static_cast<double>(about.frames);
   const Moments moments = field_moments(data);
   models::Surrogate s{.about = about,
-                      .net = models::Ldnet(architecture, static_cast<std::uint64_t>(training.seed) + weight_seed),
+                      .net = models::Ldnet(architecture, static_cast<std::uint64_t>(training.seed)),
                       .field_mean = moments.mean,
                       .field_std = moments.deviation,
                       .training_parameters = {},

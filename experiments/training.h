@@ -11,15 +11,6 @@
 
 namespace levda::experiments {
 
-/// Rates in FLOP/s.
-struct TrainingRate {
-  double training = 0;  ///< 6 x decoder weights x rows per second, over all steps
-  double product = 0;   ///< of products of 1024^3 in float32, one per thread at once, best of 5
-};
-
-/// The machine's product rate, as above.
-double product_rate(int threads);
-
 /// Trains an LDNet as in Xiao et al. (LD-EnSF, arXiv 2411.19305): mean squared error of normalised fields over whole
 /// trajectories of a batch at random points, which are drawn afresh at each step; at the frames, and at times between
 /// them where the data set has such values. Missing values do not count. Its checkpoint, removed at the end,
