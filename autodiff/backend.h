@@ -6,7 +6,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
+#include <string>
 
 #include "autodiff/shape.h"
 
@@ -63,23 +66,57 @@ struct Range {
   std::int64_t nonfinite = 0;
 };
 
-/// Constants of one Adam step (Kingma & Ba, arXiv 1412.6980, algorithm 1); the corrections are 1 / (1 - beta^t).
-struct AdamStep {
-  double rate, beta1, beta2, epsilon;
-  double correction1, correction2;
+/// What stays the same in all steps of Adam (Kingma & Ba, arXiv 1412.6980, algorithm 1).
+struct AdamConstants {
+  double beta1, beta2, epsilon;
+};
+
+/// Uniform random rows: group g draws from {0, .., choices - 1} with Random(seed, stream + g, step).
+struct RandomRows {
+  std::uint64_t seed;
+  std::uint32_t stream;
+  std::int64_t choices;
+};
+
+/// How products of float32 matrices are computed: what is less than float32 must be asked for.
+enum class MatmulPrecision : std::uint8_t { float32, tf32, bf16 };
+const char* name(MatmulPrecision);
+
+/// A fixed sequence of operations, see Backend::record.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void run() = 0;
 };
 
 /// Every function may be called from several threads at once. Shapes and types were checked by the operation.
 /// Output buffers are allocated and never overlap an input, except where a docstring allows it.
+/// A device may run behind the caller: an error of an operation can then come out of a later call, of download at last.
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual Device device() const = 0;
+  /// One line about the device, its driver and library: for provenance.
+  virtual std::string description() const = 0;
+  /// How many tapes it pays to run at once, each on a thread of its own; 1: work is to be handed over in large pieces
+  /// by one thread. A constant of the backend: splits of a sum depend on it, and never on the number of threads.
+  virtual std::int64_t lanes() const = 0;
+  /// Products of float32 from now on. Throws Error where the backend has no such products.
+  virtual void set_matmul_precision(MatmulPrecision precision) = 0;
+  /// Waits until all is done.
+  virtual void synchronise() = 0;
+  /// f as a sequence that is to run often: each run() does what calling f would. A GPU may call f once or twice only,
+  /// note the operations and replay them in one go. So f computes with tensors alone: what differs from run to run lies
+  /// in tensors that stay where they are (overwritten by upload or by f), f reads nothing back to the host, and all
+  /// that it reads or is to leave behind outlives the recording.
+  virtual std::unique_ptr<Recording> record(std::function<void()> f) = 0;
 
   /// 64-byte aligned memory with undefined contents; throws Error when there is none.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* memory, std::size_t bytes) noexcept = 0;
   virtual MemoryUse memory() const = 0;
+  /// Bytes that can be expected to be free; the greatest number where nobody knows.
+  virtual std::int64_t available() const = 0;
   virtual void upload(void* to, const void* host, std::size_t bytes) = 0;
   virtual void download(void* host, const void* from, std::size_t bytes) = 0;
 
@@ -89,7 +126,7 @@ class Backend {
   /// Strided copy: slices, concatenations, repetitions and transpositions.
   virtual void copy(const Shape& extents, const Tensor& x, const Strided& from, Tensor& y, const Strided& to) = 0;
   virtual void unary(Unary f, const Tensor& x, Tensor& y) = 0;
-  /// y = silu(x), and its derivative from the same exponential where it is wanted (not null).
+  /// y = silu(x), and its derivative from the same exponential where it is wanted (not null). y may be x.
   virtual void silu(const Tensor& x, Tensor& y, Tensor* derivative) = 0;
   /// y = f(a, b) with broadcasting to y's shape; y may be a or b where that one has y's shape.
   virtual void binary(Binary f, const Tensor& a, const Tensor& b, Tensor& y) = 0;
@@ -119,11 +156,22 @@ class Backend {
   virtual void gather(const Tensor& x, const Tensor& index, int axis, Tensor& y) = 0;
   /// y = 0, then y[o, index[k], i] += x[o, k, i] in the order of k.
   virtual void scatter_add(const Tensor& x, const Tensor& index, int axis, Tensor& y) = 0;
-  /// In place: m, v moments and p parameters from the gradient g.
-  virtual void adam(const AdamStep& step, const Tensor& g, Tensor& m, Tensor& v, Tensor& p) = 0;
+  /// In place: m, v moments and p parameters from the gradient g. now: float64 (4): the rate, 1 / (1 - beta1^t),
+  /// 1 / (1 - beta2^t), and the share of p that is taken from it first (decoupled weight decay).
+  virtual void adam(const AdamConstants& constants, const Tensor& now, const Tensor& g, Tensor& m, Tensor& v,
+                    Tensor& p) = 0;
+  /// y[g, k] = base[g] + the k-th of group g's random rows. step: int64 (1), base: int64 (groups), y: int64 (groups
+  /// times draws).
+  virtual void draw_rows(const RandomRows& rows, const Tensor& step, const Tensor& base, Tensor& y) = 0;
 };
 
 /// The CPU backend (oneTBB + Eigen). One for the process: it holds nothing but a cache of free memory.
 Backend& cpu();
+
+/// The CUDA backend on the first GPU. Throws Error that says what is missing: a build with it, a driver, a GPU.
+Backend& cuda();
+
+/// cpu() or cuda(). Errors as for cuda().
+Backend& backend_of(Device device);
 
 }  // namespace levda::autodiff

@@ -113,6 +113,8 @@ Var solve(const Var& a, const Var& b, bool transpose_a = false);
 Var cholesky(const Var& a);
 /// x W + b: x (.., in) of rank >= 2, W (in, out), b (out).
 Var linear(const Var& x, const Var& weight, const Var& bias);
+/// silu(x W + b), the hidden layer of our networks, as one operation.
+Var linear_silu(const Var& x, const Var& weight, const Var& bias);
 
 /// Sum over the axes that `shape`, which broadcasts to x's, has as 1 or lacks.
 Var sum_to(const Var& x, const Shape& shape);

@@ -1,21 +1,17 @@
 #include "autodiff/random.h"
 
-#include <Random123/philox.h>
-
 #include <cmath>
 #include <numbers>
 #include <numeric>
 #include <utility>
 
+#include "autodiff/philox.h"
+
 namespace levda::autodiff {
 
 std::uint32_t Random::bits() {
   if (used_ == 4) {
-    const r123::Philox4x32::ctr_type counter = {
-        {static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32), stream_, step_}};
-    const r123::Philox4x32::key_type key = {
-        {static_cast<std::uint32_t>(seed_), static_cast<std::uint32_t>(seed_ >> 32)}};
-    const r123::Philox4x32::ctr_type block = r123::Philox4x32()(counter, key);
+    const auto block = philox(seed_, stream_, step_, block_);
     for (std::size_t i = 0; i < 4; ++i) words_[i] = block[i];
     ++block_;
     used_ = 0;

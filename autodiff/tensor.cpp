@@ -17,16 +17,25 @@ const char* name(DType dtype) {
 
 const char* name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
 
+const char* name(MatmulPrecision precision) {
+  switch (precision) {
+    case MatmulPrecision::float32: return "float32";
+    case MatmulPrecision::tf32: return "tf32";
+    case MatmulPrecision::bf16: return "bf16";
+  }
+  return "?";
+}
+
+Backend& backend_of(Device device) { return device == Device::cpu ? cpu() : cuda(); }
+
 std::size_t bytes_of(DType dtype) { return dtype == DType::float32 ? 4 : 8; }
 
 namespace {
 
 template <typename T>
 Tensor upload(std::span<const T> values, const Shape& shape, Backend& backend) {
-  if (static_cast<std::int64_t>(values.size()) != shape.size())
-    throw Error(fmt::format("{} values for a tensor of shape {}", values.size(), shape.text()));
   Tensor y = Tensor::empty(shape, dtype_of<T>::value, backend);
-  backend.upload(y.data<T>(), values.data(), values.size_bytes());
+  y.set(values);
   return y;
 }
 
@@ -94,12 +103,26 @@ Tensor Tensor::to(DType dtype) const {
   return y;
 }
 
+Tensor Tensor::to(Backend& target) const {
+  if (&target == &backend()) return *this;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(size()) * bytes_of(dtype_));
+  backend().download(bytes.data(), address(), bytes.size());
+  Tensor y = empty(shape_, dtype_, target);
+  target.upload(y.address(), bytes.data(), bytes.size());
+  return y;
+}
+
 Tensor Tensor::clone() const {
   Tensor y = empty(shape_, dtype_, backend());
   Strided all;  // one axis, unit stride
   all.strides[0] = 1;
   backend().copy({size()}, *this, all, y, all);
   return y;
+}
+
+void Tensor::check_count(std::size_t count) const {
+  if (static_cast<std::int64_t>(count) != size())
+    throw Error(fmt::format("{} values for a tensor of shape {}", count, shape_.text()));
 }
 
 void Tensor::check_type(DType wanted) const {

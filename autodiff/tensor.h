@@ -72,6 +72,11 @@ class Tensor {
   Tensor reshaped(const Shape& shape) const;
   /// This in another floating type; itself when nothing changes.
   Tensor to(DType dtype) const;
+  /// This on a device, by way of the host; itself when it is there already.
+  Tensor to(Backend& backend) const;
+  /// Overwrites the elements from the host. Throws Error when the count is not size(), or the type is another one.
+  template <typename T>
+  void set(std::span<const T> values);
   Tensor clone() const;
   /// True when no other handle shares the storage, so that it may be overwritten.
   bool unique() const { return storage_.use_count() == 1; }
@@ -83,6 +88,7 @@ class Tensor {
       : storage_(std::move(storage)), shape_(shape), dtype_(dtype), offset_(offset) {}
   void* address() const { return static_cast<std::byte*>(storage_->data()) + offset_ * bytes_of(dtype_); }
   void check_type(DType wanted) const;
+  void check_count(std::size_t count) const;
 
   std::shared_ptr<Storage> storage_;
   Shape shape_;
@@ -115,6 +121,13 @@ template <typename T>
 const T* Tensor::data() const {
   check_type(dtype_of<T>::value);
   return static_cast<const T*>(address());
+}
+
+template <typename T>
+void Tensor::set(std::span<const T> values) {
+  check_type(dtype_of<T>::value);
+  check_count(values.size());
+  backend().upload(address(), values.data(), values.size_bytes());
 }
 
 }  // namespace levda::autodiff

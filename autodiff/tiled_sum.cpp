@@ -14,28 +14,29 @@ namespace levda::autodiff {
 
 namespace {
 
-/// Enough for the threads of a large workstation; more would cost more to add up than they gain.
-constexpr std::int64_t most_slots = 16;
-
 /// A sum over tiles: of which function of one tile's inputs, and how they are cut.
 struct Problem {
   std::function<Var(Vars)> f;
   std::vector<bool> cut;  // which inputs are rows
   std::int64_t tile;
   std::int64_t row_count;
+  std::int64_t lanes;
   bool guard;
 
   std::int64_t tiles() const { return (row_count - 1) / tile + 1; }
-  std::int64_t slots() const { return std::min(tiles(), most_slots); }
+  std::int64_t slots() const { return std::min(tiles(), lanes); }
   /// Calls body(slot, first row, end row) for every tile; a slot's tiles in order, slots in parallel.
   template <typename Body>
   void for_each_tile(const Body& body) const {
+    const auto run = [&](std::int64_t slot) {
+      for (std::int64_t i = slot * tiles() / slots(); i < (slot + 1) * tiles() / slots(); ++i)
+        body(slot, i * tile, std::min((i + 1) * tile, row_count));
+    };
+    if (slots() == 1) return run(0);  // on this thread: a device may be recording what it does
     oneapi::tbb::parallel_for(
         oneapi::tbb::blocked_range<std::int64_t>(0, slots(), 1),
         [&](const auto& range) {
-          for (std::int64_t slot = range.begin(); slot < range.end(); ++slot)
-            for (std::int64_t i = slot * tiles() / slots(); i < (slot + 1) * tiles() / slots(); ++i)
-              body(slot, i * tile, std::min((i + 1) * tile, row_count));
+          for (std::int64_t slot = range.begin(); slot < range.end(); ++slot) run(slot);
         },
         oneapi::tbb::simple_partitioner());
   }
@@ -347,6 +348,7 @@ Var tiled_sum(const TileFunction& f, const Vars& shared, const Vars& rows, std::
   problem->cut.resize(inputs.size(), true);
   problem->tile = tile;
   problem->row_count = rows[0].shape()[0];
+  problem->lanes = rows[0].value().backend().lanes();
   problem->guard =
       std::any_of(inputs.begin(), inputs.end(), [](const Var& x) { return x.tracked() && x.tape()->guarded(); });
   return sum_of_tiles(problem, inputs);

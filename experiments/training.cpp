@@ -182,7 +182,7 @@ Var between_states(const Var& frames, const Tensor& fraction, std::int64_t traje
 }
 
 /// Mean squared error of a batch and its gradient.
-autodiff::ValueAndGrad loss(const models::Ldnet& net, const Batches::Batch& batch, const TrainingConfig& config) {
+nn::LossAndGradients loss(const models::Ldnet& net, const Batches::Batch& batch, const TrainingConfig& config) {
   autodiff::Tape tape;
   const Vars w = net.parameters().on(tape);
   const Var s0(Tensor::zeros({config.trajectories, net.architecture().latent}));
@@ -202,7 +202,7 @@ autodiff::ValueAndGrad loss(const models::Ldnet& net, const Batches::Batch& batc
   Vars trainable;
   for (const Var& weight : w)
     if (weight.tracked()) trainable.push_back(weight);
-  autodiff::ValueAndGrad result{.value = total.value().item(), .gradients = {}};
+  nn::LossAndGradients result{.value = total.value(), .gradients = {}};
   for (const Var& gradient : autodiff::vjp(total, Var(Tensor::full({}, 1)), trainable))
     result.gradients.push_back(gradient.value());
   return result;
@@ -476,9 +476,11 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
   // A short training is no measure of a rate, and the products would take longer than it.
   constexpr std::int64_t measurable = 5000;
   const double reference = training.steps >= measurable ? product_rate(threads) : 0;
+  std::int64_t selected = 0;
   const nn::TrainingResult result =
       nn::train(s.net.parameters(), *optimiser, settings,
-                {.loss = [&](std::int64_t step) { return loss(s.net, batches.at(step), training); },
+                {.select = [&](std::int64_t step) { selected = step; },
+                 .loss = [&] { return loss(s.net, batches.at(selected), training); },
                  .validate = validation,
                  .checkpoint = [&](double so_far) { saved.save(s.net.parameters(), *optimiser, before + so_far); },
                  .stop = stop});

@@ -2,12 +2,13 @@
 
 #include <cmath>
 
-#include "autodiff/error.h"
 #include "autodiff/op.h"
 
 namespace levda::nn {
 
+using autodiff::DType;
 using autodiff::Tensor;
+using autodiff::Var;
 
 Adam::Adam(const Parameters& parameters, const Settings& settings) : settings_(settings) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -17,23 +18,25 @@ Adam::Adam(const Parameters& parameters, const Settings& settings) : settings_(s
     first_.push_back(Tensor::zeros(p.shape(), p.dtype(), p.backend()));
     second_.push_back(Tensor::zeros(p.shape(), p.dtype(), p.backend()));
   }
+  now_ = Tensor::zeros({4}, DType::float64, first_.empty() ? autodiff::cpu() : first_.front().backend());
 }
 
-void Adam::step(Parameters& parameters, std::span<const Tensor> gradients, double rate) {
-  check_gradients("adam", parameters, gradients);
+void Adam::begin_step(double rate) {
   ++steps_;
   const auto t = static_cast<double>(steps_);
-  const autodiff::AdamStep step{.rate = rate,
-                                .beta1 = settings_.beta1,
-                                .beta2 = settings_.beta2,
-                                .epsilon = settings_.epsilon,
-                                .correction1 = 1 / (1 - std::pow(settings_.beta1, t)),
-                                .correction2 = 1 / (1 - std::pow(settings_.beta2, t))};
+  const double now[] = {rate, 1 / (1 - std::pow(settings_.beta1, t)), 1 / (1 - std::pow(settings_.beta2, t)),
+                        rate * settings_.weight_decay};
+  now_.set(std::span<const double>(now));
+}
+
+void Adam::update(Parameters& parameters, std::span<const Tensor> gradients) {
+  check_gradients(parameters, gradients);
+  const autodiff::AdamConstants constants{
+      .beta1 = settings_.beta1, .beta2 = settings_.beta2, .epsilon = settings_.epsilon};
   std::size_t k = 0;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters.trainable(i)) continue;
-    decay(parameters[i], rate * settings_.weight_decay);
-    parameters[i].backend().adam(step, gradients[k], first_[k], second_[k], parameters[i]);
+    parameters[i].backend().adam(constants, now_, gradients[k], first_[k], second_[k], parameters[i]);
     ++k;
   }
 }
@@ -59,17 +62,20 @@ void Adam::restore(std::int64_t steps, const State& state) {
   second_ = std::move(second);
 }
 
-double global_norm(std::span<const Tensor> gradients) {
-  double squares = 0;
-  for (const Tensor& g : gradients) squares += autodiff::sum(autodiff::square(g)).value().item();
-  return std::sqrt(squares);
+Tensor global_norm(std::span<const Tensor> gradients) {
+  Var squares(Tensor::zeros({}, DType::float64, gradients.front().backend()));
+  for (const Tensor& g : gradients) squares = squares + Var(sum(square(Var(g))).value().to(DType::float64));
+  return sqrt(squares).value();
 }
 
-double clip_global_norm(std::vector<Tensor>& gradients, double limit) {
-  const double norm = global_norm(gradients);
-  if (norm > limit)
-    for (Tensor& g : gradients) g = autodiff::scale(g, limit / norm).value();
-  return norm;
+Tensor clip_global_norm(std::vector<Tensor>& gradients, double limit) {
+  const Var norm(global_norm(gradients));
+  const auto scalar = [&](double value) {
+    return Var(Tensor::full({}, value, DType::float64, norm.value().backend()));
+  };
+  const Tensor factor = where(greater(norm, scalar(limit)), scalar(limit) / norm, scalar(1)).value();
+  for (Tensor& g : gradients) g = (Var(g) * Var(factor.to(g.dtype()))).value();
+  return norm.value();
 }
 
 }  // namespace levda::nn

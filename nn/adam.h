@@ -23,7 +23,10 @@ class Adam final : public Optimiser {
   Adam(const Parameters& parameters, const Settings& settings);
   explicit Adam(const Parameters& parameters) : Adam(parameters, Settings()) {}
 
-  void step(Parameters& parameters, std::span<const autodiff::Tensor> gradients, double rate) override;
+  const char* name() const override { return "adam"; }
+  void begin_step(double rate) override;
+  void update(Parameters& parameters, std::span<const autodiff::Tensor> gradients) override;
+  bool recordable() const override { return true; }
   std::int64_t steps() const override { return steps_; }
   State state() const override;
   void restore(std::int64_t steps, const State& state) override;
@@ -34,12 +37,13 @@ class Adam final : public Optimiser {
   std::vector<std::string> names_;
   std::vector<autodiff::Tensor> first_;
   std::vector<autodiff::Tensor> second_;
+  autodiff::Tensor now_;  // as Backend::adam takes it
 };
 
-/// Root of the sum of all squares.
-double global_norm(std::span<const autodiff::Tensor> gradients);
+/// Root of the sum of all squares: a float64 scalar where the gradients are. There must be at least one.
+autodiff::Tensor global_norm(std::span<const autodiff::Tensor> gradients);
 
 /// Scales the gradients so that their global norm is at most `limit`; returns the norm before.
-double clip_global_norm(std::vector<autodiff::Tensor>& gradients, double limit);
+autodiff::Tensor clip_global_norm(std::vector<autodiff::Tensor>& gradients, double limit);
 
 }  // namespace levda::nn

@@ -44,8 +44,9 @@ ResidualMlp ResidualMlp::make(Parameters& parameters, const std::string& name, s
 }
 
 Var ResidualMlp::operator()(Inputs p, const Var& x) const {
-  Var h = silu(hidden[0](p, x));
-  for (std::size_t k = 1; k < hidden.size(); ++k) h = h + silu(hidden[k](p, h));
+  const auto layer = [&](const Linear& k, const Var& in) { return linear_silu(in, p[k.weight], p[k.bias]); };
+  Var h = layer(hidden[0], x);
+  for (std::size_t k = 1; k < hidden.size(); ++k) h = h + layer(hidden[k], h);
   return output(p, h);
 }
 

@@ -9,23 +9,16 @@ namespace levda::nn {
 
 using autodiff::Tensor;
 
-void check_gradients(const char* optimiser, const Parameters& parameters, std::span<const Tensor> gradients) {
+void Optimiser::check_gradients(const Parameters& parameters, std::span<const Tensor> gradients) const {
   std::size_t k = 0;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters.trainable(i)) continue;
     if (k >= gradients.size() || !(gradients[k].shape() == parameters[i].shape()) ||
         gradients[k].dtype() != parameters[i].dtype())
-      throw Error(fmt::format("[{}] the gradients do not match the parameters", optimiser));
+      throw Error(fmt::format("[{}] the gradients do not match the parameters", name()));
     ++k;
   }
-  if (k != gradients.size()) throw Error(fmt::format("[{}] the gradients do not match the parameters", optimiser));
-}
-
-void decay(Tensor& parameter, double part) {
-  if (part == 0) return;
-  // Not a product with 1 - part: float32 would round the part to a few digits.
-  const Tensor share = autodiff::scale(parameter, part).value();
-  parameter.backend().binary(autodiff::Binary::sub, parameter, share, parameter);
+  if (k != gradients.size()) throw Error(fmt::format("[{}] the gradients do not match the parameters", name()));
 }
 
 Tensor restored(const char* optimiser, const Optimiser::State& state, const std::string& name, const Tensor& like) {
@@ -35,7 +28,7 @@ Tensor restored(const char* optimiser, const Optimiser::State& state, const std:
   if (!(value.shape() == like.shape()) || value.dtype() != like.dtype())
     throw Error(fmt::format("[{}] {} is {} {}, not {} {}", optimiser, name, autodiff::name(value.dtype()),
                             value.shape().text(), autodiff::name(like.dtype()), like.shape().text()));
-  return value.clone();
+  return &value.backend() == &like.backend() ? value.clone() : value.to(like.backend());
 }
 
 }  // namespace levda::nn

@@ -9,6 +9,7 @@
 
 namespace levda::nn {
 
+using autodiff::DType;
 using autodiff::Tensor;
 using autodiff::Var;
 
@@ -32,6 +33,14 @@ Tensor follow(const Tensor& covariance, const Tensor& basis) {
   const Matrix q = qr.householderQ();
   return Tensor::from(std::span<const double>(q.data(), static_cast<std::size_t>(q.size())), {n, n}, basis.dtype(),
                       basis.backend());
+}
+
+/// Takes `part` of the parameter from it in place. None: the same bits.
+void decay(Tensor& parameter, double part) {
+  if (part == 0) return;
+  // Not a product with 1 - part: float32 would round the part to a few digits.
+  const Tensor share = autodiff::scale(parameter, part).value();
+  parameter.backend().binary(autodiff::Binary::sub, parameter, share, parameter);
 }
 
 }  // namespace
@@ -72,10 +81,11 @@ Soap::Soap(const Parameters& parameters, const Settings& settings) : settings_(s
   }
 }
 
-void Soap::step_matrix(Memory& s, const Tensor& gradient, Tensor& weight, double rate) const {
+void Soap::update_matrix(Memory& s, const Tensor& gradient, Tensor& weight) const {
   const Var g(gradient);
   s.left = mix(settings_.beta2, s.left, matmul(g, g, false, true));
   s.right = mix(settings_.beta2, s.right, matmul(g, g, true, false));
+  if (steps_ > 1) decay(weight, rate_ * settings_.weight_decay);
   const auto t = static_cast<double>(steps_ - 1);
   if (steps_ == 1) {
     // From the identity a few rounds are needed; later one is enough to follow.
@@ -95,7 +105,7 @@ void Soap::step_matrix(Memory& s, const Tensor& gradient, Tensor& weight, double
   const Var v = Var(s.second) * (1 / (1 - std::pow(settings_.beta2, t)));
   const Var direction = m / (sqrt(v) + settings_.epsilon);
   const Var back = matmul(matmul(Var(s.left_basis), direction), Var(s.right_basis), false, true);
-  Tensor step = (rate * back).value();
+  const Tensor step = (rate_ * back).value();
   weight.backend().binary(autodiff::Binary::sub, weight, step, weight);
   if (steps_ % settings_.period == 0) {
     s.left_basis = follow(s.left, s.left_basis);
@@ -103,30 +113,37 @@ void Soap::step_matrix(Memory& s, const Tensor& gradient, Tensor& weight, double
   }
 }
 
-void Soap::step(Parameters& parameters, std::span<const Tensor> gradients, double rate) {
-  check_gradients("soap", parameters, gradients);
+void Soap::begin_step(double rate) {
   ++steps_;
+  rate_ = rate;
+}
+
+void Soap::update(Parameters& parameters, std::span<const Tensor> gradients) {
+  check_gradients(parameters, gradients);
   std::vector<std::size_t> trainable;
   for (std::size_t i = 0; i < parameters.size(); ++i)
     if (parameters.trainable(i)) trainable.push_back(i);
-  // Parameters are independent, and their products too small for more than one thread each.
-  oneapi::tbb::parallel_for(std::size_t{0}, trainable.size(), [&](std::size_t k) {
+  const auto t = static_cast<double>(steps_ - 1);
+  const double now[] = {rate_, 1 / (1 - std::pow(settings_.beta1, t)), 1 / (1 - std::pow(settings_.beta2, t)),
+                        rate_ * settings_.weight_decay};
+  const autodiff::AdamConstants constants{
+      .beta1 = settings_.beta1, .beta2 = settings_.beta2, .epsilon = settings_.epsilon};
+  const auto update_one = [&](std::size_t k) {
     Memory& memory = memories_[k];
     Tensor& parameter = parameters[trainable[k]];
-    if (steps_ > 1) decay(parameter, rate * settings_.weight_decay);
-    if (memory.matrix) {
-      step_matrix(memory, gradients[k], parameter, rate);
-    } else if (steps_ > 1) {
-      const auto t = static_cast<double>(steps_ - 1);
-      const autodiff::AdamStep step{.rate = rate,
-                                    .beta1 = settings_.beta1,
-                                    .beta2 = settings_.beta2,
-                                    .epsilon = settings_.epsilon,
-                                    .correction1 = 1 / (1 - std::pow(settings_.beta1, t)),
-                                    .correction2 = 1 / (1 - std::pow(settings_.beta2, t))};
-      parameter.backend().adam(step, gradients[k], memory.momentum, memory.second, parameter);
-    }
-  });
+    if (memory.matrix)
+      update_matrix(memory, gradients[k], parameter);
+    else if (steps_ > 1)
+      parameter.backend().adam(constants,
+                               Tensor::from(std::span<const double>(now), {4}, DType::float64, parameter.backend()),
+                               gradients[k], memory.momentum, memory.second, parameter);
+  };
+  if (!memories_.empty() && memories_.front().momentum.backend().lanes() == 1) {
+    for (std::size_t k = 0; k < trainable.size(); ++k) update_one(k);
+    return;
+  }
+  // Parameters are independent, and their products too small for more than one thread each.
+  oneapi::tbb::parallel_for(std::size_t{0}, trainable.size(), update_one);
 }
 
 Optimiser::State Soap::state() const {

@@ -28,7 +28,9 @@ class Soap final : public Optimiser {
   Soap(const Parameters& parameters, const Settings& settings);
   explicit Soap(const Parameters& parameters) : Soap(parameters, Settings()) {}
 
-  void step(Parameters& parameters, std::span<const autodiff::Tensor> gradients, double rate) override;
+  const char* name() const override { return "soap"; }
+  void begin_step(double rate) override;
+  void update(Parameters& parameters, std::span<const autodiff::Tensor> gradients) override;
   std::int64_t steps() const override { return steps_; }
   State state() const override;
   void restore(std::int64_t steps, const State& state) override;
@@ -49,10 +51,11 @@ class Soap final : public Optimiser {
     template <typename Self, typename F>
     static void for_each(Self& self, F&& f);
   };
-  void step_matrix(Memory& memory, const autodiff::Tensor& gradient, autodiff::Tensor& weight, double rate) const;
+  void update_matrix(Memory& memory, const autodiff::Tensor& gradient, autodiff::Tensor& weight) const;
 
   Settings settings_;
   std::int64_t steps_ = 0;
+  double rate_ = 0;
   std::vector<Memory> memories_;
 };
 

@@ -4,12 +4,89 @@
 
 #include <chrono>
 #include <cmath>
+#include <memory>
 #include <optional>
 
 #include "autodiff/error.h"
 #include "nn/progress.h"
 
 namespace levda::nn {
+
+using autodiff::DType;
+using autodiff::Tensor;
+
+namespace {
+
+/// A training step in its two parts, and what the host sees of it.
+class Step {
+ public:
+  Step(Parameters& parameters, Optimiser& optimiser, const TrainingSettings& settings, const TrainingTask& task)
+      : parameters_(parameters),
+        optimiser_(optimiser),
+        settings_(settings),
+        task_(task),
+        seen_(Tensor::zeros({2}, DType::float64, parameters[0].backend())) {
+    if (settings.read_every > 1 && task.recordable && optimiser.recordable())
+      recording_ = seen_.backend().record([this] {
+        differentiate();
+        update();
+      });
+  }
+
+  /// Throws Error as train does.
+  void run() {
+    const std::int64_t step = optimiser_.steps();
+    if (task_.select) task_.select(step);
+    if (recording_) {
+      optimiser_.begin_step(settings_.schedule(step));
+      recording_->run();
+      return;
+    }
+    differentiate();
+    if (settings_.read_every <= 1) read(step);
+    optimiser_.begin_step(settings_.schedule(step));
+    update();
+  }
+
+  /// The loss of the last step that was read.
+  double loss() const { return loss_; }
+
+  /// Waits for the last step. Throws Error when its loss is not finite.
+  void read(std::int64_t step) {
+    const std::vector<double> seen = seen_.to_vector();
+    if (!std::isfinite(seen[0]) || !std::isfinite(seen[1]))
+      throw Error(fmt::format("training step {}: the loss is {} and the gradient's norm {}", step, seen[0], seen[1]));
+    loss_ = seen[0];
+  }
+
+ private:
+  void differentiate() {
+    LossAndGradients result = task_.loss();
+    const Tensor norm = clip_global_norm(result.gradients, settings_.clip);
+    autodiff::Strided from;
+    from.strides[0] = 1;
+    autodiff::Strided to = from;
+    seen_.backend().copy({1}, result.value.to(DType::float64), from, seen_, to);
+    to.offset = 1;
+    seen_.backend().copy({1}, norm, from, seen_, to);
+    gradients_ = std::move(result.gradients);
+  }
+  void update() {
+    optimiser_.update(parameters_, gradients_);
+    gradients_.clear();
+  }
+
+  Parameters& parameters_;
+  Optimiser& optimiser_;
+  const TrainingSettings& settings_;
+  const TrainingTask& task_;
+  Tensor seen_;  // loss and norm of the gradient
+  std::vector<Tensor> gradients_;
+  std::unique_ptr<autodiff::Recording> recording_;
+  double loss_ = 0;
+};
+
+}  // namespace
 
 TrainingResult train(Parameters& parameters, Optimiser& optimiser, const TrainingSettings& settings,
                      const TrainingTask& task) {
@@ -21,29 +98,33 @@ TrainingResult train(Parameters& parameters, Optimiser& optimiser, const Trainin
   double weight = 0;
   std::string validation;
   Clock::time_point saved = Clock::now();
+  Step one(parameters, optimiser, settings, task);
   while (optimiser.steps() < settings.steps) {
     const Clock::time_point begin = Clock::now();
     const std::int64_t step = optimiser.steps();
-    autodiff::ValueAndGrad result = task.loss(step);
-    const double norm = clip_global_norm(result.gradients, settings.clip);
-    if (!std::isfinite(result.value) || !std::isfinite(norm))
-      throw Error(fmt::format("training step {}: the loss is {} and the gradient's norm {}", step, result.value, norm));
-    optimiser.step(parameters, result.gradients, settings.schedule(step));
+    one.run();
     if (task.average != nullptr) task.average->update(parameters);
-    seconds += since(begin);
-    smooth = 0.98 * smooth + 0.02 * result.value;
-    weight = 0.98 * weight + 0.02;
     const bool last = optimiser.steps() == settings.steps;
-    if (task.stop && !last && task.stop()) {
+    const bool stop = task.stop && !last && task.stop();
+    const bool validate =
+        task.validate && settings.validate_every > 0 && (optimiser.steps() % settings.validate_every == 0 || last);
+    const bool save = task.checkpoint && !last && since(saved) > settings.checkpoint_seconds;
+    const bool look = stop || validate || save || last || optimiser.steps() % settings.read_every == 0;
+    if (look && settings.read_every > 1) one.read(step);
+    seconds += since(begin);
+    if (!look) continue;
+    smooth = 0.98 * smooth + 0.02 * one.loss();
+    weight = 0.98 * weight + 0.02;
+    if (stop) {
       if (task.checkpoint) task.checkpoint(seconds);
       return {.seconds = seconds, .finished = false};
     }
-    if (task.validate && settings.validate_every > 0 && (optimiser.steps() % settings.validate_every == 0 || last)) {
+    if (validate) {
       std::optional<AverageInPlace> average;
       if (task.average != nullptr) average.emplace(parameters, *task.average);
       validation = fmt::format("  validation {:.4f}", task.validate());
     }
-    if (task.checkpoint && !last && since(saved) > settings.checkpoint_seconds) {
+    if (save) {
       task.checkpoint(seconds);
       saved = Clock::now();
     }

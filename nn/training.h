@@ -18,14 +18,27 @@ struct TrainingSettings {
   Schedule schedule = ConstantSchedule{.rate = 1e-3};
   double clip = 1;                  ///< largest global norm of the gradient
   std::int64_t validate_every = 0;  ///< steps; 0: never
-  double checkpoint_seconds = 30;   ///< time between checkpoints
-  std::FILE* progress = stderr;     ///< null: silent
+  /// The host looks at the loss every so many steps, >= 1. With more than 1 it does not wait for a device in between,
+  /// and steps are recorded (Backend::record) where the task and the optimiser can be; a loss that is no longer finite
+  /// is then noticed late.
+  std::int64_t read_every = 1;
+  double checkpoint_seconds = 30;  ///< time between checkpoints
+  std::FILE* progress = stderr;    ///< null: silent
+};
+
+struct LossAndGradients {
+  autodiff::Tensor value;                   ///< a scalar
+  std::vector<autodiff::Tensor> gradients;  ///< in the order of the trainable parameters
 };
 
 /// What a model brings. All are called from the training thread.
 struct TrainingTask {
-  /// Loss and gradients (in the order of the trainable parameters) at a step; its randomness comes from the step only.
-  std::function<autodiff::ValueAndGrad(std::int64_t step)> loss;
+  /// The host's part of a step: puts what its randomness needs where loss finds it; may be empty.
+  std::function<void(std::int64_t step)> select;
+  /// Loss and gradients at the selected step; its randomness comes from the step only.
+  std::function<LossAndGradients()> loss;
+  /// Whether loss() may be recorded (Backend::record).
+  bool recordable = false;
   /// Validation error, for the progress line; may be empty.
   std::function<double()> validate;
   /// Saves parameters, optimiser and average, with the seconds of training so far; may be empty.
@@ -43,7 +56,7 @@ struct TrainingResult {
 };
 
 /// Runs from optimiser.steps() to settings.steps. Throws Error when the loss is no longer finite, naming the step; the
-/// parameters are then those before it.
+/// parameters are then those before it (with read_every > 1: of no use, while the last checkpoint is).
 TrainingResult train(Parameters& parameters, Optimiser& optimiser, const TrainingSettings& settings,
                      const TrainingTask& task);
 

@@ -16,6 +16,7 @@
 #include "autodiff/backend.h"
 #include "autodiff/cpu/memory_pool.h"
 #include "autodiff/error.h"
+#include "autodiff/random.h"
 #include "autodiff/scalar.h"
 #include "autodiff/tensor.h"
 
@@ -78,23 +79,6 @@ void map_blocks(const T* x, T* y, T* z, std::int64_t n, F f) {
     const Block out = f(in, second);
     std::copy(out.data(), out.data() + (n - i), y + i);
     std::copy(second.data(), second.data() + (n - i), z + i);
-  }
-}
-
-/// For float by way of double: where tanh is near 1 its slope, 1 - tanh^2, has an error many times tanh's own, and
-/// Eigen's tanh of float is off by 1 to 3 units in the last place.
-template <typename Block>
-Block tanh_of(const Block& x) {
-  if constexpr (std::is_same_v<typename Block::Scalar, float>) {
-    using Wide = Eigen::Array<double, Block::SizeAtCompileTime, 1>;
-    const Wide wide = x.template cast<double>();
-    const Wide e = (-2 * wide.abs()).exp();
-    const Wide size = (1 - e) / (1 + e);
-    // Below 1e-4 x itself, to x^2 / 3: there 1 - e loses its digits.
-    const Wide y = (wide.abs() < 1e-4).select(wide, (wide < 0).select(-size, size));
-    return y.template cast<float>();
-  } else {
-    return x.tanh();
   }
 }
 
@@ -232,9 +216,26 @@ void product(const T* a, bool transpose_a, const T* b, bool transpose_b, std::in
 class CpuBackend final : public Backend {
  public:
   Device device() const override { return Device::cpu; }
+  std::string description() const override { return "CPU"; }
+  /// Enough for the threads of a large workstation; more would cost more to add up than they gain.
+  std::int64_t lanes() const override { return 16; }
+  void set_matmul_precision(MatmulPrecision precision) override {
+    if (precision != MatmulPrecision::float32)
+      throw Error(fmt::format("products in {} need a GPU (--device cuda)", name(precision)));
+  }
+  void synchronise() override {}
+  std::unique_ptr<Recording> record(std::function<void()> f) override {
+    struct Call final : Recording {
+      explicit Call(std::function<void()> function) : f(std::move(function)) {}
+      void run() override { f(); }
+      std::function<void()> f;
+    };
+    return std::make_unique<Call>(std::move(f));
+  }
   void* allocate(std::size_t bytes) override { return pool_.allocate(bytes); }
   void release(void* memory, std::size_t bytes) noexcept override { pool_.release(memory, bytes); }
   MemoryUse memory() const override { return pool_.use(); }
+  std::int64_t available() const override { return std::numeric_limits<std::int64_t>::max(); }
   void upload(void* to, const void* host, std::size_t bytes) override {
     if (bytes > 0) std::memcpy(to, host, bytes);
   }
@@ -275,26 +276,10 @@ class CpuBackend final : public Backend {
 
   void unary(Unary f, const Tensor& x, Tensor& y) override {
     dispatch(x.dtype(), [&]<typename T>(T) {
-      const auto map = [&](auto function) { map_blocks(x.data<T>(), y.data<T>(), x.size(), function); };
-      switch (f) {
-        case Unary::neg: return map([](const auto& b) { return (-b).eval(); });
-        case Unary::sin: return map([](const auto& b) { return b.sin().eval(); });
-        case Unary::cos: return map([](const auto& b) { return b.cos().eval(); });
-        case Unary::exp: return map([](const auto& b) { return b.exp().eval(); });
-        case Unary::sqrt: return map([](const auto& b) { return b.sqrt().eval(); });
-        case Unary::square: return map([](const auto& b) { return b.square().eval(); });
-        case Unary::sigmoid: return map([](const auto& b) { return scalar::sigmoid(b); });
-        case Unary::silu_derivative:
-          return map([]<typename B>(const B& b) { return scalar::silu_derivative<B>(b, scalar::sigmoid(b)); });
-        case Unary::tanh: return map([](const auto& b) { return tanh_of(b); });
-        case Unary::relu: return map([](const auto& b) { return scalar::relu(b); });
-        case Unary::gelu: return map([](const auto& b) { return b.unaryExpr(&scalar::gelu<T>).eval(); });
-        case Unary::erf: return map([](const auto& b) { return b.unaryExpr([](T v) { return std::erf(v); }).eval(); });
-        case Unary::softplus: return map([](const auto& b) { return scalar::softplus(b); });
-        case Unary::log: return map([](const auto& b) { return b.log().eval(); });
-        case Unary::abs: return map([](const auto& b) { return b.abs().eval(); });
-        case Unary::sign: return map([](const auto& b) { return scalar::sign(b); });
-      }
+      scalar::visit(f, [&](auto function) {
+        map_blocks(x.data<T>(), y.data<T>(), x.size(),
+                   [](const auto& block) { return scalar::apply<decltype(function)::value>(block); });
+      });
     });
   }
 
@@ -314,16 +299,9 @@ class CpuBackend final : public Backend {
 
   void binary(Binary f, const Tensor& a, const Tensor& b, Tensor& y) override {
     dispatch(y.dtype(), [&]<typename T>(T) {
-      switch (f) {
-        case Binary::add: return binary_walk<T>(a, b, y, [](T p, T q) { return p + q; });
-        case Binary::sub: return binary_walk<T>(a, b, y, [](T p, T q) { return p - q; });
-        case Binary::mul: return binary_walk<T>(a, b, y, [](T p, T q) { return p * q; });
-        case Binary::div: return binary_walk<T>(a, b, y, [](T p, T q) { return p / q; });
-        // A NaN on either side comes through.
-        case Binary::maximum: return binary_walk<T>(a, b, y, [](T p, T q) { return p > q || p != p ? p : q; });
-        case Binary::minimum: return binary_walk<T>(a, b, y, [](T p, T q) { return p < q || p != p ? p : q; });
-        case Binary::greater: return binary_walk<T>(a, b, y, [](T p, T q) { return p > q ? T(1) : T(0); });
-      }
+      scalar::visit(f, [&](auto function) {
+        binary_walk<T>(a, b, y, [](T p, T q) { return scalar::apply<decltype(function)::value>(p, q); });
+      });
     });
   }
 
@@ -498,24 +476,40 @@ class CpuBackend final : public Backend {
         x.dtype());
   }
 
-  void adam(const AdamStep& step, const Tensor& g, Tensor& m, Tensor& v, Tensor& p) override {
+  void adam(const AdamConstants& constants, const Tensor& now, const Tensor& g, Tensor& m, Tensor& v,
+            Tensor& p) override {
+    const double* const at = now.data<double>();
     dispatch(p.dtype(), [&]<typename T>(T) {
-      const T b1 = static_cast<T>(step.beta1);
-      const T b2 = static_cast<T>(step.beta2);
+      const T b1 = static_cast<T>(constants.beta1);
+      const T b2 = static_cast<T>(constants.beta2);
       // In double: in float32 1 - 0.999 would be off by a hundred thousandth, which goes into every step.
-      const T fresh1 = static_cast<T>(1 - step.beta1);
-      const T fresh2 = static_cast<T>(1 - step.beta2);
-      const T rate = static_cast<T>(step.rate * step.correction1);
-      const T correction2 = static_cast<T>(step.correction2);
-      const T epsilon = static_cast<T>(step.epsilon);
+      const T fresh1 = static_cast<T>(1 - constants.beta1);
+      const T fresh2 = static_cast<T>(1 - constants.beta2);
+      const T rate = static_cast<T>(at[0] * at[1]);
+      const T correction2 = static_cast<T>(at[2]);
+      const T decay = static_cast<T>(at[3]);
+      const T epsilon = static_cast<T>(constants.epsilon);
       const Eigen::Map<const Vector<T>> grad(g.data<T>(), g.size());
       Eigen::Map<Vector<T>> first(m.data<T>(), m.size());
       Eigen::Map<Vector<T>> second(v.data<T>(), v.size());
       Eigen::Map<Vector<T>> parameter(p.data<T>(), p.size());
+      // Not a product with 1 - decay: float32 would round the share to a few digits.
+      if (decay != 0) parameter -= decay * parameter;
       first = b1 * first + fresh1 * grad;
       second = b2 * second + fresh2 * grad.square();
       parameter -= rate * first / ((second * correction2).sqrt() + epsilon);
     });
+  }
+
+  void draw_rows(const RandomRows& rows, const Tensor& step, const Tensor& base, Tensor& y) override {
+    const std::int64_t groups = base.size();
+    const std::int64_t draws = groups == 0 ? 0 : y.size() / groups;
+    const auto now = static_cast<std::uint32_t>(*step.data<std::int64_t>());
+    std::int64_t* out = y.data<std::int64_t>();
+    for (std::int64_t g = 0; g < groups; ++g) {
+      Random random(rows.seed, rows.stream + static_cast<std::uint32_t>(g), now);
+      for (std::int64_t k = 0; k < draws; ++k) *out++ = base.data<std::int64_t>()[g] + random.below(rows.choices);
+    }
   }
 
  private:

@@ -4,6 +4,7 @@
 
 #include "autodiff/error.h"
 #include "autodiff/ops/rows.h"
+#include "autodiff/sweep.h"
 
 namespace levda::autodiff {
 
@@ -55,44 +56,75 @@ const Op matmul_row = {
                               v[1] ? matmul(a, align(v[1], b, rank), ta, tb) : Var());
         }};
 
-Shape linear_shape(Inputs x, const Attributes&) {
+Shape layer_shape(const char* op, Inputs x) {
   const Shape& in = x[0].shape();
   const Shape& weight = x[1].shape();
   const Shape& bias = x[2].shape();
   if (in.rank() < 2 || weight.rank() != 2 || bias.rank() != 1 || in[-1] != weight[0] || weight[1] != bias[0])
-    throw Error(fmt::format("[linear] input {}, weight {}, bias {}", in.text(), weight.text(), bias.text()));
+    throw Error(fmt::format("[{}] input {}, weight {}, bias {}", op, in.text(), weight.text(), bias.text()));
   return in.with(-1, weight[1]);
+}
+
+/// Cotangent of input i of x W + b from that of the result, w.
+Var layer_vjp(Inputs inputs, int i, const Var& w) {
+  if (i == 0) return matmul(w, inputs[1], false, true);
+  if (i == 1) return matmul(as_matrix(inputs[0]), as_matrix(w), true, false);
+  return sum_to(w, inputs[2].shape());
+}
+
+/// Tangent of x W + b.
+Var layer_jvp(const Call& n, const Vars& v) {
+  const int rank = n.output.shape().rank();
+  Var tangent = v[0] ? matmul(v[0], n.inputs[1]) : Var();
+  if (v[1]) tangent = add_tangents(tangent, matmul(n.inputs[0], align(v[1], n.inputs[1], rank)));
+  if (v[2]) tangent = add_tangents(tangent, align(v[2], n.inputs[2], rank));
+  return filled(n, v, tangent);
 }
 
 const Op linear_row = {
     .name = "linear",
-    .shape = linear_shape,
+    .shape = [](Inputs x, const Attributes&) { return layer_shape("linear", x); },
     .forward = [](Backend& backend, Inputs x, Attributes&,
                   Tensor& y) { backend.matmul(x[0].value(), false, x[1].value(), false, &x[2].value(), y); },
-    .vjp =
-        [](const Call& n, int i, const Var& w) {
-          if (i == 0) return matmul(w, n.inputs[1], false, true);
-          if (i == 1) return matmul(as_matrix(n.inputs[0]), as_matrix(w), true, false);
-          return sum_to(w, n.inputs[2].shape());
-        },
-    .jvp =
-        [](const Call& n, const Vars& v) {
-          const int rank = n.output.shape().rank();
-          Var tangent = v[0] ? matmul(v[0], n.inputs[1]) : Var();
-          if (v[1]) tangent = add_tangents(tangent, matmul(n.inputs[0], align(v[1], n.inputs[1], rank)));
-          if (v[2]) tangent = add_tangents(tangent, align(v[2], n.inputs[2], rank));
-          const Shape full = n.output.shape().prepend(leading(v, n.inputs));
-          return tangent.shape() == full ? tangent : expand(tangent, full);
-        }};
+    .vjp = [](const Call& n, int i, const Var& w) { return layer_vjp(n.inputs, i, w); },
+    .jvp = layer_jvp};
+
+/// The slope of silu at x W + b: what the forward computation kept, or by formula where a sweep is recorded.
+Var layer_slope(const Call& n) {
+  if (!any_tracked(n.inputs)) return n.attributes.saved;
+  return silu_derivative(linear(n.inputs[0], n.inputs[1], n.inputs[2]));
+}
+
+/// silu(linear(..)) that keeps the slope in place of the sum: one array less, and two passes over memory less.
+const Op linear_silu_row = {.name = "linear_silu",
+                            .shape = [](Inputs x, const Attributes&) { return layer_shape("linear_silu", x); },
+                            .forward =
+                                [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
+                                  if (a.recorded) a.saved = Tensor::empty(y.shape(), y.dtype(), backend);
+                                  backend.matmul(x[0].value(), false, x[1].value(), false, &x[2].value(), y);
+                                  backend.silu(y, y, a.recorded ? &a.saved : nullptr);
+                                },
+                            .vjp = {},
+                            .jvp = [](const Call& n, const Vars& v) { return layer_jvp(n, v) * layer_slope(n); },
+                            .vjp_all =
+                                [](const Call& n, const std::vector<int>& wanted, const Var& w, Vars& sums) {
+                                  const Var through = w * layer_slope(n);
+                                  for (std::size_t k = 0; k < wanted.size(); ++k)
+                                    accumulate(sums[k], layer_vjp(n.inputs, wanted[k], through));
+                                }};
 
 }  // namespace
 
-std::vector<const Op*> product_rows() { return {&matmul_row, &linear_row}; }
+std::vector<const Op*> product_rows() { return {&matmul_row, &linear_row, &linear_silu_row}; }
 
 Var matmul(const Var& a, const Var& b, bool transpose_a, bool transpose_b) {
   return evaluate(row(matmul_row), {a, b}, {.transpose_a = transpose_a, .transpose_b = transpose_b});
 }
 
 Var linear(const Var& x, const Var& weight, const Var& bias) { return evaluate(row(linear_row), {x, weight, bias}); }
+
+Var linear_silu(const Var& x, const Var& weight, const Var& bias) {
+  return evaluate(row(linear_silu_row), {x, weight, bias});
+}
 
 }  // namespace levda::autodiff

@@ -238,6 +238,15 @@ std::vector<Case> cases() {
          return y;
        }},
       {"linear", {{2, 3, 4}, {4, 5}, {5}}, [](V x) { return linear(x[0], x[1], x[2]); }},
+      {"linear_silu",
+       {{6, 4}, {4, 5}, {5}},
+       [](V x) { return linear_silu(x[0], x[1], x[2]); },
+       [](R x, std::size_t i) {
+         double y = x[2][i % 5];
+         for (std::size_t k = 0; k < 4; ++k) y += x[0][i / 5 * 4 + k] * x[1][k * 5 + i % 5];
+         return y * sigmoid_of(y);
+       }},
+      {"linear_silu", {{2, 3, 4}, {4, 5}, {5}}, [](V x) { return linear_silu(x[0], x[1], x[2]); }},
       {"sum_to",
        {{3, 4, 5}},
        [](V x) {
@@ -686,6 +695,31 @@ TEST_CASE("logsumexp of infinities") {
     for (std::size_t i = 6; i < 10; ++i) CHECK(std::abs(slope[i] - 0.5) <= 4 * unit * 1000);
     // Nothing to sum.
     CHECK(logsumexp(Var(Tensor::zeros({2, 0}, dtype)), {1}).value().to_vector() == std::vector<double>(2, -infinity));
+  }
+}
+
+TEST_CASE("linear_silu is silu of linear to the bit, and so are its derivatives") {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    Random random(9);
+    const auto normal = [&](const Shape& shape) {
+      std::vector<double> values(static_cast<std::size_t>(shape.size()));
+      for (double& value : values) value = random.normal();
+      return Tensor::from(std::span<const double>(values), shape, dtype);
+    };
+    Tape tape;
+    const Vars x = tape.variables(std::vector<Tensor>{normal({70, 20}), normal({20, 33}), normal({33})});
+    const Var w(normal({70, 33}));
+    const Vars v{normal({70, 20}), normal({20, 33}), normal({33})};
+    const Var fused = linear_silu(x[0], x[1], x[2]);
+    const Var plain = silu(linear(x[0], x[1], x[2]));
+    const auto same = [](const Var& a, const Var& b) { return a.value().to_vector() == b.value().to_vector(); };
+    CHECK(same(fused, plain));
+    CHECK(same(jvp(fused, x, v), jvp(plain, x, v)));
+    for (const Graph graph : {Graph::discard, Graph::keep}) {
+      const Vars a = vjp(fused, w, x, graph);
+      const Vars b = vjp(plain, w, x, graph);
+      for (std::size_t i = 0; i < 3; ++i) CHECK(same(a[i], b[i]));
+    }
   }
 }
 

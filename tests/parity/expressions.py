@@ -230,10 +230,12 @@ def add_cholesky(b):
     return b.apply("cholesky", [a])
 
 
-def add_linear(b):
-    i = b.any(least_rank=2)
-    out = b.rng.choice([1, 2, 3, 4])
-    return b.apply("linear", [i, b.input([b.shape(i)[-1], out]), b.input([out])])
+def add_layer(op):
+    def add(b):
+        i = b.any(least_rank=2)
+        out = b.rng.choice([1, 2, 3, 4])
+        return b.apply(op, [i, b.input([b.shape(i)[-1], out]), b.input([out])])
+    return add
 
 
 def add_reduction(op):
@@ -352,7 +354,7 @@ ADD = {
     "sqrt": lambda b: b.apply("sqrt", [b.positive(b.any())]),
     "log": lambda b: b.apply("log", [b.positive(b.any())]),
     "pow": add_pow, "div": add_div, "where": add_where, "scale": add_scale, "matmul": add_matmul, "solve": add_solve,
-    "cholesky": add_cholesky, "linear": add_linear, "sum": add_reduction("sum"), "mean": add_reduction("mean"),
+    "cholesky": add_cholesky, "linear": add_layer("linear"), "linear_silu": add_layer("linear_silu"), "sum": add_reduction("sum"), "mean": add_reduction("mean"),
     "logsumexp": add_reduction("logsumexp"), "dot": add_dot, "sum_to": add_sum_to, "expand": add_expand,
     "reshape": add_reshape, "concat": add_concat, "stack": add_stack, "transpose": add_transpose, "slice": add_slice,
     "pad": add_pad, "gather": add_gather, "scatter_add": add_scatter_add,

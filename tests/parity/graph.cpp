@@ -69,6 +69,7 @@ const std::map<std::string, Apply>& operations_by_name() {
       {"solve", [](const json& n, const Vars& x) { return solve(x[0], x[1], n.at("transpose_a").get<bool>()); }},
       {"cholesky", [](const json&, const Vars& x) { return cholesky(x[0]); }},
       {"linear", [](const json&, const Vars& x) { return linear(x[0], x[1], x[2]); }},
+      {"linear_silu", [](const json&, const Vars& x) { return linear_silu(x[0], x[1], x[2]); }},
       {"sum_to", [](const json& n, const Vars& x) { return sum_to(x[0], shape_of(n.at("shape"))); }},
       {"sum",
        [](const json& n, const Vars& x) { return n.contains("axes") ? sum(x[0], axes(n), n.at("keep")) : sum(x[0]); }},

@@ -85,6 +85,7 @@ OPERATIONS = {
     # PyTorch reads the lower triangle alone, levda the symmetric part.
     "cholesky": lambda n, x: torch.linalg.cholesky(0.5 * (x + transposed(x))),
     "linear": lambda n, x, w, b: F.linear(x, w.t(), b),
+    "linear_silu": lambda n, x, w, b: F.silu(F.linear(x, w.t(), b)),
     "sum_to": lambda n, x: x.sum_to_size(n["shape"]),
     "sum": over_axes(torch.sum),
     "mean": over_axes(torch.mean),
