@@ -7,7 +7,6 @@
 #include <Eigen/Core>
 #include <Eigen/LU>
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -19,6 +18,7 @@
 #include "autodiff/random.h"
 #include "autodiff/scalar.h"
 #include "autodiff/tensor.h"
+#include "autodiff/walk.h"
 
 namespace levda::autodiff {
 
@@ -82,61 +82,6 @@ void map_blocks(const T* x, T* y, T* z, std::int64_t n, F f) {
   }
 }
 
-/// Walk of several operands over the same extents with axes of extent 1 dropped and contiguous axes merged. The last
-/// axis is the inner loop; its strides are 0 or 1 for broadcast operands.
-template <int operands>
-struct Walk {
-  std::array<std::int64_t, Shape::max_rank> extents{};
-  std::array<std::array<std::int64_t, Shape::max_rank>, operands> strides{};
-  int rank = 0;
-
-  Walk(const Shape& shape, const std::array<const std::int64_t*, operands>& from) {
-    for (int axis = 0; axis < shape.rank(); ++axis) {
-      if (shape[axis] == 1) continue;
-      bool merge = rank > 0;
-      for (int o = 0; merge && o < operands; ++o) merge = strides[o][rank - 1] == from[o][axis] * shape[axis];
-      if (!merge) extents[rank++] = 1;
-      extents[rank - 1] *= shape[axis];
-      for (int o = 0; o < operands; ++o) strides[o][rank - 1] = from[o][axis];
-    }
-    if (rank == 0) extents[rank++] = 1;
-  }
-
-  /// f(offsets) for every inner loop, in row-major order.
-  template <typename F>
-  void for_each_row(F&& f) const {
-    std::int64_t total = 1;
-    for (int axis = 0; axis < rank; ++axis) total *= extents[axis];
-    if (total == 0) return;
-    std::array<std::int64_t, Shape::max_rank> index{};
-    std::array<std::int64_t, operands> offset{};
-    for (;;) {
-      f(offset);
-      int axis = rank - 2;
-      for (; axis >= 0; --axis) {
-        for (int o = 0; o < operands; ++o) offset[o] += strides[o][axis];
-        if (++index[axis] < extents[axis]) break;
-        for (int o = 0; o < operands; ++o) offset[o] -= strides[o][axis] * extents[axis];
-        index[axis] = 0;
-      }
-      if (axis < 0) return;
-    }
-  }
-  std::int64_t inner() const { return extents[rank - 1]; }
-  std::int64_t inner_stride(int operand) const { return strides[operand][rank - 1]; }
-};
-
-/// Row-major strides of x seen with the axes of `over`; 0 where x is repeated.
-std::array<std::int64_t, Shape::max_rank> broadcast_strides(const Shape& x, const Shape& over) {
-  std::array<std::int64_t, Shape::max_rank> strides{};
-  std::int64_t stride = 1;
-  for (int axis = 1; axis <= x.rank(); ++axis) {
-    strides[over.rank() - axis] = x[-axis] == 1 ? 0 : stride;
-    stride *= x[-axis];
-  }
-  return strides;
-}
-
 template <typename T, typename F>
 void binary_walk(const Tensor& a, const Tensor& b, Tensor& y, F f) {
   const auto sa = broadcast_strides(a.shape(), y.shape());
@@ -164,21 +109,6 @@ void binary_walk(const Tensor& a, const Tensor& b, Tensor& y, F f) {
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < n; ++i) ry[i] = f(ra[i], rb[i]);
     }
-  });
-}
-
-/// f(ia, ib, iy) for every matrix of y, the last two axes: which matrix of a and of b it is made from.
-template <typename F>
-void for_each_matrix(const Shape& a, const Shape& b, const Shape& y, F&& f) {
-  const Shape batch = y.part(0, y.rank() - 2);
-  const auto sa = broadcast_strides(a.part(0, a.rank() - 2), batch);
-  const auto sb = broadcast_strides(b.part(0, b.rank() - 2), batch);
-  const auto sy = broadcast_strides(batch, batch);
-  const Walk<3> walk(batch, {sa.data(), sb.data(), sy.data()});
-  walk.for_each_row([&](const auto& offset) {
-    for (std::int64_t i = 0; i < walk.inner(); ++i)
-      f(offset[0] + i * walk.inner_stride(0), offset[1] + i * walk.inner_stride(1),
-        offset[2] + i * walk.inner_stride(2));
   });
 }
 
