@@ -1,0 +1,80 @@
+#pragma once
+
+/// Device memory is dear to ask for, and asking stops the device: blocks are kept for reuse. Not for users.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "autodiff/backend.h"
+
+namespace levda::autodiff::gpu {
+
+/// Where blocks come from; allocate answers null when there is no memory.
+struct MemorySource {
+  std::function<void*(std::size_t bytes)> allocate;
+  std::function<void(void* memory)> release;
+};
+
+/// All work is on one stream, so that a block may be handed on as soon as its owner releases it: whoever gets it next
+/// writes to it later than the owner's operations read it.
+///
+/// A recording replays operations on the very blocks that they had when it was made. What is allocated between
+/// begin_recording and end_recording is reused within the recording, but goes to nobody else before the recording ends
+/// its life (forget). Thread-safe.
+class BlockCache {
+ public:
+  using RecordingId = std::int64_t;
+
+  explicit BlockCache(MemorySource source) : source_(std::move(source)) {}
+  ~BlockCache();
+  BlockCache(const BlockCache&) = delete;
+  BlockCache& operator=(const BlockCache&) = delete;
+
+  /// Throws Error when there is no memory, also after all cached blocks were given back.
+  void* allocate(std::size_t bytes);
+  void release(void* memory) noexcept;
+
+  /// One at a time. Throws Error when one is under way.
+  RecordingId begin_recording();
+  void end_recording();
+  /// The recording will not run again.
+  void forget(RecordingId recording) noexcept;
+
+  /// Blocks handed out or held by recordings, with what rounding adds.
+  MemoryUse use() const;
+  /// Bytes kept for reuse.
+  std::int64_t cached() const;
+
+  /// The size of the block that serves a request: four sizes per power of two, from 512 bytes on.
+  static std::size_t rounded(std::size_t bytes);
+
+ private:
+  static constexpr RecordingId nobody = -1;
+  struct Block {
+    std::size_t bytes = 0;
+    RecordingId owner = nobody;
+    bool handed_out = false;
+  };
+  using FreeBlocks = std::map<std::size_t, std::vector<void*>>;  // by size
+  static void* take(FreeBlocks& blocks, std::size_t bytes);
+  void give_back_cached() noexcept;
+  void count(std::int64_t bytes) noexcept;
+
+  mutable std::mutex mutex_;
+  MemorySource source_;
+  std::unordered_map<void*, Block> blocks_;
+  FreeBlocks free_;
+  std::map<RecordingId, FreeBlocks> free_of_recording_;
+  RecordingId recording_ = nobody;
+  RecordingId next_ = 0;
+  std::int64_t live_ = 0;
+  std::int64_t peak_ = 0;
+  std::int64_t cached_ = 0;
+};
+
+}  // namespace levda::autodiff::gpu

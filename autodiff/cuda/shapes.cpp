@@ -1,0 +1,55 @@
+#include "autodiff/cuda/shapes.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace levda::autodiff::gpu {
+
+unsigned blocks_for(std::int64_t n) {
+  constexpr std::int64_t most = 2112;  // 16 for each of 132 multiprocessors
+  return static_cast<unsigned>(std::clamp<std::int64_t>((n + block_threads - 1) / block_threads, 1, most));
+}
+
+namespace {
+
+/// x's axes that y keeps (or loses), as a walk over x.
+FlatWalk<1> axes_of(const Walk<2>& both, bool kept) {
+  Shape extents;
+  std::array<std::int64_t, Shape::max_rank> strides{};
+  for (int axis = 0; axis < both.rank; ++axis) {
+    if ((both.strides[1][axis] != 0) != kept || both.extents[axis] == 1) continue;
+    strides[extents.rank()] = both.strides[0][axis];
+    extents = Shape({both.extents[axis]}).prepend(extents);
+  }
+  return FlatWalk<1>(Walk<1>(extents, {strides.data()}));
+}
+
+Walk<2> walk_of(const Shape& x, const Shape& y) {
+  const auto sx = broadcast_strides(x, x);
+  const auto sy = broadcast_strides(y, x);
+  return Walk<2>(x, {sx.data(), sy.data()});
+}
+
+}  // namespace
+
+Reduction::Reduction(const Shape& x, const Shape& y)
+    : kept(axes_of(walk_of(x, y), true)), reduced(axes_of(walk_of(x, y), false)) {
+  const Walk<2> both = walk_of(x, y);
+  along_kept = both.inner_stride(1) != 0;
+  // Along kept axes neighbouring threads take neighbouring results; else a whole block takes one result's elements.
+  width = along_kept
+              ? static_cast<int>(std::min<std::int64_t>(
+                    block_threads, std::bit_ceil(static_cast<std::uint64_t>(std::max<std::int64_t>(kept.size, 1)))))
+              : 1;
+  const std::int64_t threads_of_one = block_threads / width;
+  // A thread should have some elements to add, and the device some blocks to run.
+  constexpr std::int64_t least_elements = 8;
+  constexpr std::int64_t wanted_blocks = 1024;
+  const std::int64_t blocks = (kept.size + width - 1) / std::max(width, 1);
+  const std::int64_t most = std::max<std::int64_t>(1, reduced.size / (threads_of_one * least_elements));
+  chunks = std::clamp<std::int64_t>(wanted_blocks / std::max<std::int64_t>(blocks, 1), 1, most);
+  chunk = (reduced.size + chunks - 1) / chunks;
+  if (chunk > 0) chunks = std::max<std::int64_t>(1, (reduced.size + chunk - 1) / chunk);
+}
+
+}  // namespace levda::autodiff::gpu

@@ -1,0 +1,77 @@
+#pragma once
+
+/// How work is cut into blocks and threads: plain arithmetic on shapes, of no device. Not for users.
+
+#include <cstdint>
+
+#include "autodiff/walk.h"
+
+#ifdef __CUDACC__
+#define LEVDA_GPU_HOST_DEVICE __host__ __device__
+#else
+#define LEVDA_GPU_HOST_DEVICE
+#endif
+
+namespace levda::autodiff::gpu {
+
+/// Threads of a block; all kernels have that many.
+constexpr int block_threads = 256;
+
+/// Blocks of a loop over n elements in which every thread goes on by the size of the grid: enough for the largest
+/// devices, 1 at least.
+unsigned blocks_for(std::int64_t n);
+
+/// A walk as a kernel takes it: `size` elements, of which the operands' offsets are sums of index times stride.
+template <int operands>
+struct FlatWalk {
+  std::int64_t size = 1;
+  int rank = 0;
+  std::int64_t extents[Shape::max_rank] = {};
+  std::int64_t strides[operands][Shape::max_rank] = {};
+
+  explicit FlatWalk(const Walk<operands>& walk) : rank(walk.rank) {
+    for (int axis = 0; axis < rank; ++axis) {
+      extents[axis] = walk.extents[axis];
+      size *= walk.extents[axis];
+      for (int o = 0; o < operands; ++o) strides[o][axis] = walk.strides[o][axis];
+    }
+  }
+
+  /// The offsets of element i in row-major order.
+  LEVDA_GPU_HOST_DEVICE void locate(std::int64_t i, std::int64_t (&offset)[operands]) const {
+    for (int o = 0; o < operands; ++o) offset[o] = 0;
+    const bool narrow = size <= 0x7fffffff;  // 32-bit division is several times faster
+    for (int axis = rank - 1; axis > 0; --axis) {
+      std::int64_t index;
+      if (narrow) {
+        const auto whole = static_cast<std::uint32_t>(i);
+        const auto extent = static_cast<std::uint32_t>(extents[axis]);
+        index = whole % extent;
+        i = whole / extent;
+      } else {
+        index = i % extents[axis];
+        i /= extents[axis];
+      }
+      for (int o = 0; o < operands; ++o) offset[o] += index * strides[o][axis];
+    }
+    for (int o = 0; o < operands; ++o) offset[o] += i * strides[o][0];
+  }
+};
+
+/// A reduction of x over some of its axes: `kept` results, each of `reduced` elements. In two stages: every result's
+/// elements are cut into `chunks`, whose partial results are reduced afterwards. All of it depends on the shapes alone,
+/// so that results do too.
+struct Reduction {
+  FlatWalk<1> kept;     // offset of a result's first element
+  FlatWalk<1> reduced;  // of its elements from there
+  bool along_kept;      // neighbours in memory belong to different results
+  /// A block's threads as a table: `width` results at once, block_threads / width threads for each.
+  int width;
+  std::int64_t chunks;
+  std::int64_t chunk;  // elements, the last one may have fewer
+
+  /// y broadcasts to x.
+  Reduction(const Shape& x, const Shape& y);
+};
+
+}  // namespace levda::autodiff::gpu
