@@ -19,7 +19,7 @@ cudaError_t launch_kernel(dim3 grid, dim3 block, std::size_t shared_bytes, cudaS
 
 }  // namespace levda::cuda_on_cpu
 
-namespace levda::autodiff::cuda {
+namespace levda::autodiff::gpu {
 
 /// kernel<<<grid, block, shared_bytes, stream>>>(arguments...), converted to the kernel's parameters. Throws Error
 /// "[operation] cuda: message" when it cannot be launched.
@@ -35,4 +35,4 @@ void launch(const char* operation, void (*kernel)(P...), dim3 grid, dim3 block, 
   if (error != cudaSuccess) throw Error(std::string("[") + operation + "] cuda: " + cudaGetErrorString(error));
 }
 
-}  // namespace levda::autodiff::cuda
+}  // namespace levda::autodiff::gpu

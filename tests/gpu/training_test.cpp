@@ -1,0 +1,103 @@
+/// Training on the CUDA backend: recorded steps are the steps.
+
+#include "nn/training.h"
+
+#include <doctest/doctest.h>
+
+#include "nn/layers.h"
+#include "nn/soap.h"
+#include "tests/autodiff/compare.h"
+
+using namespace levda::autodiff;
+using namespace levda::nn;
+using levda::testing::largest;
+using levda::testing::largest_difference;
+using levda::testing::same_bits;
+
+namespace {
+
+/// Fits y = cos(3 x) from 64 places, drawn on the device.
+struct Regression {
+  Backend& backend;
+  Parameters parameters;
+  ResidualMlp net;
+  Tensor places;
+  Tensor step;
+  Tensor base;
+
+  explicit Regression(Backend& device) : backend(device) {
+    Random random(1);
+    net = ResidualMlp::make(parameters, "net", 1, 16, 3, 1, random);
+    for (std::size_t i = 0; i < parameters.size(); ++i) parameters.set(i, parameters[i].to(backend));
+    std::vector<double> x(1000);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i) / 500 - 1;
+    places = Tensor::from(std::span<const double>(x), {1000, 1}, DType::float32, backend);
+    step = Tensor::indices(std::vector<std::int64_t>{0}, backend);
+    base = Tensor::indices(std::vector<std::int64_t>{0}, backend);
+  }
+  TrainingTask task() {
+    return {.select = [this](std::int64_t now) { step.set(std::span<const std::int64_t>(&now, 1)); },
+            .loss =
+                [this] {
+                  Tensor rows = Tensor::empty({64}, DType::int64, backend);
+                  backend.draw_rows({.seed = 2, .stream = 0, .choices = 1000}, step, base, rows);
+                  const Var x = gather(Var(places), 0, rows);
+                  Tape tape;
+                  const Vars w = parameters.on(tape);
+                  const Var error = (1.0 / 64) * sum(square(net(w, x) - cos(3 * x)));
+                  LossAndGradients result{.value = error.value(), .gradients = {}};
+                  for (const Var& g : vjp(error, Var(Tensor::full({}, 1, DType::float32, backend)), w))
+                    result.gradients.push_back(g.value());
+                  return result;
+                },
+            .recordable = true,
+            .validate = {},
+            .checkpoint = {},
+            .stop = {}};
+  }
+  std::vector<double> weights() const {
+    std::vector<double> all;
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      for (const double value : parameters[i].to_vector()) all.push_back(value);
+    return all;
+  }
+};
+
+TrainingSettings settings(std::int64_t steps, std::int64_t read_every) {
+  return {.steps = steps,
+          .schedule = CosineSchedule{.rate = 1e-2, .steps = 40},
+          .read_every = read_every,
+          .progress = nullptr};
+}
+
+}  // namespace
+
+TEST_CASE("gpu: recorded training steps are the steps to the bit, and close to the CPU's") {
+  Regression eager(cuda());
+  Adam eager_adam(eager.parameters);
+  train(eager.parameters, eager_adam, settings(40, 1), eager.task());
+  Regression recorded(cuda());
+  Adam adam(recorded.parameters);
+  CHECK(train(recorded.parameters, adam, settings(40, 10), recorded.task()).finished);
+  CHECK(recorded.weights() == eager.weights());
+
+  Regression here(cpu());
+  Adam cpu_adam(here.parameters);
+  train(here.parameters, cpu_adam, settings(5, 1), here.task());
+  Regression there(cuda());
+  Adam cuda_adam(there.parameters);
+  train(there.parameters, cuda_adam, settings(5, 10), there.task());
+  // Adam's steps are of the rate's size whatever the gradient's, so that round-off of small gradients weighs most.
+  CHECK(largest_difference(there.weights(), here.weights()) <= 1e-4 * largest(here.weights()));
+}
+
+TEST_CASE("gpu: SOAP trains too, step by step") {
+  // Not the CPU's weights: of directions that no gradient has shown yet, round-off chooses the basis.
+  Regression there(cuda());
+  Soap soap(there.parameters);
+  CHECK_FALSE(soap.recordable());
+  const double before = there.task().loss().value.item();
+  train(there.parameters, soap, settings(40, 10), there.task());
+  CHECK(soap.steps() == 40);
+  CHECK(there.task().loss().value.item() <= 0.1 * before);
+}
