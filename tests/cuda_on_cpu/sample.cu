@@ -114,7 +114,7 @@ std::vector<float> Buffer::download() const {
   return host;
 }
 
-using levda::autodiff::cuda::launch;
+using levda::autodiff::gpu::launch;
 
 void axpy(float a, const Buffer& x, Buffer& y) {
   launch("axpy", axpy_kernel<float>, 3, block_size, 0, nullptr, a, x.data(), y.data(), x.size());
@@ -211,7 +211,7 @@ void write_beyond(Buffer& y) { launch("beyond", beyond_kernel, 1, 1, 0, nullptr,
 void return_before_barrier() { launch("return", return_kernel, 1, 32, 0, nullptr); }
 void wait_at_two_barriers() { launch("barriers", two_barriers_kernel, 1, 32, 0, nullptr); }
 void launch(unsigned blocks, unsigned threads, std::size_t shared_bytes) {
-  levda::autodiff::cuda::launch("nothing", nothing_kernel, blocks, threads, shared_bytes, nullptr);
+  levda::autodiff::gpu::launch("nothing", nothing_kernel, blocks, threads, shared_bytes, nullptr);
 }
 
 }  // namespace sample
