@@ -151,7 +151,7 @@ class CpuBackend final : public Backend {
   std::int64_t lanes() const override { return 16; }
   void set_matmul_precision(MatmulPrecision precision) override {
     if (precision != MatmulPrecision::float32)
-      throw Error(fmt::format("products in {} need a GPU (--device cuda)", name(precision)));
+      throw Error(fmt::format("products in {} need a GPU", name(precision)));
   }
   void synchronise() override {}
   std::unique_ptr<Recording> record(std::function<void()> f) override {

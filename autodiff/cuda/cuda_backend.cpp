@@ -233,9 +233,9 @@ Backend& cuda() {
     int devices = 0;
     const cudaError_t status = cudaGetDeviceCount(&devices);
     if (status == cudaErrorInsufficientDriver)
-      throw Error("no NVIDIA driver here, or one that is older than this build's CUDA; leave --device cuda out");
+      throw Error("no NVIDIA driver here, or one older than the CUDA of this build");
     if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0))
-      throw Error("no NVIDIA GPU here; leave --device cuda out");
+      throw Error("no NVIDIA GPU here");
     check("cuda", status);
     backend = new CudaBackend;
   }
