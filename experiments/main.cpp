@@ -5,6 +5,7 @@
 #include <oneapi/tbb/info.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +15,7 @@
 #include "autodiff/error.h"
 #include "experiments/cases.h"
 #include "experiments/info.h"
+#include "experiments/interrupted.h"
 #include "experiments/pipeline.h"
 #include "experiments/version.h"
 
@@ -39,6 +41,9 @@ struct Arguments {
   int threads = oneapi::tbb::info::default_concurrency();
   std::vector<std::string> settings;
   bool retrain = false;
+  autodiff::Device device = autodiff::Device::cpu;
+  autodiff::MatmulPrecision matmul = autodiff::MatmulPrecision::float32;
+  std::optional<double> time_limit;
 };
 
 constexpr const char* introduction = R"(Latent ensemble variational data assimilation (LEVDA).
@@ -56,7 +61,7 @@ assimilated in its latent space, for the state and unknown parameters together.
   levda info FILE                       what a file of ours is)";
 
 constexpr const char* footer =
-    R"(Exit codes: 0 done; 2 bad input, said in one line; 1 a fault of the program; 130 interrupted, the same
+    R"(Exit codes: 0 done, or --time-limit reached; 2 bad input, said in one line; 1 a fault of the program; 130 interrupted, the same
 command goes on.)";
 
 void add_options(CLI::App& stage, Arguments& a) {
@@ -77,6 +82,36 @@ void add_options(CLI::App& stage, Arguments& a) {
   stage.add_option("--threads", a.threads, "Threads; the results do not depend on it")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
+}
+
+/// The names of some values, for an option that takes one of them.
+template <typename T>
+CLI::CheckedTransformer choice(std::initializer_list<T> values) {
+  std::map<std::string, T> names;
+  for (const T value : values) names.emplace(autodiff::name(value), value);
+  return CLI::CheckedTransformer(names);
+}
+
+/// Of the stages that compute with the surrogate.
+void add_device_options(CLI::App& stage, Arguments& a) {
+  using autodiff::Device;
+  using autodiff::MatmulPrecision;
+  stage.add_option("--device", a.device, "What computes with the surrogate: cpu or cuda, the first GPU (default cpu)")
+      ->transform(choice({Device::cpu, Device::cuda}));
+  stage
+      .add_option("--matmul", a.matmul,
+                  "Its products: float32, or what only a GPU has, tf32 or bf16: faster, with three digits instead of "
+                  "seven (default float32)")
+      ->transform(choice({MatmulPrecision::float32, MatmulPrecision::tf32, MatmulPrecision::bf16}));
+}
+
+void add_time_limit(CLI::App& stage, Arguments& a) {
+  stage
+      .add_option("--time-limit", a.time_limit,
+                  "Stop after so many seconds, with exit code 0 and what the same command goes on from. A training "
+                  "leaves OUT/training.checkpoint.safetensors: with Adam three times the weights (10 MB for the "
+                  "published tsunami's 10 x 300 decoder), with SOAP seven times (24 MB)")
+      ->check(CLI::PositiveNumber);
 }
 
 Config configuration(const Arguments& a) {
@@ -101,6 +136,7 @@ void print_keys(const Arguments& a) {
 }
 
 int run(int argc, char** argv) {
+  const auto begin = std::chrono::steady_clock::now();
   CLI::App app(introduction, "levda");
   app.footer(footer);
   app.set_version_flag("--version", "levda " + version());
@@ -110,18 +146,22 @@ int run(int argc, char** argv) {
     const char* name;
     const char* help;
     void (Pipeline::*work)();
+    bool with_surrogate;
   };
   const std::vector<Stage> stages{
-      {"generate", "Run the solver: OUT/data.nc", &Pipeline::generate},
-      {"train", "Train the surrogate on the data set: OUT/weights.safetensors", &Pipeline::train},
-      {"observe", "Observe truths of test trajectories: OUT/observations/", &Pipeline::observe},
-      {"assimilate", "Assimilate all observations and score: OUT/analysis/, OUT/results.json", &Pipeline::assimilate},
-      {"report", "Draw the results: OUT/report.html", &Pipeline::report},
-      {"run", "All stages; those whose outputs match the configuration are skipped", &Pipeline::run}};
+      {"generate", "Run the solver: OUT/data.nc", &Pipeline::generate, false},
+      {"train", "Train the surrogate on the data set: OUT/weights.safetensors", &Pipeline::train, true},
+      {"observe", "Observe truths of test trajectories: OUT/observations/", &Pipeline::observe, false},
+      {"assimilate", "Assimilate all observations and score: OUT/analysis/, OUT/results.json", &Pipeline::assimilate,
+       true},
+      {"report", "Draw the results: OUT/report.html", &Pipeline::report, true},
+      {"run", "All stages; those whose outputs match the configuration are skipped", &Pipeline::run, true}};
   void (Pipeline::*chosen)() = nullptr;
   for (const Stage& stage : stages) {
     CLI::App* command = app.add_subcommand(stage.name, stage.help);
     add_options(*command, a);
+    if (stage.with_surrogate) add_device_options(*command, a);
+    if (stage.work == &Pipeline::train || stage.work == &Pipeline::run) add_time_limit(*command, a);
     if (std::string(stage.name) == "run")
       command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");
     if (std::string(stage.name) == "assimilate") {
@@ -168,8 +208,14 @@ int run(int argc, char** argv) {
   }
   const oneapi::tbb::global_control threads(oneapi::tbb::global_control::max_allowed_parallelism,
                                             static_cast<std::size_t>(a.threads));
+  autodiff::Backend& backend = autodiff::backend_of(a.device);
+  backend.set_matmul_precision(a.matmul);
   std::string command = "levda";
   for (int i = 1; i < argc; ++i) command += fmt::format(" {}", argv[i]);
+  const auto time_is_up = [&] {
+    return a.time_limit &&
+           std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() > *a.time_limit;
+  };
   RunOptions options{.config = configuration(a),
                      .out = a.out.empty() ? fmt::format("runs/{}-{}", a.case_name, a.preset) : a.out,
                      .data = a.data,
@@ -178,8 +224,9 @@ int run(int argc, char** argv) {
                      .experiment = a.experiment,
                      .retrain = a.retrain,
                      .command = command,
-                     .stop = [] { return interrupted != 0; },
-                     .threads = a.threads};
+                     .stop = [&] { return interrupted != 0 || time_is_up(); },
+                     .threads = a.threads,
+                     .backend = &backend};
   std::signal(SIGINT, [](int) {
     interrupted = 1;
     std::signal(SIGINT, SIG_DFL);  // the second time it ends the program at once
@@ -196,7 +243,7 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const levda::experiments::Interrupted& stop) {
     fmt::print(stderr, "levda: {}\n", stop.what());
-    return 130;
+    return interrupted != 0 ? 130 : 0;  // by the user, or by the clock as asked
   } catch (const levda::Error& error) {
     fmt::print(stderr, "levda: {}\n", error.what());
     // At once: HDF5's own end crashes after a write that failed (a full disk). What is ours was put away on the way

@@ -10,6 +10,7 @@
 #include "autodiff/error.h"
 #include "experiments/dataset_file.h"
 #include "experiments/generate.h"
+#include "experiments/interrupted.h"
 #include "experiments/observation_file.h"
 #include "experiments/report_data.h"
 #include "experiments/training.h"
@@ -147,7 +148,10 @@ const Dataset& Pipeline::data() {
 }
 
 const models::Surrogate& Pipeline::surrogate() {
-  if (!surrogate_) surrogate_ = models::load_surrogate(weights_path());
+  if (!surrogate_) {
+    surrogate_ = models::load_surrogate(weights_path());
+    surrogate_->net.parameters().move(*options_.backend);
+  }
   return *surrogate_;
 }
 
@@ -163,10 +167,16 @@ void Pipeline::generate() {
 void Pipeline::train() {
   const fs::path path = options_.out / "weights.safetensors";
   const fs::path checkpoint = options_.out / "training.checkpoint.safetensors";
-  surrogate_ = train_surrogate(options_.config, data(), checkpoint, options_.threads, stderr, options_.stop);
-  if (!surrogate_) throw Interrupted("stopped after a checkpoint; the same command goes on from there");
+  surrogate_ = train_surrogate(options_.config, data(),
+                               {.checkpoint = checkpoint,
+                                .threads = options_.threads,
+                                .progress = stderr,
+                                .stop = options_.stop,
+                                .backend = options_.backend,
+                                .placement = Placement::automatic});
   surrogate_->provenance["command"] = options_.command;
   models::save_surrogate(path, *surrogate_);
+  surrogate_->net.parameters().move(*options_.backend);
   std::error_code ignored;
   fs::remove(checkpoint, ignored);
   weights_checksum_.clear();

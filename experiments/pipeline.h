@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "autodiff/error.h"
 #include "experiments/results.h"
 #include "nn/folder_lock.h"
 
@@ -25,14 +24,9 @@ struct RunOptions {
   std::string experiment;              ///< of that file, warm or cold; empty: as it says, or warm
   bool retrain = false;
   std::string command;         ///< as typed, for provenance
-  std::function<bool()> stop;  ///< asked in long work: whether the user wants to leave; may be empty
+  std::function<bool()> stop;  ///< asked in long work: whether to leave; may be empty
   int threads = 1;
-};
-
-/// The user asked to leave: what was finished is on the disk, and the same command goes on from there.
-class Interrupted : public Error {
- public:
-  using Error::Error;
+  autodiff::Backend* backend = &autodiff::cpu();  ///< computes with the surrogate
 };
 
 class Pipeline {
@@ -40,7 +34,8 @@ class Pipeline {
   /// Throws InputError when the configuration contradicts itself, `out` cannot be written to or another run uses it.
   explicit Pipeline(RunOptions options);
 
-  // Each stage does its work anew, but goes on where the same stage of the same configuration was interrupted.
+  // Each stage does its work anew, but goes on where the same stage of the same configuration was interrupted. Throws
+  // Interrupted when told to stop.
   void generate();
   void train();
   void observe();

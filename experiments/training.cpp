@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "autodiff/error.h"
-#include "autodiff/random.h"
+#include "experiments/interrupted.h"
 #include "experiments/version.h"
 #include "nn/safetensors.h"
 #include "nn/soap.h"
@@ -19,159 +19,13 @@
 
 namespace levda::experiments {
 
+using autodiff::Backend;
 using autodiff::DType;
-using autodiff::Random;
 using autodiff::Tensor;
 using autodiff::Var;
 using autodiff::Vars;
 
 namespace {
-
-// Streams of the training seed; point_stream is followed by one stream per group.
-enum Stream : std::uint32_t { order_stream = 100, point_stream = 1000 };
-
-/// Normalised values at network coordinates, in groups that share a latent state.
-struct Samples {
-  Tensor x;                    // (groups, points, 2)
-  Tensor y;                    // (groups, points, c)
-  std::optional<Tensor> mask;  // as y: 0 where a value is missing
-
-  double count() const { return mask ? sum(Var(*mask)).value().item() : static_cast<double>(y.size()); }
-};
-
-/// Batches of whole trajectories at random nodes, and at random places between frames. Groups are (frame, trajectory)
-/// or (interval, trajectory), the trajectory innermost.
-class Batches {
- public:
-  Batches(const TrainingConfig& config, const Dataset& data, const models::Surrogate& s)
-      : config_(config), data_(data), parameters_(s.normal_parameters(data.parameters)) {
-    const models::Grid& grid = data.about.grid;
-    coordinates_ = models::grid_points(grid, 1).to_floats();
-    const std::int64_t cells = grid.cells();
-    const std::int64_t c = data.about.channels();
-    std::vector<float> scale;
-    std::vector<float> mean;
-    for (std::int64_t channel = 0; channel < c; ++channel) {
-      mean.push_back(static_cast<float>(s.field_mean[channel]));
-      scale.push_back(static_cast<float>(1 / s.field_std[channel]));
-    }
-    // Channels innermost, so that a random node is one place in memory.
-    fields_.resize(static_cast<std::size_t>(data.train * data.about.frames * cells * c));
-    oneapi::tbb::parallel_for(std::int64_t{0}, data.train * data.about.frames, [&](std::int64_t frame) {
-      const float* from = data.fields.data() + frame * cells * c;
-      float* to = fields_.data() + frame * cells * c;
-      for (std::int64_t channel = 0; channel < c; ++channel)
-        for (std::int64_t i = 0; i < cells; ++i)
-          to[i * c + channel] = (from[channel * cells + i] - mean[channel]) * scale[channel];
-    });
-    missing_ = std::any_of(fields_.begin(), fields_.end(), [](float value) { return std::isnan(value); });
-    const BetweenFrames& between = data.between;
-    const std::int64_t places = data.train * (data.about.frames - 1) * between.points;
-    for (std::int64_t i = 0; i < places; ++i) {
-      between_coordinates_.push_back(static_cast<float>(grid.normal_x(between.x[i])));
-      between_coordinates_.push_back(static_cast<float>(grid.normal_y(between.y[i])));
-      for (std::int64_t channel = 0; channel < c; ++channel)
-        between_values_.push_back((between.values[i * c + channel] - mean[channel]) * scale[channel]);
-    }
-  }
-
-  struct Batch {
-    Vars u;  // (trajectories, p), one per step
-    Samples frames;
-    Tensor fraction;                 // (intervals x trajectories, 1)
-    std::optional<Samples> between;  // none where the data have none
-  };
-
-  Batch at(std::int64_t step) const {
-    const std::int64_t size = config_.trajectories;
-    const std::int64_t per_epoch = data_.train / size;
-    const std::int64_t frames = data_.about.frames;
-    const std::int64_t cells = data_.about.grid.cells();
-    const auto seed = static_cast<std::uint64_t>(config_.seed);
-    const std::vector<std::int64_t> order =
-        Random(seed, order_stream, static_cast<std::uint32_t>(step / per_epoch)).permutation(data_.train);
-    const std::span<const std::int64_t> chosen =
-        std::span(order).subspan(static_cast<std::size_t>(step % per_epoch * size), static_cast<std::size_t>(size));
-
-    Batch batch{.u = parameters(chosen),
-                .frames = draw(chosen, frames, config_.points, point_stream, step, cells, coordinates_.data(), false,
-                               fields_.data()),
-                .fraction = {},
-                .between = std::nullopt};
-    if (data_.between.points > 0) {
-      const auto stream = point_stream + static_cast<std::uint32_t>(frames * size);
-      batch.between = draw(chosen, frames - 1, config_.between, stream, step, data_.between.points,
-                           between_coordinates_.data(), true, between_values_.data());
-      std::vector<double> fraction;
-      for (std::int64_t interval = 0; interval < frames - 1; ++interval)
-        for (const std::int64_t member : chosen)
-          fraction.push_back(data_.between.fraction[member * (frames - 1) + interval]);
-      batch.fraction = Tensor::from(std::span<const double>(fraction), {(frames - 1) * size, 1}, DType::float32);
-    }
-    return batch;
-  }
-
- private:
-  Vars parameters(std::span<const std::int64_t> chosen) const {
-    const std::int64_t p = data_.about.parameters();
-    const std::int64_t frames = data_.about.frames;
-    const std::int64_t times = data_.varying ? frames : 1;
-    Vars u;
-    for (std::int64_t frame = 0; frame < times; ++frame) {
-      std::vector<double> values;
-      for (const std::int64_t member : chosen) {
-        const double* own = parameters_.data() + (member * times + frame) * p;
-        values.insert(values.end(), own, own + p);
-      }
-      u.emplace_back(
-          Tensor::from(std::span<const double>(values), {static_cast<std::int64_t>(chosen.size()), p}, DType::float32));
-    }
-    u.resize(static_cast<std::size_t>(frames), u.front());
-    return u;
-  }
-
-  /// Random places of every (time, chosen member), `times` of them per member. Coordinates are of `places` for all
-  /// (time, member), or for each of them own ones; values are (member, time, place, channel).
-  Samples draw(std::span<const std::int64_t> chosen, std::int64_t times, std::int64_t points, std::uint32_t stream,
-               std::int64_t step, std::int64_t places, const float* coordinates, bool own_coordinates,
-               const float* values) const {
-    const auto size = static_cast<std::int64_t>(chosen.size());
-    const std::int64_t c = data_.about.channels();
-    const std::int64_t groups = times * size;
-    std::vector<float> x(static_cast<std::size_t>(groups * points * 2));
-    std::vector<float> y(static_cast<std::size_t>(groups * points * c));
-    oneapi::tbb::parallel_for(std::int64_t{0}, groups, [&](std::int64_t group) {
-      Random random(static_cast<std::uint64_t>(config_.seed), stream + static_cast<std::uint32_t>(group),
-                    static_cast<std::uint32_t>(step));
-      const std::int64_t state = chosen[group % size] * times + group / size;
-      const float* from = values + state * places * c;
-      const float* where = coordinates + (own_coordinates ? state * places * 2 : 0);
-      for (std::int64_t k = group * points; k < (group + 1) * points; ++k) {
-        const std::int64_t place = random.below(places);
-        std::copy_n(where + 2 * place, 2, x.data() + 2 * k);
-        std::copy_n(from + c * place, c, y.data() + c * k);
-      }
-    });
-    Samples samples{.x = Tensor::from(std::span<const float>(x), {groups, points, 2}), .y = {}, .mask = std::nullopt};
-    if (missing_) {
-      std::vector<float> mask(y.size(), 1);
-      for (std::size_t i = 0; i < y.size(); ++i)
-        if (std::isnan(y[i])) mask[i] = y[i] = 0;
-      samples.mask = Tensor::from(std::span<const float>(mask), {groups, points, c});
-    }
-    samples.y = Tensor::from(std::span<const float>(y), {groups, points, c});
-    return samples;
-  }
-
-  TrainingConfig config_;
-  const Dataset& data_;
-  std::vector<double> parameters_;
-  std::vector<float> coordinates_;  // (cells, 2)
-  std::vector<float> fields_;       // (members, frames, cells, c)
-  bool missing_ = false;
-  std::vector<float> between_coordinates_;  // (members, frames - 1, places, 2)
-  std::vector<float> between_values_;       // (members, frames - 1, places, c)
-};
 
 /// States between frames: an Euler step of a share of the interval lies on the line between its ends.
 Var between_states(const Var& frames, const Tensor& fraction, std::int64_t trajectories) {
@@ -181,16 +35,36 @@ Var between_states(const Var& frames, const Tensor& fraction, std::int64_t traje
   return before + Var(fraction) * (after - before);
 }
 
+/// Groups decoded together. On the CPU a key of the configuration: their activations stay in a core's cache. A device
+/// is to be given as much as its memory allows at once: a row has, of every hidden layer, the sum, the slope and the
+/// layer's own output, with as much again for the cotangents' way back.
+std::int64_t tile_of(const models::LdnetArchitecture& a, const TrainingConfig& config, std::int64_t points,
+                     const Backend& backend) {
+  if (backend.lanes() > 1) return config.tile;
+  constexpr std::int64_t most = std::int64_t{1} << 30;  // bytes of activations
+  constexpr std::int64_t copies = 4;
+  const std::int64_t values = a.decoder_width * a.decoder_depth + 2 * a.fourier_features + a.latent;  // of a row
+  return std::max<std::int64_t>(1, most / (points * values * copies * static_cast<std::int64_t>(sizeof(float))));
+}
+
 /// Mean squared error of a batch and its gradient.
-nn::LossAndGradients loss(const models::Ldnet& net, const Batches::Batch& batch, const TrainingConfig& config) {
+nn::LossAndGradients loss(const models::Ldnet& net, const Batch& batch, const TrainingConfig& config,
+                          std::int64_t frames) {
+  Backend& backend = batch.frames.y.backend();
   autodiff::Tape tape;
   const Vars w = net.parameters().on(tape);
-  const Var s0(Tensor::zeros({config.trajectories, net.architecture().latent}));
-  Vars states = net.rollout(w, batch.u, s0);
+  Vars u;
+  for (std::int64_t frame = 0; frame < frames; ++frame) {
+    const std::int64_t time = std::min(frame, batch.u.shape()[0] - 1);
+    u.emplace_back(batch.u.rows(time, time + 1).reshaped(batch.u.shape().part(1, 3)));
+  }
+  const Var s0(Tensor::zeros({config.trajectories, net.architecture().latent}, DType::float32, backend));
+  Vars states = net.rollout(w, u, s0);
   states.erase(states.begin());
   const Var s = concat(states, 0);
   const auto error = [&](const Var& latents, const Samples& samples) {
-    return models::decoding_error(net, w, latents, Var(samples.x), Var(samples.y), config.tile, samples.mask);
+    const std::int64_t tile = tile_of(net.architecture(), config, samples.x.shape()[1], backend);
+    return models::decoding_error(net, w, latents, Var(samples.x), Var(samples.y), tile, samples.mask);
   };
   Var total = error(s, batch.frames);
   if (batch.between) {
@@ -203,7 +77,7 @@ nn::LossAndGradients loss(const models::Ldnet& net, const Batches::Batch& batch,
   for (const Var& weight : w)
     if (weight.tracked()) trainable.push_back(weight);
   nn::LossAndGradients result{.value = total.value(), .gradients = {}};
-  for (const Var& gradient : autodiff::vjp(total, Var(Tensor::full({}, 1)), trainable))
+  for (const Var& gradient : autodiff::vjp(total, Var(Tensor::full({}, 1, DType::float32, backend)), trainable))
     result.gradients.push_back(gradient.value());
   return result;
 }
@@ -259,13 +133,14 @@ Residuals between_residuals(const models::Surrogate& s, const Dataset& data, std
   Residuals sums(intervals * c);
   if (between.points == 0) return sums;
   const Vars weights = s.net.parameters().constants();
+  Backend& backend = weights.front().value().backend();
   for (std::int64_t member = first; member < last; ++member) {
     const std::vector<double> u = s.normal_parameters(data.parameters_of(member));
     const Tensor latents = models::latent_trajectories(s.net, u, 1, about.frames);
     const std::span<const double> fraction =
         std::span(between.fraction).subspan(static_cast<std::size_t>(member * intervals), intervals);
-    const Var states = between_states(Var(latents.reshaped({about.frames, latents.shape()[2]})),
-                                      Tensor::from(fraction, {intervals, 1}, DType::float32), 1);
+    const Tensor frames = latents.reshaped({about.frames, latents.shape()[2]}).to(backend);
+    const Var states = between_states(Var(frames), Tensor::from(fraction, {intervals, 1}, DType::float32, backend), 1);
     for (std::int64_t interval = 0; interval < intervals; ++interval) {
       const std::int64_t begin = (member * intervals + interval) * between.points;
       std::vector<float> x;
@@ -273,7 +148,7 @@ Residuals between_residuals(const models::Surrogate& s, const Dataset& data, std
         x.push_back(static_cast<float>(about.grid.normal_x(between.x[k])));
         x.push_back(static_cast<float>(about.grid.normal_y(between.y[k])));
       }
-      const Var points(Tensor::from(std::span<const float>(x), {1, between.points, 2}));
+      const Var points(Tensor::from(std::span<const float>(x), {1, between.points, 2}, DType::float32, backend));
       const std::vector<float> found =
           s.net.decode_groups(weights, slice(states, 0, interval, 1), points).value().to_floats();
       for (std::size_t i = 0; i < found.size(); ++i) {
@@ -393,28 +268,30 @@ class Checkpoint {
   std::string configuration_;
 };
 
-/// Rate of products of 1024^3 in float32, one per thread at once, in FLOP/s: the best of 5.
-double product_rate(int threads) {
-  constexpr std::int64_t n = 1024;
+/// Rate of products of matrices of edge n in float32, as the backend is set, in FLOP/s: the best of 5. On the CPU one
+/// per thread at once.
+double product_rate(Backend& backend, std::int64_t n, int threads) {
   using Clock = std::chrono::steady_clock;
   std::vector<Tensor> a;
   std::vector<Tensor> y;
   for (int i = 0; i < threads; ++i) {
-    a.push_back(Tensor::full({n, n}, 1));
-    y.push_back(Tensor::empty({n, n}));
+    a.push_back(Tensor::full({n, n}, 1, DType::float32, backend));
+    y.push_back(Tensor::empty({n, n}, DType::float32, backend));
   }
   double best = 0;
   for (int repeat = 0; repeat < 5; ++repeat) {
+    backend.synchronise();
     const Clock::time_point begin = Clock::now();
     oneapi::tbb::parallel_for(
         oneapi::tbb::blocked_range<int>(0, threads, 1),
         [&](const auto& range) {
-          for (int i = range.begin(); i < range.end(); ++i)
-            a[i].backend().matmul(a[i], false, a[i], false, nullptr, y[i]);
+          for (int i = range.begin(); i < range.end(); ++i) backend.matmul(a[i], false, a[i], false, nullptr, y[i]);
         },
         oneapi::tbb::simple_partitioner());
+    backend.synchronise();
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    best = std::max(best, 2.0 * n * n * n * threads / seconds);
+    const auto edge = static_cast<double>(n);
+    best = std::max(best, 2 * edge * edge * edge * threads / seconds);
   }
   return best;
 }
@@ -429,9 +306,7 @@ double surrogate_error(const models::Surrogate& s, const Dataset& data, std::int
   return pooled(residuals(s, data, first, last, 1), data.about.channels());
 }
 
-std::optional<models::Surrogate> train_surrogate(const Config& config, const Dataset& data,
-                                                 const std::filesystem::path& checkpoint, int threads,
-                                                 std::FILE* progress, const std::function<bool()>& stop) {
+models::Surrogate train_surrogate(const Config& config, const Dataset& data, const TrainingOptions& options) {
   const TrainingConfig& training = config.training;
   const models::Description& about = data.about;
   if (data.train < training.trajectories)
@@ -452,10 +327,13 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
                       .error_variance = {},
                       .between_variance = {},
                       .provenance = {}};
-  const Batches batches(training, data, s);
+  Backend& backend = *options.backend;
+  const bool device = backend.lanes() == 1;
+  s.net.parameters().move(backend);
+  Batches batches(training, data, s, backend, options.placement);
   const std::unique_ptr<nn::Optimiser> optimiser = make_optimiser(training.optimiser, s.net.parameters());
   const std::string configuration = training_fingerprint(config, data);
-  const Checkpoint saved(checkpoint, configuration);
+  const Checkpoint saved(options.checkpoint, configuration);
   const double before = saved.restore(s.net.parameters(), *optimiser);
   const std::int64_t resumed = optimiser->steps();
 
@@ -463,8 +341,9 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
                                       .schedule = nn::CosineSchedule{.rate = training.rate, .steps = training.steps},
                                       .clip = training.clip,
                                       .validate_every = training.validate_every,
+                                      .read_every = device ? 50 : 1,
                                       .checkpoint_seconds = config.checkpoint_seconds,
-                                      .progress = progress};
+                                      .progress = options.progress};
   std::int64_t values = about.frames * training.points;  // of a trajectory
   if (data.between.points > 0) values += (about.frames - 1) * training.between;
   const double rows = static_cast<double>(training.trajectories * values);
@@ -475,25 +354,29 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
   };
   // A short training is no measure of a rate, and the products would take longer than it.
   constexpr std::int64_t measurable = 5000;
-  const double reference = training.steps >= measurable ? product_rate(threads) : 0;
-  std::int64_t selected = 0;
+  const std::int64_t edge = device ? 4096 : 1024;
+  const int at_once = device ? 1 : options.threads;
+  const double reference = training.steps >= measurable ? product_rate(backend, edge, at_once) : 0;
   const nn::TrainingResult result =
       nn::train(s.net.parameters(), *optimiser, settings,
-                {.select = [&](std::int64_t step) { selected = step; },
-                 .loss = [&] { return loss(s.net, batches.at(selected), training); },
+                {.select = [&](std::int64_t step) { batches.select(step); },
+                 .loss = [&] { return loss(s.net, batches.batch(), training, about.frames); },
+                 .recordable = !batches.missing(),
                  .validate = validation,
                  .checkpoint = [&](double so_far) { saved.save(s.net.parameters(), *optimiser, before + so_far); },
-                 .stop = stop});
-  if (!result.finished) return std::nullopt;
+                 .stop = options.stop});
+  if (!result.finished)
+    throw Interrupted(fmt::format("stopped after {} of {} steps of the training; the same command goes on from there",
+                                  optimiser->steps(), training.steps));
   const double seconds = before + result.seconds;
   const double rate = resumed < training.steps ? work * static_cast<double>(training.steps) / seconds : 0;
-  if (progress != nullptr && reference > 0)
+  if (options.progress != nullptr && reference > 0)
     fmt::print(
-        progress,
-        "train: {:.1f} s, {:.1f} GFLOP/s (6 x {} decoder weights x {:.0f} rows x {} steps); products of 1024^3 on {} "
-        "threads: {:.1f} GFLOP/s; {:.0f}%\n",
-        seconds, rate * 1e-9, s.net.decoder_weights(), rows, training.steps, threads, reference * 1e-9,
-        100 * rate / reference);
+        options.progress,
+        "train: {:.1f} s, {:.1f} GFLOP/s (6 x {} decoder weights x {:.0f} rows x {} steps); products of {}^3 on {}: "
+        "{:.1f} GFLOP/s; {:.0f}%\n",
+        seconds, rate * 1e-9, s.net.decoder_weights(), rows, training.steps, edge,
+        device ? "the device" : fmt::format("{} threads", options.threads), reference * 1e-9, 100 * rate / reference);
 
   const std::int64_t p = about.parameters();
   const std::span<const double> prior = std::span(data.parameters)
@@ -512,7 +395,7 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
                   {"version", version()},
                   {"trained", timestamp()},
                   {"machine", machine()},
-                  {"threads", fmt::format("{}", threads)},
+                  {"threads", fmt::format("{}", options.threads)},
                   {"seed", fmt::format("{}", training.seed)},
                   {"train_seconds", fmt::format("{:.1f}", seconds)},
                   {"train_gflops", fmt::format("{:.1f}", rate * 1e-9)},
@@ -521,6 +404,8 @@ std::optional<models::Surrogate> train_surrogate(const Config& config, const Dat
   if (data.between.points > 0)
     s.provenance["test_rel_rmse_between"] =
         fmt::format("{:.6f}", pooled(between_residuals(s, data, data.first_test(), data.members()), about.channels()));
+  if (backend.device() != autodiff::Device::cpu) s.provenance["device"] = backend.description();
+  s.net.parameters().move(autodiff::cpu());
   return s;
 }
 

@@ -5,22 +5,28 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
-#include <optional>
 
-#include "experiments/dataset.h"
+#include "experiments/batches.h"
 
 namespace levda::experiments {
 
+/// How a training runs; nothing of it is part of its configuration. Another device rounds otherwise.
+struct TrainingOptions {
+  std::filesystem::path checkpoint;  ///< lets a killed run go on to the same weights; left for the caller to remove
+  int threads = 1;
+  std::FILE* progress = nullptr;  ///< may be null
+  std::function<bool()> stop;     ///< asked after each step: whether to leave; may be empty
+  autodiff::Backend* backend = &autodiff::cpu();
+  Placement placement = Placement::automatic;
+};
+
 /// Trains an LDNet as in Xiao et al. (LD-EnSF, arXiv 2411.19305): mean squared error of normalised fields over whole
 /// trajectories of a batch at random points, which are drawn afresh at each step; at the frames, and at times between
-/// them where the data set has such values. Missing values do not count. Its checkpoint, removed at the end,
-/// lets a killed run go on to the same weights. Fills everything that a Surrogate holds, with the relative RMSE over
-/// the test trajectories (keys test_rel_rmse and test_rel_rmse_between), seconds and machine in its provenance.
-/// progress may be null; stop is asked after each step and may be empty. Empty result: told to stop, a checkpoint is
-/// saved. Throws InputError when the checkpoint belongs to another configuration.
-std::optional<models::Surrogate> train_surrogate(const Config& config, const Dataset& data,
-                                                 const std::filesystem::path& checkpoint, int threads,
-                                                 std::FILE* progress, const std::function<bool()>& stop);
+/// them where the data set has such values. Missing values do not count. Fills everything that a Surrogate holds, with
+/// the relative RMSE over the test trajectories (keys test_rel_rmse and test_rel_rmse_between), seconds and machine in
+/// its provenance; its network is on the CPU. Throws Interrupted when told to stop, after a checkpoint, and InputError
+/// when the checkpoint belongs to another configuration.
+models::Surrogate train_surrogate(const Config& config, const Dataset& data, const TrainingOptions& options);
 
 /// What the weights depend on.
 std::string training_fingerprint(const Config& config, const Dataset& data);

@@ -24,6 +24,10 @@ void Parameters::set(std::size_t i, autodiff::Tensor value) {
   values_[i] = std::move(value);
 }
 
+void Parameters::move(autodiff::Backend& backend) {
+  for (autodiff::Tensor& value : values_) value = value.to(backend);
+}
+
 std::int64_t Parameters::count() const {
   std::int64_t count = 0;
   for (std::size_t i = 0; i < size(); ++i)

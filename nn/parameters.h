@@ -23,6 +23,8 @@ class Parameters {
   autodiff::Tensor& operator[](std::size_t i) { return values_[i]; }
   /// Replaces a value. Throws Error when the shape differs.
   void set(std::size_t i, autodiff::Tensor value);
+  /// Moves all values to a device, the frozen ones too. What shares their storage stays where it was.
+  void move(autodiff::Backend& backend);
   /// Number of trainable scalars.
   std::int64_t count() const;
 

@@ -3,6 +3,7 @@
 /// A training of three steps, for what is done with its files.
 
 #include "experiments/generate.h"
+#include "experiments/interrupted.h"
 #include "experiments/training.h"
 
 namespace levda::testing {
@@ -21,10 +22,19 @@ struct TinyTraining {
     data = generate_dataset(config, {});
   }
 
-  std::optional<models::Surrogate> train(const std::filesystem::path& checkpoint,
-                                         const std::function<bool()>& stop = {}) const {
-    constexpr int threads = 0;  // no measurement of the machine
-    return train_surrogate(config, data, checkpoint, threads, nullptr, stop);
+  models::Surrogate train(experiments::TrainingOptions options) const {
+    options.threads = 0;  // no measurement of the machine
+    return train_surrogate(config, data, options);
+  }
+  models::Surrogate train(const std::filesystem::path& checkpoint) const { return train({.checkpoint = checkpoint}); }
+  /// Told to stop after so many steps, >= 1; false: it was done before.
+  bool stopped(const std::filesystem::path& checkpoint, std::int64_t steps = 1) const {
+    try {
+      train({.checkpoint = checkpoint, .stop = [&] { return --steps <= 0; }});
+      return false;
+    } catch (const experiments::Interrupted&) {
+      return true;
+    }
   }
 };
 

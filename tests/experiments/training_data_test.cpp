@@ -24,11 +24,10 @@ TinyTraining with(std::initializer_list<const char*> settings) {
 
 std::vector<double> weights_of(const TinyTraining& tiny) {
   const levda::testing::TemporaryFolder folder;
-  const std::optional<models::Surrogate> s = tiny.train(folder / "checkpoint");
-  REQUIRE(s);
+  const models::Surrogate s = tiny.train(folder / "checkpoint");
   std::vector<double> all;
-  for (std::size_t i = 0; i < s->net.parameters().size(); ++i)
-    for (const double value : s->net.parameters()[i].to_vector()) all.push_back(value);
+  for (std::size_t i = 0; i < s.net.parameters().size(); ++i)
+    for (const double value : s.net.parameters()[i].to_vector()) all.push_back(value);
   return all;
 }
 
@@ -45,28 +44,25 @@ TEST_CASE("training looks at the values between frames") {
 TEST_CASE("the error between frames is measured: it is part of the surrogate") {
   const levda::testing::TemporaryFolder folder;
   TinyTraining tiny = with({"data.steps_per_frame=4", "data.between=5"});
-  const std::optional<models::Surrogate> s = tiny.train(folder / "checkpoint");
-  REQUIRE(s);
-  CHECK(s->provenance.count("test_rel_rmse_between") == 1);
+  const models::Surrogate s = tiny.train(folder / "checkpoint");
+  CHECK(s.provenance.count("test_rel_rmse_between") == 1);
   // A truth that is far away at the validation member's places between frames, and only there.
   const auto per_member = tiny.data.between.values.size() / 4;
   for (std::size_t i = 2 * per_member; i < 3 * per_member; ++i) tiny.data.between.values[i] += 1e3F;
-  const std::optional<models::Surrogate> far = tiny.train(folder / "checkpoint2");
-  REQUIRE(far);
-  CHECK(far->error_variance.to_vector() == s->error_variance.to_vector());
-  for (const double variance : far->between_variance.to_vector()) CHECK(variance > 1e6);
+  const models::Surrogate far = tiny.train(folder / "checkpoint2");
+  CHECK(far.error_variance.to_vector() == s.error_variance.to_vector());
+  for (const double variance : far.between_variance.to_vector()) CHECK(variance > 1e6);
 }
 
 TEST_CASE("missing values are passed over: they would make every weight NaN") {
   TinyTraining tiny = with({"training.steps=20"});
   for (std::size_t i = 0; i < tiny.data.fields.size(); i += 3) tiny.data.fields[i] = std::nanf("");
   const levda::testing::TemporaryFolder folder;
-  const std::optional<models::Surrogate> s = tiny.train(folder / "checkpoint");
-  REQUIRE(s);
-  for (std::size_t i = 0; i < s->net.parameters().size(); ++i)
-    for (const double weight : s->net.parameters()[i].to_vector()) CHECK(std::isfinite(weight));
-  for (const double variance : s->error_variance.to_vector()) CHECK(variance > 0);
-  CHECK(std::stod(s->provenance.at("test_rel_rmse")) > 0);
+  const models::Surrogate s = tiny.train(folder / "checkpoint");
+  for (std::size_t i = 0; i < s.net.parameters().size(); ++i)
+    for (const double weight : s.net.parameters()[i].to_vector()) CHECK(std::isfinite(weight));
+  for (const double variance : s.error_variance.to_vector()) CHECK(variance > 0);
+  CHECK(std::stod(s.provenance.at("test_rel_rmse")) > 0);
 }
 
 TEST_CASE("parameters that change in time but do not are constant ones, to the bit") {
