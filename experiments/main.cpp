@@ -41,8 +41,8 @@ struct Arguments {
   int threads = oneapi::tbb::info::default_concurrency();
   std::vector<std::string> settings;
   bool retrain = false;
-  autodiff::Device device = autodiff::Device::cpu;
-  autodiff::MatmulPrecision matmul = autodiff::MatmulPrecision::float32;
+  std::string device = "cpu";
+  std::string matmul = "float32";
   std::optional<double> time_limit;
 };
 
@@ -61,8 +61,8 @@ assimilated in its latent space, for the state and unknown parameters together.
   levda info FILE                       what a file of ours is)";
 
 constexpr const char* footer =
-    R"(Exit codes: 0 done, or --time-limit reached; 2 bad input, said in one line; 1 a fault of the program; 130 interrupted, the same
-command goes on.)";
+    R"(Exit codes: 0 done, or stopped by --time-limit; 2 bad input, said in one line; 1 a fault of the program; 130
+interrupted, the same command goes on.)";
 
 void add_options(CLI::App& stage, Arguments& a) {
   std::string known;
@@ -84,34 +84,33 @@ void add_options(CLI::App& stage, Arguments& a) {
       ->check(CLI::Range(1, 1024));
 }
 
-/// The names of some values, for an option that takes one of them.
-template <typename T>
-CLI::CheckedTransformer choice(std::initializer_list<T> values) {
-  std::map<std::string, T> names;
-  for (const T value : values) names.emplace(autodiff::name(value), value);
-  return CLI::CheckedTransformer(names);
-}
-
 /// Of the stages that compute with the surrogate.
 void add_device_options(CLI::App& stage, Arguments& a) {
-  using autodiff::Device;
-  using autodiff::MatmulPrecision;
-  stage.add_option("--device", a.device, "What computes with the surrogate: cpu or cuda, the first GPU (default cpu)")
-      ->transform(choice({Device::cpu, Device::cuda}));
+  stage.add_option("--device", a.device, "What computes with the surrogate: cpu, or cuda for the first GPU")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"cpu", "cuda"}));
   stage
       .add_option("--matmul", a.matmul,
-                  "Its products: float32, or what only a GPU has, tf32 or bf16: faster, with three digits instead of "
-                  "seven (default float32)")
-      ->transform(choice({MatmulPrecision::float32, MatmulPrecision::tf32, MatmulPrecision::bf16}));
+                  "Its products: float32, or on a GPU tf32 or bf16, which are faster and have three digits")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"float32", "tf32", "bf16"}));
+}
+
+/// The device of the options, set to their products. Throws Error when there is none, or when it has no such products.
+autodiff::Backend& chosen_device(const Arguments& a) {
+  using autodiff::MatmulPrecision;
+  autodiff::Backend& backend =
+      autodiff::backend_of(a.device == "cuda" ? autodiff::Device::cuda : autodiff::Device::cpu);
+  for (const MatmulPrecision precision : {MatmulPrecision::float32, MatmulPrecision::tf32, MatmulPrecision::bf16})
+    if (a.matmul == autodiff::name(precision)) backend.set_matmul_precision(precision);
+  return backend;
 }
 
 void add_time_limit(CLI::App& stage, Arguments& a) {
-  stage
-      .add_option("--time-limit", a.time_limit,
-                  "Stop after so many seconds, with exit code 0 and what the same command goes on from. A training "
-                  "leaves OUT/training.checkpoint.safetensors: with Adam three times the weights (10 MB for the "
-                  "published tsunami's 10 x 300 decoder), with SOAP seven times (24 MB)")
-      ->check(CLI::PositiveNumber);
+  stage.add_option("--time-limit", a.time_limit,
+                   "Stop after so many seconds, with exit code 0; the same command goes on. A training then leaves a "
+                   "checkpoint in OUT: with Adam of three times the weights (the published 10 x 300 decoder: 10 MB), "
+                   "with SOAP of seven times (24 MB, too much for places that take files of 16 MiB)");
 }
 
 Config configuration(const Arguments& a) {
@@ -206,10 +205,11 @@ int run(int argc, char** argv) {
       throw InputError("--weights", "", "is needed with --observations where CASE is left out");
     if (a.out.empty()) throw InputError("--out", "", "is needed where CASE is left out");
   }
+  if (a.time_limit && !(*a.time_limit > 0))
+    throw InputError("--time-limit", "", fmt::format("{} is not a number of seconds above 0", *a.time_limit));
   const oneapi::tbb::global_control threads(oneapi::tbb::global_control::max_allowed_parallelism,
                                             static_cast<std::size_t>(a.threads));
-  autodiff::Backend& backend = autodiff::backend_of(a.device);
-  backend.set_matmul_precision(a.matmul);
+  autodiff::Backend& backend = chosen_device(a);
   std::string command = "levda";
   for (int i = 1; i < argc; ++i) command += fmt::format(" {}", argv[i]);
   const auto time_is_up = [&] {
