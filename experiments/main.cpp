@@ -110,7 +110,7 @@ void add_time_limit(CLI::App& stage, Arguments& a) {
   stage.add_option("--time-limit", a.time_limit,
                    "Stop after so many seconds, with exit code 0; the same command goes on. A training then leaves a "
                    "checkpoint in OUT: with Adam of three times the weights (the published 10 x 300 decoder: 10 MB), "
-                   "with SOAP of seven times (24 MB, too much for places that take files of 16 MiB)");
+                   "with SOAP of more than seven times (25 MB, too much for places that take files of 16 MiB)");
 }
 
 Config configuration(const Arguments& a) {

@@ -6,6 +6,7 @@
 #include "autodiff/error.h"
 #include "autodiff/op.h"
 #include "tests/autodiff/compare.h"
+#include "tests/autodiff/device.h"
 
 using namespace levda::autodiff;
 using levda::nn::Parameters;
@@ -70,4 +71,20 @@ TEST_CASE("parameters: set replaces a value of the same shape") {
   CHECK(same_bits(p[2], value));
   CHECK_THROWS_WITH_AS(p.add("a", Tensor::zeros({1})), "two parameters of the name a", levda::Error);
   CHECK(p.size() == 3);
+}
+
+TEST_CASE("parameters: moved to a device and back, the frozen ones too, they have the same bits") {
+  const Parameters before = some();
+  Parameters p = before;
+  p.move(cpu());
+  for (std::size_t i = 0; i < p.size(); ++i) CHECK(p[i].storage() == before[i].storage());
+  for (Backend* device : levda::testing::devices()) {
+    p.move(*device);
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      CHECK(&p[i].backend() == device);
+      CHECK(before[i].device() == Device::cpu);
+    }
+    p.move(cpu());
+    for (std::size_t i = 0; i < p.size(); ++i) CHECK(same_bits(p[i], before[i]));
+  }
 }

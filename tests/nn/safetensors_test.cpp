@@ -10,6 +10,7 @@
 #include "autodiff/error.h"
 #include "nn/atomic_file.h"
 #include "tests/autodiff/compare.h"
+#include "tests/autodiff/device.h"
 #include "tests/nn/temporary_folder.h"
 
 using namespace levda::autodiff;
@@ -192,4 +193,21 @@ TEST_CASE("safetensors: extents beyond all numbers, and metadata that is not UTF
   CHECK_THROWS_WITH_AS(read_safetensors(folder / "x"), expected.c_str(), levda::InputError);
   write_safetensors(folder / "y", {.metadata = {{"machine", "caf\xe9"}}, .tensors = {}});
   CHECK(read_safetensors(folder / "y").metadata.at("machine") == "caf\xef\xbf\xbd");
+}
+
+TEST_CASE("safetensors: tensors of every device are written with the same bytes") {
+  const TemporaryFolder folder;
+  const Tensor index = Tensor::indices(std::vector<std::int64_t>{-1, 1LL << 53});
+  std::string first;
+  for (Backend* device : levda::testing::devices()) {
+    TensorFile file;
+    file.tensors = {{"float32", normal_tensor({3, 5}, 1, DType::float32).to(*device)},
+                    {"float64", normal_tensor({2, 7}, 2).to(*device)},
+                    {"index", index.to(*device)},
+                    {"view", normal_tensor({6, 2}, 4).to(*device).rows(2, 4)}};
+    write_safetensors(folder / "x.safetensors", file);
+    const std::string bytes = read_text_file(folder / "x.safetensors");
+    if (first.empty()) first = bytes;
+    CHECK(bytes == first);
+  }
 }
