@@ -14,9 +14,9 @@
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
-#else
-#define __sanitizer_start_switch_fiber(fake, bottom, bytes) static_cast<void>(0)
-#define __sanitizer_finish_switch_fiber(fake, bottom, bytes) static_cast<void>(0)
+#endif
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
 #endif
 
 #ifndef __x86_64__
@@ -63,7 +63,7 @@ struct Stack {
   void* saved = nullptr;
   const void* bottom = nullptr;
   std::size_t bytes = 0;
-  void* fake = nullptr;  // AddressSanitizer's
+  void* of_sanitizer = nullptr;  // what it keeps for the stack
 };
 
 struct Fiber {
@@ -98,15 +98,32 @@ Schedule& schedule() {
   return one;
 }
 
+/// Goes on at `to` until something goes on at `from`; the sanitizers are told.
+void go([[maybe_unused]] Stack& from, [[maybe_unused]] Stack& to) {
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_start_switch_fiber(&from.of_sanitizer, to.bottom, to.bytes);
+#endif
+#ifdef __SANITIZE_THREAD__
+  __tsan_switch_to_fiber(to.of_sanitizer, 0);
+#endif
+  levda_cuda_on_cpu_switch_stack(&from.saved, to.saved);
+}
+
+/// The first thing to do when something has gone on here; before it, where the host's stack lies was not known.
+void arrive([[maybe_unused]] Stack& here, [[maybe_unused]] Stack* host) {
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(here.of_sanitizer, host ? &host->bottom : nullptr, host ? &host->bytes : nullptr);
+#endif
+}
+
 /// From the host to the fiber, until that waits.
 void resume(Fiber& fiber) {
   Schedule& s = schedule();
   s.running = &fiber;
   fiber.file = nullptr;
   place.thread = fiber.thread;
-  __sanitizer_start_switch_fiber(&s.host.fake, fiber.stack.bottom, fiber.stack.bytes);
-  levda_cuda_on_cpu_switch_stack(&s.host.saved, fiber.stack.saved);
-  __sanitizer_finish_switch_fiber(s.host.fake, nullptr, nullptr);
+  go(s.host, fiber.stack);
+  arrive(s.host, nullptr);
   s.running = nullptr;
 }
 
@@ -114,15 +131,14 @@ void resume(Fiber& fiber) {
 void wait() {
   Schedule& s = schedule();
   Stack& own = s.running->stack;
-  __sanitizer_start_switch_fiber(&own.fake, s.host.bottom, s.host.bytes);
-  levda_cuda_on_cpu_switch_stack(&own.saved, s.host.saved);
-  __sanitizer_finish_switch_fiber(own.fake, &s.host.bottom, &s.host.bytes);  // the host may be another thread now
+  go(own, s.host);
+  arrive(own, &s.host);  // another thread's now, if the fiber goes on in another launch
 }
 
 /// What every fiber does for ever: takes threads that have not started.
 void work() {
   Schedule& s = schedule();
-  __sanitizer_finish_switch_fiber(nullptr, &s.host.bottom, &s.host.bytes);
+  arrive(s.running->stack, &s.host);
   while (true) {
     while (s.started < s.threads.size()) {
       const std::uint32_t index = s.threads[s.started++];
@@ -145,7 +161,11 @@ Fiber* new_fiber() {
   // As switch_stack leaves a stack: six registers, then where to return to, which finds the stack as after a call.
   void* top[8] = {nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, reinterpret_cast<void*>(&work), nullptr};
   void* saved = std::memcpy(bottom + stack_bytes - sizeof top, top, sizeof top);
-  return new Fiber{.stack = {.saved = saved, .bottom = bottom, .bytes = stack_bytes}};
+  void* of_sanitizer = nullptr;
+#ifdef __SANITIZE_THREAD__
+  of_sanitizer = __tsan_create_fiber(0);
+#endif
+  return new Fiber{.stack = {.saved = saved, .bottom = bottom, .bytes = stack_bytes, .of_sanitizer = of_sanitizer}};
 }
 
 [[noreturn]] void fail_at(const Fiber& fiber, const char* others) {
@@ -204,6 +224,9 @@ void set_order(Order order, std::uint64_t seed) {
 void run_grid(dim3 grid, dim3 block, const std::function<void()>& thread) {
   Schedule& s = schedule();
   if (s.running) fail("a kernel was launched by a kernel");
+#ifdef __SANITIZE_THREAD__
+  s.host.of_sanitizer = __tsan_get_current_fiber();
+#endif
   s.thread = &thread;
   place.block_size = block;
   place.grid_size = grid;

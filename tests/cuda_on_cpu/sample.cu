@@ -86,6 +86,23 @@ __global__ void two_barriers_kernel() {
 
 __global__ void nothing_kernel() {}
 
+/// A handle or descriptor of cuBLASLt.
+template <typename T, cublasStatus_t (*destroy)(T)>
+class Owned {
+ public:
+  template <typename... P, typename... A>
+  explicit Owned(cublasStatus_t (*create)(T*, P...), A... arguments) {
+    check(create(&object_, arguments...));
+  }
+  ~Owned() { destroy(object_); }
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  operator T() const { return object_; }
+
+ private:
+  T object_ = nullptr;
+};
+
 class Stream {
  public:
   Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
@@ -144,41 +161,33 @@ void axpy_replayed(float a, const Buffer& x, Buffer& y, int times) {
 }
 
 void affine(const Buffer& x, const Buffer& w, const Buffer& bias, Buffer& y, std::uint64_t rows, std::uint64_t inner,
-            std::uint64_t cols, bool tf32) {
-  // The library counts columns first: y' = w' x' + bias.
+            std::uint64_t cols) {
   constexpr std::size_t workspace_bytes = 4096;
   const Buffer workspace(workspace_bytes / sizeof(float));
-  cublasLtHandle_t handle = nullptr;
-  cublasLtMatmulDesc_t product = nullptr;
-  cublasLtMatrixLayout_t w_layout = nullptr;
-  cublasLtMatrixLayout_t x_layout = nullptr;
-  cublasLtMatrixLayout_t y_layout = nullptr;
-  cublasLtMatmulPreference_t preference = nullptr;
-  check(cublasLtCreate(&handle));
-  check(cublasLtMatmulDescCreate(&product, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  const Owned<cublasLtHandle_t, cublasLtDestroy> handle(cublasLtCreate);
+  const Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> product(cublasLtMatmulDescCreate, CUBLAS_COMPUTE_32F,
+                                                                       CUDA_R_32F);
   const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
   const float* const bias_data = bias.data();
   check(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
   check(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias_data, sizeof bias_data));
-  check(cublasLtMatrixLayoutCreate(&w_layout, CUDA_R_32F, cols, inner, static_cast<std::int64_t>(cols)));
-  check(cublasLtMatrixLayoutCreate(&x_layout, CUDA_R_32F, inner, rows, static_cast<std::int64_t>(inner)));
-  check(cublasLtMatrixLayoutCreate(&y_layout, CUDA_R_32F, cols, rows, static_cast<std::int64_t>(cols)));
-  check(cublasLtMatmulPreferenceCreate(&preference));
+  // The library counts columns first: y' = w' x' + bias.
+  using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+  const auto ld = [](std::uint64_t extent) { return static_cast<std::int64_t>(extent); };
+  const Layout of_w(cublasLtMatrixLayoutCreate, CUDA_R_32F, cols, inner, ld(cols));
+  const Layout of_x(cublasLtMatrixLayoutCreate, CUDA_R_32F, inner, rows, ld(inner));
+  const Layout of_y(cublasLtMatrixLayoutCreate, CUDA_R_32F, cols, rows, ld(cols));
+  const Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference(cublasLtMatmulPreferenceCreate);
   check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes,
                                              sizeof workspace_bytes));
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  check(cublasLtMatmulAlgoGetHeuristic(handle, product, w_layout, x_layout, y_layout, y_layout, preference, 1, &found,
-                                       &count));
+  check(cublasLtMatmulAlgoGetHeuristic(handle, product, of_w, of_x, of_y, of_y, preference, 1, &found, &count));
   const float one = 1;
   const float zero = 0;
-  check(cublasLtMatmul(handle, product, &one, w.data(), w_layout, x.data(), x_layout, &zero, y.data(), y_layout,
-                       y.data(), y_layout, &found.algo, workspace.data(), workspace_bytes, nullptr));
+  check(cublasLtMatmul(handle, product, &one, w.data(), of_w, x.data(), of_x, &zero, y.data(), of_y, y.data(), of_y,
+                       &found.algo, workspace.data(), workspace_bytes, nullptr));
   check(cudaDeviceSynchronize());
-  check(cublasLtMatmulPreferenceDestroy(preference));
-  for (cublasLtMatrixLayout_t layout : {w_layout, x_layout, y_layout}) check(cublasLtMatrixLayoutDestroy(layout));
-  check(cublasLtMatmulDescDestroy(product));
-  check(cublasLtDestroy(handle));
 }
 
 void reverse_blocks(const Buffer& x, Buffer& y, bool with_barrier) {

@@ -34,7 +34,7 @@ float sum(const Buffer& x);
 void axpy_replayed(float a, const Buffer& x, Buffer& y, int times);
 /// y = x w + bias, for row-major x (rows, inner) and w (inner, cols).
 void affine(const Buffer& x, const Buffer& w, const Buffer& bias, Buffer& y, std::uint64_t rows, std::uint64_t inner,
-            std::uint64_t cols, bool tf32 = false);
+            std::uint64_t cols);
 
 /// x reversed within blocks of 64, through shared memory; without its barrier the result depends on the order.
 void reverse_blocks(const Buffer& x, Buffer& y, bool with_barrier);

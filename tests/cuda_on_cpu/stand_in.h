@@ -1,6 +1,7 @@
 #pragma once
 
-/// What tests ask of the stand-in for CUDA and what they can read from it. Settings hold for the process.
+/// What tests ask of the stand-in for CUDA and what they can read from it. Settings hold for the process; the order is
+/// to be set while no other thread of the host uses the device.
 
 #include <cstddef>
 #include <cstdint>
