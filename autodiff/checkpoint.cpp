@@ -41,49 +41,64 @@ Tensor run(const Function& f, Inputs inputs, bool guard) {
   return y.value();
 }
 
+/// The same variable, or the same whole tensor. (A view of part of a block says nothing of which part.)
+bool same(const Var& a, const Var& b) {
+  if (a.tracked() || b.tracked()) return a.tape() == b.tape() && a.id() == b.id();
+  const Tensor& x = a.value();
+  return x && x.storage() == b.value().storage() && x.shape() == b.shape() &&
+         x.storage()->bytes() == static_cast<std::size_t>(x.size()) * bytes_of(x.dtype());
+}
+
 }  // namespace
 
-Var checkpoint(const Function& f, const Vars& inputs) {
-  // Each variable once, so that its cotangents add up in one place, as they would without.
-  Vars once;
-  std::vector<std::size_t> place;
-  bool guard = false;
-  for (const Var& x : inputs) {
-    const auto same = [&](const Var& other) { return x.tracked() && other.tape() == x.tape() && other.id() == x.id(); };
-    const auto found = std::find_if(once.begin(), once.end(), same);
-    place.push_back(static_cast<std::size_t>(found - once.begin()));
-    if (found == once.end()) once.push_back(x);
-    guard = guard || (x.tracked() && x.tape()->guarded());
+Distinct::Distinct(const Vars& list) {
+  for (const Var& x : list) {
+    const auto found = std::find_if(values.begin(), values.end(), [&](const Var& other) { return same(x, other); });
+    place.push_back(static_cast<std::size_t>(found - values.begin()));
+    if (found == values.end()) values.push_back(x);
   }
-  if (once.empty()) return f(inputs);
-  const Function g = [f, place](const Vars& x) {
+}
+
+void vjp_by_formula(const Function& f, const Call& n, const std::vector<int>& wanted, const Var& w, Vars& sums,
+                    bool guard) {
+  const Rerun rerun(f, n.inputs, wanted, guard);
+  if (rerun.y.tracked()) add_vjp(rerun.y, w, rerun.variables, sums, rerun.graph);
+}
+
+Var jvp_by_formula(const Function& f, const Call& n, const Vars& v, bool guard) {
+  std::vector<int> varied;
+  Vars tangents;
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    if (!v[i]) continue;
+    varied.push_back(static_cast<int>(i));
+    tangents.push_back(v[i]);
+  }
+  const Rerun rerun(f, n.inputs, varied, guard);
+  return jvp(Vars{rerun.y}, rerun.variables, tangents, rerun.graph)[0];
+}
+
+Var checkpoint(const Function& f, const Vars& inputs) {
+  const Distinct once(inputs);
+  if (once.values.empty()) return f(inputs);
+  const bool guard =
+      std::any_of(inputs.begin(), inputs.end(), [](const Var& x) { return x.tracked() && x.tape()->guarded(); });
+  const Function g = [f, place = once.place](const Vars& x) {
     Vars all;
     for (const std::size_t i : place) all.push_back(x[i]);
     return f(all);
   };
 
   // The result's shape is known when it has been computed, so the row is made here; evaluate checks and records it.
-  const Tensor value = run(g, once, guard);
+  const Tensor value = run(g, once.values, guard);
   auto op = std::make_shared<Op>();
   op->name = "checkpoint";
   op->shape = [shape = value.shape()](Inputs, const Attributes&) { return shape; };
   op->forward = [value](Backend&, Inputs, Attributes&, Tensor& y) { y = value; };
   op->vjp_all = [g, guard](const Call& n, const std::vector<int>& wanted, const Var& w, Vars& sums) {
-    const Rerun rerun(g, n.inputs, wanted, guard);
-    if (rerun.y.tracked()) add_vjp(rerun.y, w, rerun.variables, sums, rerun.graph);
+    vjp_by_formula(g, n, wanted, w, sums, guard);
   };
-  op->jvp = [g, guard](const Call& n, const Vars& v) {
-    std::vector<int> varied;
-    Vars tangents;
-    for (std::size_t i = 0; i < v.size(); ++i) {
-      if (!v[i]) continue;
-      varied.push_back(static_cast<int>(i));
-      tangents.push_back(v[i]);
-    }
-    const Rerun rerun(g, n.inputs, varied, guard);
-    return jvp(Vars{rerun.y}, rerun.variables, tangents, rerun.graph)[0];
-  };
-  return evaluate(op, std::move(once));
+  op->jvp = [g, guard](const Call& n, const Vars& v) { return jvp_by_formula(g, n, v, guard); };
+  return evaluate(op, once.values);
 }
 
 }  // namespace levda::autodiff
