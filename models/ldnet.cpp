@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "autodiff/tiled_sum.h"
+#include "models/rollout.h"
 
 namespace levda::models {
 
@@ -57,6 +58,11 @@ Vars Ldnet::rollout(Inputs w, const Vars& u, const Var& s0) const {
   Vars states{s0};
   for (const Var& own : u) states.push_back(step(w, own, states.back()));
   return states;
+}
+
+Var Ldnet::trajectory(Inputs w, const Vars& u, const Var& s0) const {
+  const auto way = s0.value().backend().lanes() == 1 ? models::rollout : rollout_by_steps;
+  return way(dynamics_, w, u, s0, architecture_.latent_dt);
 }
 
 Var Ldnet::features(Inputs w, const Var& x) const { return fourier_(w, x); }

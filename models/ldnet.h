@@ -47,6 +47,9 @@ class Ldnet {
   autodiff::Vars rollout(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s0, std::int64_t steps) const;
   /// The same with parameters that change in time: one u per step.
   autodiff::Vars rollout(autodiff::Inputs w, const autodiff::Vars& u, const autodiff::Var& s0) const;
+  /// Its states without the first, stacked: (steps, rows, d). By one operation where the device has one lane: gradients
+  /// of weights are then a sum in another order (rollout.h). Throws Error when there are no steps.
+  autodiff::Var trajectory(autodiff::Inputs w, const autodiff::Vars& u, const autodiff::Var& s0) const;
   /// What the decoder sees of coordinates x (rows, 2) in [-1, 1]: (rows, 2 fourier_features). Depends on frozen
   /// weights only.
   autodiff::Var features(autodiff::Inputs w, const autodiff::Var& x) const;
