@@ -1,0 +1,121 @@
+/// Functions of several variables with broadcasting, and sums and maxima over axes.
+
+#include <Eigen/Core>
+#include <algorithm>
+
+#include "autodiff/cpu/cpu_backend.h"
+#include "autodiff/scalar.h"
+#include "autodiff/tensor.h"
+#include "autodiff/walk.h"
+
+namespace levda::autodiff {
+
+namespace {
+
+template <typename T, typename F>
+void binary_walk(const Tensor& a, const Tensor& b, Tensor& y, F f) {
+  const auto sa = broadcast_strides(a.shape(), y.shape());
+  const auto sb = broadcast_strides(b.shape(), y.shape());
+  const auto sy = broadcast_strides(y.shape(), y.shape());
+  const Walk<3> walk(y.shape(), {sa.data(), sb.data(), sy.data()});
+  const std::int64_t n = walk.inner();
+  const std::int64_t step_a = walk.inner_stride(0);
+  const std::int64_t step_b = walk.inner_stride(1);
+  walk.for_each_row([&, pa = a.data<T>(), pb = b.data<T>(), py = y.data<T>()](const auto& offset) {
+    const T* ra = pa + offset[0];
+    const T* rb = pb + offset[1];
+    T* ry = py + offset[2];
+    if (step_a == 0 && step_b == 0) {
+      std::fill(ry, ry + n, f(*ra, *rb));
+    } else if (step_a == 0) {
+      const T value = *ra;
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) ry[i] = f(value, rb[i]);
+    } else if (step_b == 0) {
+      const T value = *rb;
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) ry[i] = f(ra[i], value);
+    } else {
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) ry[i] = f(ra[i], rb[i]);
+    }
+  });
+}
+
+/// Sum of n numbers: blocks in T, their sums in double.
+template <typename T>
+T sum_of(const T* x, std::int64_t n) {
+  constexpr std::int64_t block = 1024;
+  double total = 0;
+  for (std::int64_t i = 0; i < n; i += block)
+    total +=
+        static_cast<double>(Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>(x + i, std::min(block, n - i)).sum());
+  return static_cast<T>(total);
+}
+
+}  // namespace
+
+void CpuBackend::binary(Binary f, const Tensor& a, const Tensor& b, Tensor& y) {
+  dispatch(y.dtype(), [&]<typename T>(T) {
+    scalar::visit(f, [&](auto function) {
+      binary_walk<T>(a, b, y, [](T p, T q) { return scalar::apply<decltype(function)::value>(p, q); });
+    });
+  });
+}
+
+void CpuBackend::select(const Tensor& mask, const Tensor& a, const Tensor& b, Tensor& y) {
+  const Shape& over = y.shape();
+  const auto sm = broadcast_strides(mask.shape(), over);
+  const auto sa = broadcast_strides(a.shape(), over);
+  const auto sb = broadcast_strides(b.shape(), over);
+  const auto sy = broadcast_strides(over, over);
+  const Walk<4> walk(over, {sm.data(), sa.data(), sb.data(), sy.data()});
+  dispatch(y.dtype(), [&]<typename T>(T) {
+    walk.for_each_row(
+        [&, pm = mask.data<T>(), pa = a.data<T>(), pb = b.data<T>(), py = y.data<T>()](const auto& offset) {
+          for (std::int64_t i = 0; i < walk.inner(); ++i) {
+            const T& m = pm[offset[0] + i * walk.inner_stride(0)];
+            py[offset[3] + i] =
+                m != 0 ? pa[offset[1] + i * walk.inner_stride(1)] : pb[offset[2] + i * walk.inner_stride(2)];
+          }
+        });
+  });
+}
+
+void CpuBackend::sum_to(const Tensor& x, Tensor& y) {
+  fill(y, 0);
+  const auto sx = broadcast_strides(x.shape(), x.shape());
+  const auto sy = broadcast_strides(y.shape(), x.shape());
+  const Walk<2> walk(x.shape(), {sx.data(), sy.data()});
+  const std::int64_t n = walk.inner();
+  dispatch(x.dtype(), [&]<typename T>(T) {
+    walk.for_each_row([&, px = x.data<T>(), py = y.data<T>()](const auto& offset) {
+      const T* rx = px + offset[0];
+      T* ry = py + offset[1];
+      if (walk.inner_stride(1) == 0) {
+        *ry += sum_of(rx, n);
+      } else {
+#pragma GCC ivdep
+        for (std::int64_t i = 0; i < n; ++i) ry[i] += rx[i];
+      }
+    });
+  });
+}
+
+void CpuBackend::max_to(const Tensor& x, Tensor& y) {
+  fill(y, -std::numeric_limits<double>::infinity());
+  const auto sx = broadcast_strides(x.shape(), x.shape());
+  const auto sy = broadcast_strides(y.shape(), x.shape());
+  const Walk<2> walk(x.shape(), {sx.data(), sy.data()});
+  dispatch(x.dtype(), [&]<typename T>(T) {
+    walk.for_each_row([&, px = x.data<T>(), py = y.data<T>()](const auto& offset) {
+      for (std::int64_t i = 0; i < walk.inner(); ++i) {
+        const T value = px[offset[0] + i];
+        T& most = py[offset[1] + i * walk.inner_stride(1)];
+        if (value > most || value != value) most = value;
+      }
+    });
+  });
+}
+
+}  // namespace levda::autodiff

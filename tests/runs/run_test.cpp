@@ -1,0 +1,270 @@
+/// The whole path on a tiny case: stages, skipping, reproducibility.
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "nn/atomic_file.h"
+#include "nn/safetensors.h"
+#include "tests/autodiff/compare.h"
+#include "tests/experiments/program.h"
+#include "tests/nn/temporary_folder.h"
+
+namespace fs = std::filesystem;
+using levda::nn::read_text_file;
+using levda::testing::Outcome;
+using levda::testing::run_levda;
+using levda::testing::TemporaryFolder;
+using levda::testing::tiny;
+
+TEST_CASE("run makes everything, and a second run only reads it") {
+  const TemporaryFolder folder;
+  const std::string options = tiny + "--out " + (folder.path() / "run").string();
+  const Outcome first = run_levda("run" + options);
+  INFO(first.output);
+  REQUIRE(first.code == 0);
+  CHECK(first.output.find("the shipped ones are of another configuration; training") != std::string::npos);
+  const fs::path out = folder.path() / "run";
+  for (const char* name : {"data.nc", "weights.safetensors", "observations/warm-00.nc", "observations/cold-01.nc",
+                           "analysis/warm-01.nc", "analysis/cold-00.json", "results.json", "report.html"})
+    CHECK_MESSAGE(fs::exists(out / name), name);
+  CHECK_FALSE(fs::exists(out / "training.checkpoint.safetensors"));
+
+  const auto results = nlohmann::json::parse(read_text_file(out / "results.json"));
+  CHECK(results.at("schema") == 1);
+  CHECK(results.at("case") == "tsunami");
+  CHECK(results.at("preset") == "small");
+  CHECK(results.at("truths") == 2);
+  CHECK(results.at("surrogate").at("parameters").get<int>() > 0);
+  CHECK(results.at("surrogate").at("test_rel_rmse").get<double>() > 0);
+  for (const char* experiment : {"cold", "warm"}) {
+    CHECK(results.at("experiments").at(experiment).at("floor").at("rel_rmse").get<double>() > 0);
+    for (const char* method : {"free", "climatology", "lookup", "levda"}) {
+      const auto& entry = results.at("experiments").at(experiment).at("methods").at(method);
+      for (const char* key :
+           {"rel_rmse", "rel_rmse_worst", "rel_rmse_per_truth", "rel_rmse_per_time", "param_error", "param_z_rms",
+            "ssr", "ssr_without_surrogate_error", "crps", "coverage90", "seconds_per_truth", "iterations"})
+        CHECK_MESSAGE(entry.contains(key), method << " " << key);
+      CHECK(entry.at("rel_rmse_per_time").size() == 6);
+    }
+    CHECK(results.at("experiments").at(experiment).at("methods").at("lookup").at("ssr").is_null());
+  }
+
+  // Scores hold seconds: work done again would show.
+  const std::string weights = read_text_file(out / "weights.safetensors");
+  const std::string scores = read_text_file(out / "analysis/warm-01.json");
+  const auto written = fs::last_write_time(out / "data.nc");
+  const auto observed = fs::last_write_time(out / "observations/warm-01.nc");
+  REQUIRE(run_levda("run" + options).code == 0);
+  CHECK(read_text_file(out / "weights.safetensors") == weights);
+  CHECK(read_text_file(out / "analysis/warm-01.json") == scores);
+  CHECK(fs::last_write_time(out / "data.nc") == written);
+  CHECK(fs::last_write_time(out / "observations/warm-01.nc") == observed);
+
+  // What a kill took away is made again, and nothing else.
+  const std::string analysis = read_text_file(out / "analysis/warm-00.nc");
+  fs::remove(out / "analysis/warm-00.json");
+  REQUIRE(run_levda("assimilate" + options).code == 0);
+  CHECK(read_text_file(out / "analysis/warm-00.nc") == analysis);
+  CHECK(read_text_file(out / "analysis/warm-01.json") == scores);
+
+  // Another seed: new observations and analyses, the same data and weights; a report refuses to mix the two.
+  REQUIRE(run_levda("observe" + options + " --seed 2").code == 0);
+  CHECK(run_levda("report" + options).code == 2);
+  REQUIRE(run_levda("run" + options + " --seed 2").code == 0);
+  CHECK(fs::last_write_time(out / "data.nc") == written);
+  CHECK(read_text_file(out / "weights.safetensors") == weights);
+  CHECK(read_text_file(out / "analysis/warm-01.json") != scores);
+
+  // One file of observations alone.
+  const Outcome one =
+      run_levda("assimilate" + options + " --seed 2 --observations " + (out / "observations/warm-00.nc").string());
+  INFO(one.output);
+  CHECK(one.code == 0);
+  CHECK(one.output.find("source_x = ") != std::string::npos);
+  CHECK(fs::exists(out / "analysis.nc"));
+}
+
+TEST_CASE("the stages one by one are the run; training and analyses have the same bits at 1 and 2 threads") {
+  const TemporaryFolder folder;
+  for (const char* threads : {"1", "2"})
+    for (const char* stage : {"generate", "train", "observe", "assimilate", "report"}) {
+      const Outcome outcome =
+          run_levda(stage + tiny + "--threads " + threads + " --out " + (folder.path() / threads).string());
+      INFO(outcome.output);
+      REQUIRE(outcome.code == 0);
+    }
+  const fs::path one = folder.path() / "1";
+  const fs::path two = folder.path() / "2";
+  CHECK(read_text_file(one / "data.nc") == read_text_file(two / "data.nc"));
+  const auto a = levda::nn::read_safetensors(one / "weights.safetensors");
+  const auto b = levda::nn::read_safetensors(two / "weights.safetensors");
+  REQUIRE(a.tensors.size() == b.tensors.size());
+  for (const auto& [name, tensor] : a.tensors)
+    CHECK_MESSAGE(levda::testing::same_bits(tensor, b.tensors.at(name)), name);
+  // The files of weights differ in their provenance (time, threads); the analyses know nothing of it.
+  for (const char* name : {"analysis/warm-00.nc", "analysis/warm-01.nc", "analysis/cold-00.nc", "analysis/cold-01.nc"})
+    CHECK_MESSAGE(read_text_file(one / name) == read_text_file(two / name), name);
+}
+
+TEST_CASE("info explains every file of a run; scattered observations go the whole way") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "run";
+  const Outcome run = run_levda("run" + tiny + "--set observations.sensors=scattered:60 --out " + out.string());
+  INFO(run.output);
+  REQUIRE(run.code == 0);
+  for (const auto& [name, part] : {std::pair{"data.nc", "8 for training, 2 for validation, 3 for tests"},
+                                   {"weights.safetensors", "test_rel_rmse"},
+                                   {"observations/warm-00.nc", "60, of which 60 are to be used"},
+                                   {"analysis/cold-01.nc", "6 at 6 times"},
+                                   {"analysis/warm-01.json", "scores of one truth"},
+                                   {"results.json", "warm levda"}}) {
+    const Outcome info = run_levda("info " + (out / name).string());
+    CAPTURE(name);
+    INFO(info.output);
+    CHECK(info.code == 0);
+    CHECK(info.output.find(part) != std::string::npos);
+  }
+  levda::nn::write_text_file(folder.path() / "other", "hello");
+  CHECK(run_levda("info " + (folder.path() / "other").string()).code == 2);
+  CHECK(run_levda("info " + (folder.path() / "none").string()).output.find("none: no such file") != std::string::npos);
+}
+
+TEST_CASE("other data are not taken for the same, whatever the configuration says") {
+  const TemporaryFolder folder;
+  const std::string a = (folder.path() / "a").string();
+  const std::string b = (folder.path() / "b").string();
+  REQUIRE(run_levda("run" + tiny + "--out " + a).code == 0);
+  REQUIRE(run_levda("generate" + tiny + "--set data.seed=7 --out " + b).code == 0);
+  const std::string results = read_text_file(a + "/analysis/warm-00.json");
+  const Outcome outcome =
+      run_levda("run" + tiny + "--out " + a + " --data " + b + "/data.nc --weights " + a + "/weights.safetensors");
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  CHECK(read_text_file(a + "/analysis/warm-00.json") != results);
+}
+
+TEST_CASE("an interrupted training goes on to the same weights") {
+  const TemporaryFolder folder;
+  const std::string whole = (folder.path() / "whole").string();
+  const std::string parts = (folder.path() / "parts").string();
+  REQUIRE(run_levda("generate" + tiny + "--out " + whole).code == 0);
+  const std::string data = " --data " + whole + "/data.nc";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  const std::string longer = " --set training.steps=300 ";  // a step takes ten times as long
+#else
+  const std::string longer = " --set training.steps=3000 ";
+#endif
+  REQUIRE(run_levda("train" + tiny + longer + "--out " + whole).code == 0);
+  const fs::path checkpoint = parts + "/training.checkpoint.safetensors";
+  for (int kill = 0; kill < 2; ++kill) {
+    // Killed some time after there is a checkpoint to go on from.
+    const std::string killed = fmt::format(
+        "{} train{}{} --set checkpoint_seconds=0.02 --out {}{} >/dev/null 2>&1 & process=$!; "
+        "while [ ! -e {} ]; do sleep 0.01; done; sleep 0.2; kill -KILL $process",
+        LEVDA_PROGRAM, tiny, longer, parts, data, checkpoint.string());
+    REQUIRE(std::system(killed.c_str()) == 0);
+    CHECK_FALSE(fs::exists(parts + "/weights.safetensors"));
+  }
+  REQUIRE(fs::exists(checkpoint));
+  const Outcome other = run_levda("train" + tiny + longer + "--set training.seed=9 --out " + parts + data);
+  CHECK(other.code == 2);
+  CHECK(other.output.find("an unfinished training of another configuration") != std::string::npos);
+  REQUIRE(run_levda("train" + tiny + longer + "--out " + parts + data).code == 0);
+  CHECK_FALSE(fs::exists(checkpoint));
+  const auto a = levda::nn::read_safetensors(whole + "/weights.safetensors");
+  const auto b = levda::nn::read_safetensors(parts + "/weights.safetensors");
+  for (const auto& [name, tensor] : a.tensors)
+    CHECK_MESSAGE(levda::testing::same_bits(tensor, b.tensors.at(name)), name);
+}
+
+TEST_CASE("another run on the same folder is refused; an interrupt stops a training after a checkpoint") {
+  const TemporaryFolder folder;
+  const std::string out = folder.path().string();
+  REQUIRE(run_levda("generate" + tiny + "--out " + out).code == 0);
+  // Far longer than this test; running for sure once there is a checkpoint. From 5000 steps on it would time large
+  // products first.
+  const std::string train = fmt::format(
+      "{} train{} --set training.steps=4999 --set training.trajectories=8 --set training.points=64"
+      " --set checkpoint_seconds=0.02 --out {}",
+      LEVDA_PROGRAM, tiny, out);
+  const std::string script = fmt::format(
+      "{0} >/dev/null 2>&1 & process=$!; while [ ! -e {1}/training.checkpoint.safetensors ]; do sleep 0.01; done; "
+      "{0} > {1}/second 2>&1; echo $? >> {1}/second; kill -INT $process; wait $process; echo $? >> {1}/second",
+      train, out);
+  // Not in the background of this shell: there SIGINT would be ignored from the start.
+  REQUIRE(std::system(fmt::format("bash -c 'set -m; {}'", script).c_str()) == 0);
+  const std::string second = read_text_file(folder.path() / "second");
+  INFO(second);
+  CHECK(second.find("is in use by another run") != std::string::npos);
+  CHECK(second.ends_with("\n2\n130\n"));
+  CHECK(fs::exists(folder.path() / "training.checkpoint.safetensors"));
+  CHECK_FALSE(fs::exists(folder.path() / "weights.safetensors"));
+}
+
+TEST_CASE("two members, every minimiser and precision: the same minimum where J has one") {
+  const TemporaryFolder folder;
+  const std::string out = (folder.path() / "run").string();
+  REQUIRE(run_levda("run" + tiny + "--out " + out).code == 0);
+  // Two members span one direction.
+  const Outcome two = run_levda("run" + tiny + "--set assimilation.members=2 --out " + out);
+  INFO(two.output);
+  REQUIRE(two.code == 0);
+  const auto rmse = [&](const std::string& settings) {
+    const Outcome run =
+        run_levda("assimilate" + tiny + "--set assimilation.starts=0 --set 'assimilation.annealing=[10,1]' " +
+                  settings + " --out " + out);
+    INFO(run.output);
+    REQUIRE(run.code == 0);
+    const auto results = nlohmann::json::parse(read_text_file(fs::path(out) / "results.json"));
+    return results.at("experiments").at("cold").at("methods").at("levda").at("rel_rmse").get<double>();
+  };
+  const double gauss_newton = rmse("");
+  CHECK(rmse("--set assimilation.precision=float64") == doctest::Approx(gauss_newton).epsilon(1e-4));
+  CHECK(rmse("--set assimilation.minimiser=lbfgs --set assimilation.iterations=500") ==
+        doctest::Approx(gauss_newton).epsilon(1e-3));
+  // The ensemble's own Y is another J: its analysis is another one, and is made.
+  const double ensemble = rmse("--set assimilation.minimiser=ensemble");
+  CHECK(ensemble > 0);
+  CHECK(ensemble != gauss_newton);
+}
+
+TEST_CASE("a disk that is full: one line, exit code 2, and what was there before stays") {
+  const TemporaryFolder folder;
+  const std::string out = (folder.path() / "run").string();
+  REQUIRE(run_levda("generate" + tiny + "--out " + out).code == 0);
+  const std::string data = read_text_file(fs::path(out) / "data.nc");
+  // No file may grow beyond 2 kB: writing fails as on a full disk, with the signal passed over.
+  const std::string command = fmt::format("bash -c 'trap \"\" XFSZ; ulimit -f 2; {} $0 $@' ", LEVDA_PROGRAM);
+  for (const std::string& stage :
+       {"generate" + tiny + "--set data.seed=2 --out " + out, "train" + tiny + "--out " + out}) {
+    const Outcome run = levda::testing::run(command + stage);
+    CAPTURE(run.output);
+    CHECK(run.code == 2);
+    CHECK(run.output.find(out) != std::string::npos);
+    CHECK(read_text_file(fs::path(out) / "data.nc") == data);
+    CHECK_FALSE(fs::exists(fs::path(out) / "weights.safetensors"));
+  }
+  REQUIRE(run_levda("train" + tiny + "--out " + out).code == 0);
+}
+
+TEST_CASE("a system that the program does not know goes the whole way to the report") {
+  const TemporaryFolder folder;
+  const std::string out = (folder.path() / "run").string();
+  REQUIRE(run_levda("generate" + tiny + "--out " + out).code == 0);
+  const std::string own = (folder.path() / "own").string();
+  std::string settings = tiny.substr(tiny.find(" --set"));
+  const std::string command = "run --data " + out + "/data.nc --out " + own + settings;
+  const Outcome run = run_levda(command);
+  INFO(run.output);
+  REQUIRE(run.code == 0);
+  CHECK(fs::exists(fs::path(own) / "report.html"));
+  const auto written = fs::last_write_time(fs::path(own) / "weights.safetensors");
+  REQUIRE(run_levda(command).code == 0);
+  CHECK(fs::last_write_time(fs::path(own) / "weights.safetensors") == written);
+  // A single analysed frame leaves nothing to draw a curve through, which is no fault.
+  const Outcome one =
+      run_levda(command + " --set assimilation.frames=1 --set assimilation.window=1 --set assimilation.shift=1");
+  INFO(one.output);
+  CHECK(one.code == 0);
+}
