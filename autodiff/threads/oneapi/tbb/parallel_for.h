@@ -1,6 +1,10 @@
 #pragma once
 
-/// What this project uses of oneTBB, on std::thread, for ThreadSanitizer alone.
+/// What this project uses of oneTBB, on std::thread: for machines that have no oneTBB, and for ThreadSanitizer.
+///
+/// A loop starts threads and joins them, some ten microseconds each, which loops over much work bear. All loops that
+/// run at once start no more threads than the limit in all: an inner loop runs in its caller where the outer ones have
+/// them all.
 ///
 /// oneTBB's own library is not instrumented: the sanitizer sees neither how a task reaches a thread nor how the end of
 /// a loop is waited for, and takes every loop for a race. Suppressions cannot help: every frame of ours in a worker is
@@ -8,12 +12,14 @@
 /// by fences, which the sanitizer does not follow. Here threads start and are joined, which it knows exactly.
 ///
 /// Iterations go to threads in turn, without a counter that would order them, so that any two on different threads
-/// count as simultaneous, whether they were or not.
+/// count as simultaneous, whether they were or not. The number of threads is counted in an order that promises nothing
+/// else (relaxed), which the sanitizer takes at its word.
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -23,16 +29,25 @@ namespace oneapi::tbb {
 
 namespace detail {
 
-/// Threads that loops have started, over all.
-inline std::atomic<std::int64_t> helpers{0};
+/// Threads that loops have started and not joined.
+inline std::atomic<std::int64_t> started_threads{0};
+
+/// Some of `wanted` further threads, as the limit allows.
+inline std::int64_t reserve_threads(std::int64_t wanted) {
+  const std::int64_t most = most_started_threads();
+  std::int64_t running = started_threads.load(std::memory_order_relaxed);
+  for (;;) {
+    const std::int64_t granted = std::clamp<std::int64_t>(most - running, 0, wanted);
+    if (started_threads.compare_exchange_weak(running, running + granted, std::memory_order_relaxed)) return granted;
+  }
+}
 
 template <typename F>
 void in_turn(std::int64_t count, const F& f) {
   const auto limit = static_cast<std::int64_t>(global_control::limit().load(std::memory_order_relaxed));
-  // Nested loops may start threads too, but not without bound.
-  const std::int64_t room = std::max<std::int64_t>(0, 2 * limit - helpers.load(std::memory_order_relaxed));
-  const std::int64_t threads = std::min({count, limit, 1 + room});
-  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(std::max<std::int64_t>(threads, 1)));
+  const std::int64_t helpers = reserve_threads(std::min(count, limit) - 1);
+  const std::int64_t threads = helpers + 1;
+  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(threads));
   const auto part = [&](std::int64_t first) {
     try {
       for (std::int64_t i = first; i < count; i += threads) f(i);
@@ -40,12 +55,17 @@ void in_turn(std::int64_t count, const F& f) {
       errors[static_cast<std::size_t>(first)] = std::current_exception();
     }
   };
-  std::vector<std::thread> started;
-  helpers.fetch_add(threads - 1, std::memory_order_relaxed);
-  for (std::int64_t thread = 1; thread < threads; ++thread) started.emplace_back(part, thread);
+  std::vector<std::thread> helping;
+  helping.reserve(static_cast<std::size_t>(helpers));
+  std::int64_t next = 1;
+  try {
+    for (; next < threads; ++next) helping.emplace_back(part, next);
+  } catch (const std::system_error&) {  // the system has no more threads: their parts are done here
+  }
   part(0);
-  for (std::thread& thread : started) thread.join();
-  helpers.fetch_sub(threads - 1, std::memory_order_relaxed);
+  for (; next < threads; ++next) part(next);
+  for (std::thread& thread : helping) thread.join();
+  started_threads.fetch_sub(helpers, std::memory_order_relaxed);
   for (const std::exception_ptr& error : errors)
     if (error) std::rethrow_exception(error);
 }

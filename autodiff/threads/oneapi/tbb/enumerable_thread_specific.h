@@ -12,7 +12,7 @@ namespace oneapi::tbb {
 
 namespace detail {
 
-inline constexpr std::size_t places = 128;
+inline constexpr std::size_t places = 512;
 
 class Place {
  public:
@@ -59,7 +59,7 @@ class enumerable_thread_specific {
   auto end() const { return values_.end(); }
 
  private:
-  std::array<T, detail::places> values_;
+  std::array<T, detail::places> values_{};
 };
 
 }  // namespace oneapi::tbb

@@ -6,6 +6,6 @@
 
 namespace oneapi::tbb::info {
 
-inline int default_concurrency() { return static_cast<int>(global_control::limit()); }
+inline int default_concurrency() { return static_cast<int>(detail::default_threads()); }
 
 }  // namespace oneapi::tbb::info
