@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "autodiff/error.h"
+#include "experiments/dataset_tensors.h"
 #include "experiments/netcdf_file.h"
 #include "experiments/version.h"
 
@@ -19,6 +20,8 @@ namespace {
 
 constexpr const char* format_name = "levda-dataset-1";
 constexpr const char* fingerprint_name = "levda_configuration";
+
+bool holds_tensors(const std::filesystem::path& path) { return path.extension() == ".safetensors"; }
 
 std::vector<double> axis(double first, double step, std::int64_t count) {
   std::vector<double> values;
@@ -356,7 +359,10 @@ class Reader {
 
 }  // namespace
 
+std::string dataset_name() { return has_netcdf() ? "data.nc" : "data.safetensors"; }
+
 void write_dataset(const std::filesystem::path& path, const Dataset& set) {
+  if (holds_tensors(path)) return write_dataset_tensors(path, set);
   const models::Description& about = set.about;
   const models::Grid& grid = about.grid;
   if (grid.listed() || set.varying) throw InputError(path.string(), "", "only gridded sets with constant parameters");
@@ -435,7 +441,7 @@ void write_dataset(const std::filesystem::path& path, const Dataset& set) {
 
 Dataset read_dataset(const std::filesystem::path& path) {
   try {
-    return Reader(path).read();
+    return holds_tensors(path) ? read_dataset_tensors(path) : Reader(path).read();
   } catch (const std::bad_alloc&) {
     throw InputError(path.string(), "", "does not fit into memory");
   }
@@ -444,6 +450,7 @@ Dataset read_dataset(const std::filesystem::path& path) {
 std::string fingerprint_of(const std::filesystem::path& path) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return "";
+  if (holds_tensors(path)) return fingerprint_of_tensors(path);
   const NetcdfReader file(path);
   return file.has_attribute(fingerprint_name) ? file.text(fingerprint_name) : "";
 }

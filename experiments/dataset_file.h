@@ -1,12 +1,16 @@
 #pragma once
 
-/// Data sets as NetCDF files: our own, and those that someone else made of a system that this program does not know.
+/// Data sets as files: our own, and those that someone else made of a system that this program does not know. NetCDF,
+/// or where the name ends with .safetensors what dataset_tensors.h says.
 
 #include <filesystem>
 
 #include "experiments/dataset.h"
 
 namespace levda::experiments {
+
+/// Name of the data set in the folder of a run: data.nc, or data.safetensors in a build without NetCDF.
+std::string dataset_name();
 
 /// NetCDF-4 with CF attributes: field(member, time, channel, y, x), parameters(member, parameter), and the values
 /// between frames. For gridded sets. Throws InputError.

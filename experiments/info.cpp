@@ -62,6 +62,26 @@ void add_description(Lines& lines, const models::Description& about) {
             about.frame_interval, about.time_unit);
 }
 
+void add_dataset(Lines& lines, const Dataset& set, const std::string& source) {
+  lines.add("file", "data set, for levda train --data");
+  add_description(lines, set.about);
+  lines.add("trajectories", "{} for training, {} for validation, {} for tests{}", set.train, set.valid, set.test,
+            set.varying ? ", parameters change in time" : "");
+  if (set.between.points > 0) lines.add("between frames", "{} places at one time in each interval", set.between.points);
+  if (has_missing(set))
+    lines.add("missing", "{:.1f}% of the values",
+              100.0 *
+                  static_cast<double>(std::count_if(set.fields.begin(), set.fields.end(),
+                                                    [](float value) { return std::isnan(value); })) /
+                  static_cast<double>(set.fields.size()));
+  const Moments moments = field_moments(set);
+  for (std::size_t c = 0; c < moments.mean.size(); ++c)
+    lines.add("values of " + set.about.channel_names[c], "mean {:.4g}, standard deviation {:.4g} {}", moments.mean[c],
+              moments.deviation[c], set.about.channel_units[c]);
+  lines.add("source", "{}", source);
+  lines.add_configuration(set.fingerprint);
+}
+
 std::string describe_weights(const std::filesystem::path& path) {
   const models::Surrogate s = models::load_surrogate(path);
   const models::LdnetArchitecture& a = s.net.architecture();
@@ -99,6 +119,10 @@ std::string describe_safetensors(const std::filesystem::path& path) {
   };
   if (entry("format").starts_with("levda-surrogate-")) return describe_weights(path);
   Lines lines;
+  if (entry("format").starts_with("levda-dataset-")) {
+    add_dataset(lines, read_dataset(path), entry("source"));
+    return lines.text();
+  }
   if (!entry("steps").empty() && !entry("levda_configuration").empty()) {
     lines.add("file", "checkpoint of a training; the same command goes on from it");
     lines.add("steps", "{}", entry("steps"));
@@ -121,25 +145,7 @@ std::string describe_netcdf(const std::filesystem::path& path) {
   };
   Lines lines;
   if (format.starts_with("levda-dataset-") || (format.empty() && file.has_variable("field"))) {
-    const Dataset set = read_dataset(path);
-    lines.add("file", "data set, for levda train --data");
-    add_description(lines, set.about);
-    lines.add("trajectories", "{} for training, {} for validation, {} for tests{}", set.train, set.valid, set.test,
-              set.varying ? ", parameters change in time" : "");
-    if (set.between.points > 0)
-      lines.add("between frames", "{} places at one time in each interval", set.between.points);
-    if (has_missing(set))
-      lines.add("missing", "{:.1f}% of the values",
-                100.0 *
-                    static_cast<double>(std::count_if(set.fields.begin(), set.fields.end(),
-                                                      [](float value) { return std::isnan(value); })) /
-                    static_cast<double>(set.fields.size()));
-    const Moments moments = field_moments(set);
-    for (std::size_t c = 0; c < moments.mean.size(); ++c)
-      lines.add("values of " + set.about.channel_names[c], "mean {:.4g}, standard deviation {:.4g} {}", moments.mean[c],
-                moments.deviation[c], set.about.channel_units[c]);
-    lines.add("source", "{}", text("source"));
-    lines.add_configuration(set.fingerprint);
+    add_dataset(lines, read_dataset(path), text("source"));
   } else if (format.starts_with("levda-observations-")) {
     lines.add("file", "observations, for levda assimilate --observations");
     lines.add("experiment", "{}", text("experiment"));

@@ -14,6 +14,7 @@
 
 #include "autodiff/error.h"
 #include "experiments/cases.h"
+#include "experiments/dataset_file.h"
 #include "experiments/info.h"
 #include "experiments/interrupted.h"
 #include "experiments/pipeline.h"
@@ -74,7 +75,7 @@ void add_options(CLI::App& stage, Arguments& a) {
   stage.add_option("--set", a.settings, "Change one key: --set section.key=value (repeatable)")
       ->allow_extra_args(false);
   stage.add_option("--out", a.out, "Folder of the run (default runs/CASE-PRESET; needed without CASE)");
-  stage.add_option("--data", a.data, "Data set (default OUT/data.nc)");
+  stage.add_option("--data", a.data, fmt::format("Data set (default OUT/{})", dataset_name()));
   stage.add_option("--weights", a.weights,
                    "Surrogate (default OUT/weights.safetensors; run: the shipped one where it fits)");
   stage.add_option("--seed", a.seed,
@@ -148,7 +149,7 @@ int run(int argc, char** argv) {
     bool with_surrogate;
   };
   const std::vector<Stage> stages{
-      {"generate", "Run the solver: OUT/data.nc", &Pipeline::generate, false},
+      {"generate", "Run the solver: the data set OUT/data.*", &Pipeline::generate, false},
       {"train", "Train the surrogate on the data set: OUT/weights.safetensors", &Pipeline::train, true},
       {"observe", "Observe truths of test trajectories: OUT/observations/", &Pipeline::observe, false},
       {"assimilate", "Assimilate all observations and score: OUT/analysis/, OUT/results.json", &Pipeline::assimilate,

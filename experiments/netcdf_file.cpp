@@ -17,6 +17,10 @@ namespace levda::experiments {
 
 namespace fs = std::filesystem;
 
+bool has_netcdf() { return true; }
+
+void require_netcdf(const std::string&) {}
+
 namespace {
 
 using Extents = std::span<const std::int64_t>;

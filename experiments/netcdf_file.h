@@ -22,6 +22,12 @@
 
 namespace levda::experiments {
 
+/// False in a build without netCDF-C (LEVDA_NETCDF).
+bool has_netcdf();
+
+/// Throws InputError for `what`, a file or a command, in such a build.
+void require_netcdf(const std::string& what);
+
 /// Type of a variable in a file.
 enum class Type : std::uint8_t { Float32, Float64, Int32, Int64 };
 

@@ -11,6 +11,7 @@
 #include "experiments/dataset_file.h"
 #include "experiments/generate.h"
 #include "experiments/interrupted.h"
+#include "experiments/netcdf_file.h"
 #include "experiments/observation_file.h"
 #include "experiments/report_data.h"
 #include "experiments/training.h"
@@ -102,7 +103,7 @@ Pipeline::Pipeline(RunOptions options) : options_(std::move(options)), lock_(che
     nn::remove_unfinished(folder);
 }
 
-fs::path Pipeline::data_path() const { return options_.data.empty() ? options_.out / "data.nc" : options_.data; }
+fs::path Pipeline::data_path() const { return options_.data.empty() ? options_.out / dataset_name() : options_.data; }
 
 fs::path Pipeline::weights_path() const {
   return options_.weights.empty() ? options_.out / "weights.safetensors" : options_.weights;
@@ -157,7 +158,7 @@ const models::Surrogate& Pipeline::surrogate() {
 
 void Pipeline::generate() {
   if (!options_.data.empty())
-    throw InputError("--data", options_.data.string(), "would be overwritten; generate goes to OUT/data.nc");
+    throw InputError("--data", options_.data.string(), "would be overwritten; generate goes to OUT/" + dataset_name());
   const DataConfig& d = options_.config.data;
   nn::Progress progress("generate", d.train + d.valid + d.test);
   data_ = generate_dataset(options_.config, [&](std::int64_t done) { progress.update(done); });
@@ -211,6 +212,7 @@ void Pipeline::prepare_twin() {
 }
 
 void Pipeline::observe() {
+  require_netcdf("levda observe");
   prepare_twin();
   const Moments moments = field_moments(data());
   for (const std::string& experiment : experiment_names())
@@ -251,6 +253,7 @@ std::vector<std::vector<TruthScores>> Pipeline::all_scores() {
 }
 
 void Pipeline::assimilate() {
+  require_netcdf("levda assimilate");
   if (!options_.observations.empty()) return assimilate_one_file();
   find_weights();
   prepare_twin();
@@ -327,6 +330,7 @@ void Pipeline::assimilate_one_file() {
 }
 
 void Pipeline::report() {
+  require_netcdf("levda report");
   find_weights();
   prepare_twin();
   const std::vector<std::vector<TruthScores>> scores = all_scores();
@@ -370,6 +374,7 @@ void Pipeline::find_weights() {
 }
 
 void Pipeline::run() {
+  require_netcdf("levda run");
   const Config& config = options_.config;
   if (!options_.data.empty())
     data();

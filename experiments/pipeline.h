@@ -1,7 +1,8 @@
 #pragma once
 
 /// The stages of a run and the files between them. In the folder of a run:
-///   data.nc -> weights.safetensors -> observations/EXPERIMENT-NN.nc -> analysis/EXPERIMENT-NN.nc, .json
+///   data.nc (data.safetensors in a build without NetCDF, which has these two stages only) -> weights.safetensors ->
+///   observations/EXPERIMENT-NN.nc -> analysis/EXPERIMENT-NN.nc, .json
 ///   -> results.json -> report.html
 
 #include <filesystem>
@@ -18,7 +19,7 @@ namespace levda::experiments {
 struct RunOptions {
   Config config;
   std::filesystem::path out;
-  std::filesystem::path data;          ///< empty: data.nc in out
+  std::filesystem::path data;          ///< empty: dataset_name() in out
   std::filesystem::path weights;       ///< empty: the shipped ones where they fit (run only), else those in out
   std::filesystem::path observations;  ///< assimilate this file only; empty: all of the twin experiments
   std::string experiment;              ///< of that file, warm or cold; empty: as it says, or warm

@@ -5,10 +5,14 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 
+#include "autodiff/error.h"
 #include "experiments/cases.h"
 #include "experiments/dataset_file.h"
+#include "experiments/training.h"
 #include "models/interpolation.h"
+#include "nn/safetensors.h"
 #include "tests/nn/temporary_folder.h"
 
 using namespace levda;
@@ -76,8 +80,21 @@ TEST_CASE("frames and values between them are the solver's own states, channels 
 TEST_CASE("a data set comes back from its file bit by bit, values between frames too") {
   const testing::TemporaryFolder folder;
   const Dataset set = generate_dataset(small(), {});
-  write_dataset(folder / "data.nc", set);
-  const Dataset back = read_dataset(folder / "data.nc");
+  std::string name;
+  SUBCASE("NetCDF") { name = "data.nc"; }
+  SUBCASE("safetensors") { name = "data.safetensors"; }
+  write_dataset(folder / name, set);
+  CHECK(fingerprint_of(folder / name) == set.fingerprint);
+  const Dataset back = read_dataset(folder / name);
+  CHECK(training_fingerprint(small(), back) == training_fingerprint(small(), set));
+  CHECK(back.train == set.train);
+  CHECK(back.valid == set.valid);
+  CHECK(back.test == set.test);
+  CHECK(back.about.case_name == set.about.case_name);
+  CHECK(back.about.parameter_max == set.about.parameter_max);
+  CHECK(back.about.channel_units == set.about.channel_units);
+  CHECK(back.about.grid.dx == doctest::Approx(set.about.grid.dx).epsilon(1e-15));
+  CHECK(back.about.grid.offset_x == set.about.grid.offset_x);
   CHECK(back.fields == set.fields);
   CHECK(back.parameters == set.parameters);
   CHECK(back.fingerprint == set.fingerprint);
@@ -87,6 +104,46 @@ TEST_CASE("a data set comes back from its file bit by bit, values between frames
   CHECK(back.between.y == set.between.y);
   CHECK(back.between.values == set.between.values);
   CHECK(back.about.frame_interval == set.about.frame_interval);
+}
+
+TEST_CASE("a data set in safetensors that contradicts itself is refused by the entry at fault") {
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path path = folder / "data.safetensors";
+  const auto refusal = [&](const auto& damage) {
+    write_dataset(path, generate_dataset(small(), {}));
+    nn::TensorFile file = nn::read_safetensors(path);
+    damage(file);
+    nn::write_safetensors(path, file);
+    try {
+      read_dataset(path);
+    } catch (const InputError& error) {
+      return std::string(error.what()).substr(path.string().size() + 2);
+    }
+    return std::string("none");
+  };
+  const auto replace = [](nn::TensorFile& file, const std::string& from, const std::string& to) {
+    std::string& text = file.metadata.at("description");
+    REQUIRE(text.find(from) != std::string::npos);
+    text.replace(text.find(from), from.size(), to);
+  };
+  using autodiff::Tensor;
+  CHECK(refusal([](nn::TensorFile&) {}) == "none");
+  CHECK(refusal([](nn::TensorFile& f) { f.tensors.erase("parameters"); }) == "parameters: no such tensor");
+  CHECK(refusal([](nn::TensorFile& f) { f.metadata.erase("levda_configuration"); }) ==
+        "levda_configuration: missing from the metadata");
+  CHECK(refusal([](nn::TensorFile& f) { f.metadata["format"] = "levda-surrogate-1"; }).starts_with("format: "));
+  CHECK(refusal([](nn::TensorFile& f) { f.metadata["description"] = "{"; }).starts_with("description: "));
+  CHECK(refusal([&](nn::TensorFile& f) { replace(f, "\"train\":", "\"rain\":"); }).starts_with("description: "));
+  CHECK(refusal([&](nn::TensorFile& f) { replace(f, "\"frames\":", "\"frames\":-"); }).starts_with("description: "));
+  CHECK(refusal([&](nn::TensorFile& f) { replace(f, "\"nx\":", "\"nx\":1"); }).starts_with("field: float32 "));
+  CHECK(refusal([](nn::TensorFile& f) {
+          const Tensor& field = f.tensors.at("field");
+          f.tensors["field"] = Tensor::full(field.shape(), std::numeric_limits<double>::quiet_NaN());
+        }) == "field: holds a value that is not finite");
+  CHECK(refusal([](nn::TensorFile& f) {
+          const Tensor& field = f.tensors.at("between_field");
+          f.tensors["between_field"] = field.reshaped({field.size()});
+        }).starts_with("between_x: "));
 }
 
 TEST_CASE("no values between frames: where none are wanted, or the solver has no step there") {
