@@ -7,7 +7,7 @@ rm -rf "$2"
 mkdir -p "$2"
 cd "$2"
 
-case=(tsunami --out run)
+case=(tsunami)
 for setting in data.nodes=16 data.frames=6 data.steps_per_frame=60 data.train=8 data.valid=2 data.test=2 \
     surrogate.latent=3 surrogate.fourier_features=4 surrogate.dynamics_width=8 surrogate.dynamics_depth=1 \
     surrogate.decoder_width=8 surrogate.decoder_depth=2 training.steps=300 training.trajectories=2 training.points=8 \
@@ -16,15 +16,15 @@ for setting in data.nodes=16 data.frames=6 data.steps_per_frame=60 data.train=8 
   case+=(--set "$setting")
 done
 
-"$levda" generate "${case[@]}"
-"$levda" train "${case[@]}"
+"$levda" generate "${case[@]}" --out run
+"$levda" train "${case[@]}" --out run
 "$levda" info run/data.safetensors >data.txt
 grep -q '^trajectories: *8 for training, 2 for validation, 2 for tests$' data.txt
 error=$("$levda" info run/weights.safetensors | sed -n 's/^test_rel_rmse: *//p')
 echo "test_rel_rmse $error"
 awk -v e="$error" 'BEGIN { exit !(e > 0 && e < 2) }'
 
-# The numbers of threads make no difference.
+# The number of threads makes no difference.
 mkdir one
 cp run/data.safetensors one/
 "$levda" train "${case[@]}" --out one --threads 1
@@ -32,7 +32,7 @@ cmp <("$levda" info one/weights.safetensors | grep '^error of') <("$levda" info 
 
 for stage in run observe assimilate report; do
   status=0
-  "$levda" "$stage" "${case[@]}" 2>message || status=$?
+  "$levda" "$stage" "${case[@]}" --out run 2>message || status=$?
   [ "$status" -eq 2 ]
   [ "$(wc -l <message)" -eq 1 ]
   grep -q "^levda: levda $stage: NetCDF is needed" message
