@@ -2,14 +2,31 @@
 # Installs what is missing, builds and runs the tests; those labelled slow are left out.
 #   tests/run.sh [PRESET]    release (default), debug (address and undefined-behaviour sanitizers), portable (libraries alone, no AVX2)
 #   tests/run.sh --tsan      under the thread sanitizer
+#   tests/run.sh --gpu [--build-only]    builds with CUDA into build-gpu/ and runs the GPU's tests; with LEVDA_DEPS_DIR=FOLDER
+#                            from headers alone (experiments/bench/collect_headers.sh). bench/gpu.sh does more
 #   tests/run.sh --fuzz [SECONDS [JOBS]]    the readers of files on random input instead, see fuzz/run.sh
 #   tests/run.sh --parity    compares with PyTorch instead, see parity/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+test_gpu() {
+  local options=(-DLEVDA_WERROR=OFF)  # compilers of such machines are many
+  if [ -n "${LEVDA_DEPS_DIR:-}" ]; then options+=(-DLEVDA_DEPS_DIR="$LEVDA_DEPS_DIR"); else experiments/install_packages.sh; fi
+  command -v nvcc >/dev/null || export CUDACXX=${CUDACXX:-/usr/local/cuda/bin/nvcc}
+  command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
+  [[ $(nvidia-smi -L 2>/dev/null) == *GPU* ]] && options+=(-DCMAKE_CUDA_ARCHITECTURES=native)
+  cmake --preset gpu "${options[@]}" >/dev/null
+  cmake --build --preset gpu --parallel "$(nproc)" --target test_gpu levda levda_gpu_bench
+  [ "${1:-}" = --build-only ] || ctest --preset gpu --no-tests=error
+}
+
 case ${1:-} in
   --fuzz) exec tests/fuzz/run.sh "${@:2}" ;;
   --tsan) set -- tsan ;;
+  --gpu)
+    test_gpu "${2:-}"
+    exit
+    ;;
   --parity) exec tests/parity/run.sh "${@:2}" ;;
 esac
 
