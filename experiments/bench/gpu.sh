@@ -62,7 +62,7 @@ left() { echo $((budget - (SECONDS - started))); }
 
 run_build() {
   local log=$results/build.log
-  tests/run.sh --gpu --build-only >"$log" 2>&1 && return
+  tests/run.sh --gpu --build-only >"$log" 2>&1 && say build "done" && return
   tail -60 "$log"
   say build "FAILED"
   return 1
@@ -71,7 +71,7 @@ run_build() {
 run_tests() {
   local log=$results/tests.log
   if ctest --test-dir "$build" -L gpu --output-on-failure --no-tests=error >"$log" 2>&1; then
-    say tests "$(grep -E 'tests passed' "$log")"
+    say tests "$(grep -E 'tests passed' "$log"), $(grep -c '(Skipped)$' "$log") of them skipped"
   else
     tail -40 "$log"
     say tests "FAILED: $(grep -E 'tests passed|No tests' "$log" | head -1)"
@@ -122,12 +122,12 @@ run_torch() {
   done
   [ -n "$python" ] || { say torch "not run: no PyTorch that sees the GPU" && return 0; }
   # The most wanted figures first; what there is no time for is left out.
-  local until=$(($(date +%s) + $(left) - 60)) precision
+  local last=$(($(date +%s) + $(left) - 60)) precision
   for precision in float32 tf32; do
     for case in T-paper K-paper A-paper; do
-      [ "$(date +%s)" -lt "$until" ] || { say "torch $case $precision" "not run: no time left" && continue; }
-      timeout 170 "$python" experiments/bench/torch_bench.py --case "$case" --precision "$precision" --seconds 4 \
-        --until "$until" --out "$results/torch-$case-$precision.json" || { say "torch $case $precision" "FAILED" && status=1; }
+      [ "$(date +%s)" -lt "$last" ] || { say "torch $case $precision" "not run: no time left" && continue; }
+      timeout "$(($(left) > 30 ? $(left) : 30))" "$python" experiments/bench/torch_bench.py --case "$case" --precision "$precision" --seconds 4 \
+        --until "$last" --out "$results/torch-$case-$precision.json" || { say "torch $case $precision" "FAILED" && status=1; }
     done
   done
   return "$status"

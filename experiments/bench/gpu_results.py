@@ -67,10 +67,6 @@ def main():
     print("| | target | levda | compared with | ratio | |")
     print("|---|---|---|---|---|---|")
 
-    def missing(what, target, have, key):
-        why = "not measured" if have else "levda: not measured"
-        print(row(what, target, milliseconds(ours[key]) if have else "-", "-", "-", why))
-
     for precision in PRECISIONS:
         for case in CASES:
             step = ours.get((case, precision))
@@ -80,7 +76,8 @@ def main():
                 what = f"{case} step, {precision}, against PyTorch {mode}"
                 other = theirs.get((case, precision, mode))
                 if not step or not other:
-                    missing(what, f">= {target:g} x", step, (case, precision))
+                    print(row(what, f">= {target:g} x", milliseconds(step) if step else "-",
+                              milliseconds(other) if other else "-", "-", "not measured"))
                     continue
                 ratio = other["seconds"] / step["seconds"]
                 print(row(what, f">= {target:g} x", milliseconds(step), milliseconds(other), f"{ratio:.2f} x",
@@ -99,15 +96,18 @@ def main():
             share = step["flop_per_second"] / rate
             print(row(what, ">= 85%", f"{1e-12 * step['flop_per_second']:.1f} TFLOP/s", f"{1e-12 * rate:.1f} TFLOP/s",
                       f"{100 * share:.0f}%", verdict(share >= 0.85)))
-    step, other = ours.get(("K-paper", "float32")), theirs.get(("K-paper", "float32", "eager"))
-    if step and other and "peak_bytes" in other:
-        ratio = step["peak_bytes"] / other["peak_bytes"]
-        bound = " (the whole step does not fit into the GPU)" if other["parts"] > 1 else ""
-        print(row("K-paper step, peak memory, against PyTorch eager", "<= 1/4", gigabytes(step["peak_bytes"]),
-                  gigabytes(other["peak_bytes"]) + bound, f"{ratio:.2f}", verdict(ratio <= 0.25)))
+    what = "K-paper step, peak memory, against PyTorch's least"
+    step = ours.get(("K-paper", "float32"))
+    others = [s for s in theirs.values() if s["case"] == "K-paper" and s["precision"] == "float32" and "peak_bytes" in s]
+    if step and others:
+        whole = [s["peak_bytes"] for s in others if s["parts"] == 1]
+        # In parts a step takes less: what the whole one would take is more than there is.
+        least = min(whole) if whole else float(machine.get("memory", "inf").split()[0]) * 2**20
+        ratio = step["peak_bytes"] / least
+        print(row(what, "<= 1/4", gigabytes(step["peak_bytes"]), ("" if whole else "more than the GPU's ") + gigabytes(least),
+                  f"{ratio:.2f}", verdict(ratio <= 0.25)))
     else:
-        print(row("K-paper step, peak memory, against PyTorch eager", "<= 1/4",
-                  gigabytes(step["peak_bytes"]) if step else "-", "-", "-", "not measured"))
+        print(row(what, "<= 1/4", gigabytes(step["peak_bytes"]) if step else "-", "-", "-", "not measured"))
     training = read_lines(folder / "training.txt", ":")
     if training:
         print(row("T-paper surrogate, relative RMSE on test trajectories", "0.0168 published", training.get("test_rel_rmse", "?"),

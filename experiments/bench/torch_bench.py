@@ -26,11 +26,11 @@ from torch import nn
 
 # Of paper_cases.h.
 CASES = {
-    "T-paper": dict(latent=10, parameters=2, channels=3, fourier=1, dt=1.4778, dynamics=(8, 50), decoder=(10, 300),
+    "T-paper": dict(latent=10, parameters=2, channels=3, fourier=1, dt=0.01, dynamics=(8, 50), decoder=(10, 300),
                     trajectories=2, frames=51, points=2000),
-    "K-paper": dict(latent=9, parameters=1, channels=2, fourier=10, dt=0.2, dynamics=(9, 200), decoder=(14, 500),
+    "K-paper": dict(latent=9, parameters=1, channels=2, fourier=10, dt=0.01, dynamics=(9, 200), decoder=(14, 500),
                     trajectories=6, frames=40, points=5000),
-    "A-paper": dict(latent=50, parameters=2, channels=3, fourier=50, dt=0.04, dynamics=(8, 200), decoder=(15, 500),
+    "A-paper": dict(latent=50, parameters=2, channels=3, fourier=50, dt=0.01, dynamics=(8, 200), decoder=(15, 500),
                     trajectories=2, frames=63, points=5000),
 }
 

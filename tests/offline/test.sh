@@ -14,7 +14,7 @@ packages=(Eigen3 TBB fmt nlohmann_json CLI11 tomlplusplus doctest)
 disabled=("${packages[@]/#/-DCMAKE_DISABLE_FIND_PACKAGE_}")
 disabled=("${disabled[@]/%/=ON}")
 cmake -S . -B "$folder/build" -G "Unix Makefiles" -DCMAKE_BUILD_TYPE=Release -DLEVDA_DEPS_DIR="$folder/headers" -DLEVDA_TBB=OFF \
-  -DLEVDA_NETCDF=OFF "${disabled[@]}" >/dev/null
+  -DLEVDA_NETCDF=OFF -DLEVDA_CUDA=OFF "${disabled[@]}" >/dev/null
 cmake --build "$folder/build" --parallel "$(nproc)"
 
 foreign=$(find "$folder/build" -name '*.o.d' -exec cat {} + | tr ' ' '\n' | grep -E '^/usr/(local/)?include/' |
