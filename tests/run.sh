@@ -14,7 +14,9 @@ test_gpu() {
   if [ -n "${LEVDA_DEPS_DIR:-}" ]; then options+=(-DLEVDA_DEPS_DIR="$LEVDA_DEPS_DIR"); else experiments/install_packages.sh; fi
   command -v nvcc >/dev/null || export CUDACXX=${CUDACXX:-/usr/local/cuda/bin/nvcc}
   command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
-  [[ $(nvidia-smi -L 2>/dev/null) == *GPU* ]] && options+=(-DCMAKE_CUDA_ARCHITECTURES=native)
+  local capability  # "9.0": for this GPU alone
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -n '1s/\.//p') || true
+  [[ ! $capability =~ ^[0-9]+$ ]] || options+=(-DCMAKE_CUDA_ARCHITECTURES="$capability-real")
   cmake --preset gpu "${options[@]}" >/dev/null
   cmake --build --preset gpu --parallel "$(nproc)" --target test_gpu levda levda_gpu_bench
   [ "${1:-}" = --build-only ] || ctest --preset gpu --no-tests=error
