@@ -133,10 +133,13 @@ run_torch() {
   return "$status"
 }
 
+# The error with time is in training.log: a line now and then, with the validation error.
 run_train() {
   local out=$build/runs/tsunami-paper
-  [ -e "$out/data.safetensors" ] || [ -e "$out/data.nc" ] || "$build/levda" generate tsunami --preset paper --out "$out" || return 1
-  "$build/levda" train tsunami --preset paper --out "$out" --device cuda --time-limit "$train" || return 1
+  {
+    [ -e "$out/data.safetensors" ] || [ -e "$out/data.nc" ] || "$build/levda" generate tsunami --preset paper --out "$out"
+  } && "$build/levda" train tsunami --preset paper --out "$out" --device cuda --time-limit "$train" 2>&1 |
+    tee -a "$results/training.log" || { say train "FAILED" && return 1; }
   if [ -e "$out/weights.safetensors" ]; then
     "$build/levda" info "$out/weights.safetensors" | grep -E '^(test_rel_rmse|train_seconds):' >"$results/training.txt"
     say train "finished"
