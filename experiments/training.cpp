@@ -25,6 +25,15 @@ using autodiff::Tensor;
 using autodiff::Var;
 using autodiff::Vars;
 
+std::int64_t tile_of(const models::LdnetArchitecture& a, const TrainingConfig& config, std::int64_t points,
+                     const Backend& backend) {
+  if (backend.lanes() > 1) return config.tile;
+  constexpr std::int64_t most = std::int64_t{1} << 30;  // bytes of activations
+  constexpr std::int64_t copies = 4;
+  const std::int64_t values = a.decoder_width * a.decoder_depth + 2 * a.fourier_features + a.latent;  // of a row
+  return std::max<std::int64_t>(1, most / (points * values * copies * static_cast<std::int64_t>(sizeof(float))));
+}
+
 namespace {
 
 /// States between frames: an Euler step of a share of the interval lies on the line between its ends.
@@ -33,18 +42,6 @@ Var between_states(const Var& frames, const Tensor& fraction, std::int64_t traje
   const Var before = slice(frames, 0, 0, rows);
   const Var after = slice(frames, 0, trajectories, rows);
   return before + Var(fraction) * (after - before);
-}
-
-/// Groups decoded together. On the CPU a key of the configuration: their activations stay in a core's cache. A device
-/// is to be given as much as its memory allows at once: a row has, of every hidden layer, the sum, the slope and the
-/// layer's own output, with as much again for the cotangents' way back.
-std::int64_t tile_of(const models::LdnetArchitecture& a, const TrainingConfig& config, std::int64_t points,
-                     const Backend& backend) {
-  if (backend.lanes() > 1) return config.tile;
-  constexpr std::int64_t most = std::int64_t{1} << 30;  // bytes of activations
-  constexpr std::int64_t copies = 4;
-  const std::int64_t values = a.decoder_width * a.decoder_depth + 2 * a.fourier_features + a.latent;  // of a row
-  return std::max<std::int64_t>(1, most / (points * values * copies * static_cast<std::int64_t>(sizeof(float))));
 }
 
 /// Mean squared error of a batch and its gradient.

@@ -22,6 +22,7 @@
 #include "autodiff/random.h"
 #include "experiments/bench/cublas_rate.h"
 #include "experiments/bench/paper_cases.h"
+#include "experiments/training.h"
 #include "experiments/version.h"
 #include "models/ldnet.h"
 #include "nn/adam.h"
@@ -46,8 +47,8 @@ struct Options {
   std::vector<std::string> precisions{"float32"};
   std::string out;
   double scale = 1;
-  std::int64_t tile_rows = 32768;
-  double seconds = 8;  ///< for the samples of one figure
+  std::int64_t tile = 0;  ///< 0: as training has it
+  double seconds = 8;     ///< for the samples of one figure
 };
 
 constexpr int most_samples = 50;
@@ -89,11 +90,11 @@ Timing time(Backend& backend, double limit, const F& f) {
 /// One training step of a case with random data.
 class Step {
  public:
-  Step(const PaperCase& c, std::int64_t tile_rows, Backend& backend)
-      : net_(on(models::Ldnet(c.net, 1), backend)),
+  Step(const PaperCase& c, std::int64_t tile, Backend& backend)
+      : net_(on(backend, c.net)),
         adam_(net_.parameters()),
         steps_(c.frames),
-        tile_(std::max<std::int64_t>(1, tile_rows / c.points)),
+        tile_(tile),
         u_(uniform({c.trajectories, c.net.parameters}, 1, backend)),
         s0_(Tensor::zeros({c.trajectories, c.net.latent}, DType::float32, backend)),
         x_(uniform({c.groups(), c.points, 2}, 2, backend)),
@@ -107,12 +108,12 @@ class Step {
   }
   /// Of the last step.
   double loss() const { return loss_.item(); }
-  std::int64_t tile() const { return tile_; }
   const models::Ldnet& net() const { return net_; }
 
  private:
-  static models::Ldnet on(models::Ldnet net, Backend& backend) {
-    for (std::size_t i = 0; i < net.parameters().size(); ++i) net.parameters().set(i, net.parameters()[i].to(backend));
+  static models::Ldnet on(Backend& backend, const models::LdnetArchitecture& architecture) {
+    models::Ldnet net(architecture, 1);
+    net.parameters().move(backend);
     return net;
   }
 
@@ -154,7 +155,7 @@ double flop_of(const PaperCase& c, const models::Ldnet& net) {
 }
 
 Json step_of(const PaperCase& c, const std::string& precision, const Options& options, Backend& backend) {
-  Step step(c, options.tile_rows, backend);
+  Step step(c, options.tile, backend);
   step.run();
   const double first = step.loss();
   const Timing timing = time(backend, options.seconds, [&] { step.run(); });
@@ -168,7 +169,7 @@ Json step_of(const PaperCase& c, const std::string& precision, const Options& op
           {"seconds", timing.seconds},
           {"samples", timing.samples},
           {"peak_bytes", backend.memory().peak},
-          {"tile", step.tile()},
+          {"tile", options.tile},
           {"flop", flop},
           {"flop_per_second", flop / timing.seconds},
           {"first_loss", first},
@@ -178,7 +179,7 @@ Json step_of(const PaperCase& c, const std::string& precision, const Options& op
 /// The products of a hidden layer over a tile: forward, and the gradients of input and weight.
 Json products_of(const PaperCase& c, const std::string& precision, const Options& options, Backend& backend) {
   const std::int64_t width = c.net.decoder_width;
-  const std::int64_t rows = std::min(c.rows(), std::max<std::int64_t>(1, options.tile_rows / c.points) * c.points);
+  const std::int64_t rows = std::min(c.groups(), options.tile) * c.points;
   Json all = Json::array();
   for (const auto& [name, p] : {std::pair<const char*, Product>{"x W", {rows, width, width, false, false}},
                                 std::pair<const char*, Product>{"g W'", {rows, width, width, false, true}},
@@ -218,9 +219,8 @@ Options parse(int argc, char** argv) {
       ->check(CLI::IsMember({"float32", "tf32"}));
   app.add_option("--out", o.out, "JSON file (default: standard output)");
   app.add_option("--scale", o.scale, "Factor of widths, frames and points, at most 1")->check(CLI::Range(1e-6, 1.0));
-  app.add_option("--tile-rows", o.tile_rows, "Rows that the decoder sees at once")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  app.add_option("--tile", o.tile, "Groups that are decoded together (default: as training has it)")
+      ->check(CLI::PositiveNumber);
   app.add_option("--seconds", o.seconds, "For the samples of a figure; fewer than 50 where they do not fit")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -233,12 +233,13 @@ Options parse(int argc, char** argv) {
 }
 
 int run(int argc, char** argv) {
-  const Options options = parse(argc, argv);
+  Options options = parse(argc, argv);
   Backend& backend = autodiff::backend_of(options.device == "cuda" ? autodiff::Device::cuda : autodiff::Device::cpu);
   PaperCase chosen = paper_cases().front();
   for (const PaperCase& c : paper_cases())
     if (c.name == options.wanted) chosen = c;
   chosen = scaled(chosen, options.scale);
+  if (options.tile == 0) options.tile = experiments::tile_of(chosen.net, {}, chosen.points, backend);
   Json result{{"program", "levda " + experiments::version()},
               {"device", backend.description()},
               {"machine", experiments::machine()},
