@@ -18,6 +18,7 @@ namespace levda::da {
 using autodiff::DType;
 using autodiff::Tensor;
 using autodiff::Var;
+using autodiff::Vars;
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Vector = Eigen::VectorXd;
 
@@ -40,78 +41,115 @@ Tensor tensor_of(const Vector& x) {
   return Tensor::from(std::span<const double>(x.data(), static_cast<std::size_t>(x.size())), {x.size()});
 }
 
-/// J of one window in w-space, in the whitened innovation d = R^-1/2 (y - G).
+/// f(0) .. f(count - 1), each a task of its own.
+template <typename F>
+void in_parallel(std::size_t count, const F& f) {
+  oneapi::tbb::parallel_for(std::size_t{0}, count, f, oneapi::tbb::simple_partitioner());
+}
+
+/// What the model says near a point of w-space, whitened.
+struct Local {
+  Vector innovation;   // R^-1/2 (y - G(v(w)))
+  Matrix sensitivity;  // R^-1/2 Y, as rows: (N, m)
+};
+
+/// J of one problem's window in w-space, in the whitened innovation d = R^-1/2 (y - G). Knows no model: it says where
+/// the model is to be evaluated, and what the answer means.
 class Objective {
  public:
-  Objective(const Ensemble& prior, const ObservationOperator& observe, const Tensor& values,
-            const ErrorCovariance& covariance)
-      : observe_(observe),
-        values_(values),
-        covariance_(covariance),
-        mean_(vector_of(prior.mean())),
-        anomalies_(matrix_of(prior.anomalies())) {}
+  explicit Objective(const WindowProblem& problem)
+      : problem_(problem), mean_(vector_of(problem.prior.mean())), anomalies_(matrix_of(problem.prior.anomalies())) {}
 
+  const WindowProblem& problem() const { return problem_; }
   std::int64_t members() const { return anomalies_.rows(); }
   Vector control(const Vector& w) const { return mean_ + anomalies_.transpose() * w; }
 
-  /// In what type the model runs; everything around it is float64.
-  struct Precision {
-    DType model = DType::float64;
-  };
-
-  /// R^-1/2 (y - G(v(w))).
-  Vector innovation(const Vector& w, Precision precision) const {
-    const Vector v = control(w);
-    const Tensor prediction = observe_.predict(tensor_of(v).reshaped({1, v.size()}).to(precision.model));
-    return whitened(prediction.reshaped({observe_.size()}));
+  /// The directions of min(n, N) forward sweeps: along the controls themselves where they are fewer.
+  Matrix directions() const {
+    return few_controls() ? Matrix(Matrix::Identity(mean_.size(), mean_.size())) : anomalies_;
   }
 
-  struct Local {
-    Vector innovation;
-    Matrix sensitivity;  // R^-1/2 Y, as rows: (N, m)
-  };
-  Local linearise(const Vector& w, Precision precision) const {
-    // min(n, N) forward sweeps: along the controls themselves where they are fewer.
-    const bool few_controls = mean_.size() < members();
-    const Matrix directions = few_controls ? Matrix(Matrix::Identity(mean_.size(), mean_.size())) : anomalies_;
-    const Linearisation local =
-        observe_.linearise(tensor_of(control(w)).to(precision.model), tensor_of(directions).to(precision.model));
-    const Matrix tangents = matrix_of(covariance_.whiten(Var(local.tangents.to(DType::float64))).value());
-    return {whitened(local.value), few_controls ? Matrix(anomalies_ * tangents) : tangents};
+  /// Of a prediction (m).
+  Vector innovation(const Tensor& prediction) const {
+    return vector_of(whiten(Var(problem_.values) - Var(prediction.to(DType::float64))));
   }
 
-  /// R^-1/2 Y of the members' own predictions, centred on their mean, as rows (N, m); and R^-1/2 (y - that mean).
-  Local ensemble(const Ensemble& prior) const {
-    const Tensor predictions = observe_.predict(prior.members());
-    const Matrix whitened_predictions = matrix_of(covariance_.whiten(Var(predictions)).value());
-    const Vector mean = whitened_predictions.colwise().mean();
-    const Vector y = vector_of(covariance_.whiten(Var(values_)).value());
+  /// Of a linearisation along directions().
+  Local local(const Tensor& value, const Tensor& tangents) const {
+    const Matrix whitened = matrix_of(whiten(Var(tangents.to(DType::float64))));
+    return {innovation(value), few_controls() ? Matrix(anomalies_ * whitened) : whitened};
+  }
+
+  /// R^-1/2 Y of the members' own predictions (N, m), centred on their mean; and R^-1/2 (y - that mean).
+  Local of_members(const Tensor& predictions) const {
+    const Matrix whitened = matrix_of(whiten(Var(predictions)));
+    const Vector mean = whitened.colwise().mean();
+    const Vector y = vector_of(whiten(Var(problem_.values)));
     const double scale = 1 / std::sqrt(static_cast<double>(members() - 1));
-    return {y - mean, scale * (whitened_predictions.rowwise() - mean.transpose())};
+    return {y - mean, scale * (whitened.rowwise() - mean.transpose())};
   }
 
-  /// J, and its gradient by the tape.
-  CostGradient by_tape(const Ensemble& prior, std::span<const double> w, double factor) const {
-    return cost_and_gradient(prior, observe_, values_, covariance_, w, factor);
-  }
-
-  /// Squared whitened misfit of every row of v.
-  Vector misfits(const Tensor& v) const {
-    const Tensor innovations = (Var(values_) - Var(observe_.predict(v).to(DType::float64))).value();
-    return matrix_of(covariance_.whiten(Var(innovations)).value()).rowwise().squaredNorm();
+  /// Squared whitened misfit of every row of predictions (N, m).
+  Vector misfits(const Tensor& predictions) const {
+    return matrix_of(whiten(Var(problem_.values) - Var(predictions.to(DType::float64)))).rowwise().squaredNorm();
   }
 
  private:
-  Vector whitened(const Tensor& prediction) const {
-    return vector_of(covariance_.whiten(Var(values_) - Var(prediction.to(DType::float64))).value());
-  }
+  bool few_controls() const { return mean_.size() < members(); }
+  Tensor whiten(const Var& x) const { return problem_.covariance->whiten(x).value(); }
 
-  const ObservationOperator& observe_;
-  const Tensor& values_;
-  const ErrorCovariance& covariance_;
+  const WindowProblem& problem_;
   Vector mean_;
   Matrix anomalies_;
 };
+
+/// A point in the w-space of one of the problems.
+struct Point {
+  const Objective* objective;
+  const Vector* w;
+};
+
+/// The part of outermost index k.
+Tensor part(const Tensor& x, std::size_t k) {
+  const auto i = static_cast<std::int64_t>(k);
+  return x.rows(i, i + 1).reshaped(x.shape().part(1, x.shape().rank()));
+}
+
+/// The model at some points, in a type of its own, in one call; f(k, innovation at point k), in parallel.
+template <typename F>
+void innovations(const ObservationOperator& observe, std::span<const Point> points, DType model, const F& f) {
+  if (points.empty()) return;
+  Vars controls;
+  for (const Point& point : points)
+    controls.emplace_back(tensor_of(Matrix(point.objective->control(*point.w).transpose())));
+  const Tensor predictions = observe.predict_each(stack(controls, 0).value().to(model));  // (points, 1, m)
+  in_parallel(points.size(), [&](std::size_t k) {
+    f(k, points[k].objective->innovation(part(predictions, k).reshaped({observe.size()})));
+  });
+}
+
+/// The same with derivatives: f(k, Local at point k).
+template <typename F>
+void linearisations(const ObservationOperator& observe, std::span<const Point> points, DType model, const F& f) {
+  if (points.empty()) return;
+  Vars controls;
+  Vars directions;
+  for (const Point& point : points) {
+    controls.emplace_back(tensor_of(point.objective->control(*point.w)));
+    directions.emplace_back(tensor_of(point.objective->directions()));
+  }
+  const Linearisation all =
+      observe.linearise_each(stack(controls, 0).value().to(model), stack(directions, 0).value().to(model));
+  in_parallel(points.size(),
+              [&](std::size_t k) { f(k, points[k].objective->local(part(all.value, k), part(all.tangents, k))); });
+}
+
+/// Predictions of all members of all problems: (problems, N, m).
+Tensor predict_members(const ObservationOperator& observe, std::span<const Objective> objectives, DType model) {
+  Vars members;
+  for (const Objective& objective : objectives) members.emplace_back(objective.problem().prior.members());
+  return observe.predict_each(stack(members, 0).value().to(model));
+}
 
 /// Where one start has got to.
 struct Minimum {
@@ -129,46 +167,105 @@ double cost(const Vector& w, const Vector& innovation, double factor) {
   return std::isfinite(value) ? value : std::numeric_limits<double>::infinity();
 }
 
-/// Gauss-Newton with Levenberg-Marquardt damping from best.w, R multiplied by `factor`.
-void minimise(const Objective& objective, Minimum& best, double factor, std::int64_t iterations, double tolerance,
-              Objective::Precision precision) {
-  const std::int64_t n = objective.members();
-  Objective::Local local = objective.linearise(best.w, precision);
-  best.cost = cost(best.w, local.innovation, factor);
-  best.iterations = 0;
-  double damping = 0;
-  for (;;) {
-    best.hessian = Matrix::Identity(n, n) + local.sensitivity * local.sensitivity.transpose() / factor;
-    const Vector gradient = best.w - local.sensitivity * local.innovation / factor;
-    best.gradient_norm = gradient.norm();
-    if (best.iterations == iterations) return;
-    ++best.iterations;
-    // Damping grows until J falls; it shrinks again after a success.
-    const double typical = best.hessian.trace() / static_cast<double>(n);
-    Vector w;
-    double lower = std::numeric_limits<double>::infinity();
-    for (int attempt = 0; attempt < 12; ++attempt) {
-      const Matrix damped = best.hessian + damping * Matrix::Identity(n, n);
-      w = best.w - damped.llt().solve(gradient);
-      lower = cost(w, objective.innovation(w, precision), factor);
-      if (lower <= best.cost) break;
-      damping = std::max(4 * damping, 1e-2 * typical);
+/// Gauss-Newton with Levenberg-Marquardt damping from best.w, R multiplied by `factor`, as questions to the model and
+/// what follows from the answers; so that many minimisations can ask at once.
+class GaussNewton {
+ public:
+  enum class Need : std::uint8_t { linearisation, innovation, nothing };
+
+  GaussNewton(const Objective& objective, Minimum& best, double factor, std::int64_t iterations, double tolerance)
+      : objective_(objective), best_(best), factor_(factor), iterations_(iterations), tolerance_(tolerance) {
+    best_.cost = std::numeric_limits<double>::infinity();
+    best_.iterations = 0;
+  }
+
+  /// What is to be known next, and at which point.
+  Need need() const { return need_; }
+  Point point() const { return {&objective_, need_ == Need::linearisation ? &best_.w : &trial_}; }
+
+  void answer(const Local& local) {
+    const std::int64_t n = objective_.members();
+    if (best_.iterations == 0) best_.cost = cost(best_.w, local.innovation, factor_);
+    best_.hessian = Matrix::Identity(n, n) + local.sensitivity * local.sensitivity.transpose() / factor_;
+    gradient_ = best_.w - local.sensitivity * local.innovation / factor_;
+    best_.gradient_norm = gradient_.norm();
+    typical_ = best_.hessian.trace() / static_cast<double>(n);
+    attempts_ = 0;
+    need_ = Need::nothing;
+    if (best_.iterations == iterations_) return;
+    ++best_.iterations;
+    propose();
+  }
+
+  void answer(const Vector& innovation) {
+    const double lower = cost(trial_, innovation, factor_);
+    if (lower <= best_.cost) {
+      const bool last = best_.cost - lower <= tolerance_ * (1 + best_.cost);
+      damping_ = damping_ < 1e-6 * typical_ ? 0 : damping_ / 8;
+      best_.w = trial_;
+      best_.cost = lower;
+      if (last) iterations_ = best_.iterations;  // gradient and Hessian at the new point, then stop
+      need_ = Need::linearisation;
+    } else {
+      // Damping grows until J falls; it shrinks again after a success.
+      damping_ = std::max(4 * damping_, 1e-2 * typical_);
+      need_ = Need::nothing;  // no descent at any damping: at the minimum, to round-off
+      if (++attempts_ < 12) propose();
     }
-    if (!(lower <= best.cost)) return;  // no descent at any damping: at the minimum, to round-off
-    const bool last = best.cost - lower <= tolerance * (1 + best.cost);
-    damping = damping < 1e-6 * typical ? 0 : damping / 8;
-    best.w = w;
-    best.cost = lower;
-    local = objective.linearise(best.w, precision);
-    if (last) iterations = best.iterations;  // gradient and Hessian at the new point, then stop
+  }
+
+ private:
+  void propose() {
+    const std::int64_t n = objective_.members();
+    const Matrix damped = best_.hessian + damping_ * Matrix::Identity(n, n);
+    trial_ = best_.w - damped.llt().solve(gradient_);
+    need_ = Need::innovation;
+  }
+
+  const Objective& objective_;
+  Minimum& best_;
+  double factor_;
+  std::int64_t iterations_;
+  double tolerance_;
+  Need need_ = Need::linearisation;
+  Vector gradient_;
+  Vector trial_;
+  double typical_ = 0;  // of the Hessian's diagonal
+  double damping_ = 0;
+  int attempts_ = 0;
+};
+
+/// Advances all minimisations in rounds: what they need of the model is evaluated together.
+void minimise(const ObservationOperator& observe, std::span<GaussNewton> minimisations, DType model) {
+  for (;;) {
+    const auto asking = [&](GaussNewton::Need need) {
+      std::vector<GaussNewton*> some;
+      for (GaussNewton& one : minimisations)
+        if (one.need() == need) some.push_back(&one);
+      return some;
+    };
+    const auto points_of = [](std::span<GaussNewton* const> some) {
+      std::vector<Point> points;
+      for (const GaussNewton* one : some) points.push_back(one->point());
+      return points;
+    };
+    const std::vector<GaussNewton*> steps = asking(GaussNewton::Need::innovation);
+    innovations(observe, points_of(steps), model,
+                [&](std::size_t k, const Vector& innovation) { steps[k]->answer(innovation); });
+    // Those whose step was good among them.
+    const std::vector<GaussNewton*> arrived = asking(GaussNewton::Need::linearisation);
+    linearisations(observe, points_of(arrived), model,
+                   [&](std::size_t k, const Local& local) { arrived[k]->answer(local); });
+    if (steps.empty() && arrived.empty()) return;
   }
 }
 
 /// The same by the exact gradient alone; the Hessian comes from one linearisation at the end.
-void minimise_by_gradient(const Objective& objective, const Ensemble& prior, Minimum& best, double factor,
+void minimise_by_gradient(const ObservationOperator& observe, const Objective& objective, Minimum& best, double factor,
                           std::int64_t iterations, double tolerance) {
+  const WindowProblem& p = objective.problem();
   const auto f = [&](std::span<const double> w, std::span<double> gradient) {
-    const CostGradient here = objective.by_tape(prior, w, factor);
+    const CostGradient here = cost_and_gradient(p.prior, observe, p.values, *p.covariance, w, factor);
     std::copy(here.gradient.begin(), here.gradient.end(), gradient.begin());
     return here.cost;
   };
@@ -179,14 +276,16 @@ void minimise_by_gradient(const Objective& objective, const Ensemble& prior, Min
   best.cost = result.value;
   best.gradient_norm = result.gradient_norm;
   best.iterations = result.iterations;
-  const Matrix y = objective.linearise(best.w, {DType::float64}).sensitivity;
-  best.hessian = Matrix::Identity(y.rows(), y.rows()) + y * y.transpose() / factor;
+  const Point end{&objective, &best.w};
+  linearisations(observe, {&end, 1}, DType::float64, [&](std::size_t, const Local& local) {
+    const Matrix& y = local.sensitivity;
+    best.hessian = Matrix::Identity(y.rows(), y.rows()) + y * y.transpose() / factor;
+  });
 }
 
 /// The minimum of the quadratic J of the ensemble's own Y: (I + Y' R^-1 Y) w = Y' R^-1 (y - mean prediction).
-Minimum minimise_by_ensemble(const Objective& objective, const Ensemble& prior) {
-  const Objective::Local local = objective.ensemble(prior);
-  const std::int64_t n = objective.members();
+Minimum minimise_by_ensemble(const Local& local) {
+  const std::int64_t n = local.sensitivity.rows();
   Minimum minimum{.start = 0, .w = {}, .cost = 0, .gradient_norm = 0, .iterations = 1, .hessian = {}};
   minimum.hessian = Matrix::Identity(n, n) + local.sensitivity * local.sensitivity.transpose();
   minimum.w = minimum.hessian.llt().solve(local.sensitivity * local.innovation);
@@ -210,22 +309,47 @@ void keep_promising(std::vector<Minimum>& minima, double ratio) {
   minima = std::move(kept);
 }
 
-/// Starting points: w = 0, then the members with the smallest misfit, w_i = sqrt(N - 1) (e_i - 1/N).
-std::vector<Minimum> starting_points(const Objective& objective, const Ensemble& prior, std::int64_t count,
-                                     DType precision) {
-  const std::int64_t n = objective.members();
-  std::vector<Minimum> starts{{.start = 0, .w = Vector::Zero(n)}};
+/// Starting points of every problem: w = 0, then the members with the smallest misfit, w_i = sqrt(N - 1) (e_i - 1/N).
+std::vector<std::vector<Minimum>> starting_points(const ObservationOperator& observe,
+                                                  std::span<const Objective> objectives, std::int64_t count,
+                                                  DType model) {
+  const std::int64_t n = objectives.front().members();
+  std::vector<std::vector<Minimum>> starts(objectives.size(), {{.start = 0, .w = Vector::Zero(n)}});
   if (count < 1) return starts;
-  const Vector misfits = objective.misfits(prior.members().to(precision));
-  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return misfits[a] < misfits[b]; });
-  for (std::int64_t k = 0; k < std::min(count, n); ++k) {
-    Vector w = Vector::Constant(n, -1 / static_cast<double>(n));
-    w[order[k]] += 1;
-    starts.push_back({.start = starts.size(), .w = std::sqrt(static_cast<double>(n - 1)) * w});
-  }
+  const Tensor predictions = predict_members(observe, objectives, model);
+  in_parallel(objectives.size(), [&](std::size_t i) {
+    const Vector misfits = objectives[i].misfits(part(predictions, i));
+    std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return misfits[a] < misfits[b]; });
+    for (std::int64_t k = 0; k < std::min(count, n); ++k) {
+      Vector w = Vector::Constant(n, -1 / static_cast<double>(n));
+      w[order[k]] += 1;
+      starts[i].push_back({.start = starts[i].size(), .w = std::sqrt(static_cast<double>(n - 1)) * w});
+    }
+  });
   return starts;
+}
+
+/// The posterior at the minimum, and what is said of it: `exact` is linearised there, `ensemble` of the members.
+Ensemble posterior(const Objective& objective, const Minimum& best, const Local& exact, const Local& ensemble) {
+  const std::int64_t n = objective.members();
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(best.hessian);
+  const Matrix transform = eigen.operatorInverseSqrt();
+  const Matrix anomalies = transform * matrix_of(objective.problem().prior.anomalies());
+  const Vector mean = objective.control(best.w);
+  const Matrix members = (std::sqrt(static_cast<double>(n - 1)) * anomalies).rowwise() + mean.transpose();
+
+  Diagnostics& diagnostics = objective.problem().diagnostics;
+  diagnostics["best_start"].push_back(static_cast<double>(best.start));
+  diagnostics["cost"].push_back(best.cost);
+  diagnostics["cost_background"].push_back(0.5 * best.w.squaredNorm());
+  diagnostics["cost_observations"].push_back(best.cost - 0.5 * best.w.squaredNorm());
+  diagnostics["gradient_norm"].push_back(best.gradient_norm);
+  const Matrix difference = exact.sensitivity - ensemble.sensitivity;
+  diagnostics["gradient_difference"].push_back((difference * exact.innovation).norm());
+  diagnostics["degrees_of_freedom"].push_back((1 - eigen.eigenvalues().array().inverse()).sum());  // tr(Y H^-1 Y' R^-1)
+  return Ensemble(tensor_of(members));
 }
 
 }  // namespace
@@ -239,57 +363,53 @@ Levda::Levda(LevdaSettings settings) : settings_(std::move(settings)) {
     if (!(factor >= 1)) throw Error(fmt::format("levda: annealing factor {} is below 1", factor));
 }
 
-Ensemble Levda::analyse(const Ensemble& prior, const ObservationOperator& observe, const Tensor& values,
-                        const ErrorCovariance& covariance, bool first, Diagnostics& diagnostics) const {
-  const Objective objective(prior, observe, values, covariance);
+std::vector<Ensemble> Levda::analyse(const ObservationOperator& observe, std::span<const WindowProblem> problems,
+                                     bool first) const {
+  const std::vector<Objective> objectives(problems.begin(), problems.end());
   const bool by_ensemble = settings_.minimiser == Minimiser::ensemble;
-  std::vector<Minimum> minima = starting_points(objective, prior, first && !by_ensemble ? settings_.starts : 0,
-                                                settings_.mixed_precision ? DType::float32 : DType::float64);
-  const std::vector<double> factors = first && !by_ensemble ? settings_.annealing : std::vector<double>{1};
-  std::int64_t iterations = 0;
-  for (const double factor : factors) {
+  const bool searching = first && !by_ensemble;
+  std::vector<std::vector<Minimum>> minima =
+      starting_points(observe, objectives, searching ? settings_.starts : 0,
+                      settings_.mixed_precision ? DType::float32 : DType::float64);
+  const Tensor predictions = predict_members(observe, objectives, DType::float64);
+  std::vector<std::int64_t> iterations(problems.size(), 0);
+  for (const double factor : searching ? settings_.annealing : std::vector<double>{1}) {
     const bool coarse = factor != 1;
-    const Objective::Precision precision{coarse && settings_.mixed_precision ? DType::float32 : DType::float64};
+    const DType model = coarse && settings_.mixed_precision ? DType::float32 : DType::float64;
     const double tolerance = coarse ? settings_.coarse_tolerance : settings_.tolerance;
-    const auto descend = [&](Minimum& minimum) {
-      switch (settings_.minimiser) {
-        case Minimiser::gauss_newton:
-          return minimise(objective, minimum, factor, settings_.iterations, tolerance, precision);
-        case Minimiser::lbfgs:
-          return minimise_by_gradient(objective, prior, minimum, factor, settings_.iterations, tolerance);
-        case Minimiser::ensemble: minimum = minimise_by_ensemble(objective, prior);
-      }
-    };
-    oneapi::tbb::parallel_for(
-        oneapi::tbb::blocked_range<std::size_t>(0, minima.size(), 1),
-        [&](const auto& range) {
-          for (std::size_t k = range.begin(); k < range.end(); ++k) descend(minima[k]);
-        },
-        oneapi::tbb::simple_partitioner());
-    for (const Minimum& minimum : minima) iterations += minimum.iterations;
-    keep_promising(minima, settings_.keep_ratio);
+    if (settings_.minimiser == Minimiser::gauss_newton) {
+      std::vector<GaussNewton> minimisations;
+      for (std::size_t i = 0; i < problems.size(); ++i)
+        for (Minimum& minimum : minima[i])
+          minimisations.emplace_back(objectives[i], minimum, factor, settings_.iterations, tolerance);
+      minimise(observe, minimisations, model);
+    } else {
+      in_parallel(problems.size(), [&](std::size_t i) {
+        in_parallel(minima[i].size(), [&](std::size_t k) {
+          if (by_ensemble)
+            minima[i][k] = minimise_by_ensemble(objectives[i].of_members(part(predictions, i)));
+          else
+            minimise_by_gradient(observe, objectives[i], minima[i][k], factor, settings_.iterations, tolerance);
+        });
+      });
+    }
+    for (std::size_t i = 0; i < problems.size(); ++i) {
+      for (const Minimum& minimum : minima[i]) iterations[i] += minimum.iterations;
+      keep_promising(minima[i], settings_.keep_ratio);
+    }
   }
-  const Minimum* const best = &minima.front();
-  if (!std::isfinite(best->cost)) throw Error("levda: the cost is not finite at any starting point");
 
-  const std::int64_t n = objective.members();
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(best->hessian);
-  const Matrix transform = eigen.operatorInverseSqrt();
-  const Matrix anomalies = transform * matrix_of(prior.anomalies());
-  const Vector mean = objective.control(best->w);
-  const Matrix members = (std::sqrt(static_cast<double>(n - 1)) * anomalies).rowwise() + mean.transpose();
-
-  diagnostics["iterations"].push_back(static_cast<double>(iterations));
-  diagnostics["best_start"].push_back(static_cast<double>(best->start));
-  diagnostics["cost"].push_back(best->cost);
-  diagnostics["cost_background"].push_back(0.5 * best->w.squaredNorm());
-  diagnostics["cost_observations"].push_back(best->cost - 0.5 * best->w.squaredNorm());
-  diagnostics["gradient_norm"].push_back(best->gradient_norm);
-  const Objective::Local exact = objective.linearise(best->w, {DType::float64});
-  const Matrix difference = exact.sensitivity - objective.ensemble(prior).sensitivity;
-  diagnostics["gradient_difference"].push_back((difference * exact.innovation).norm());
-  diagnostics["degrees_of_freedom"].push_back((1 - eigen.eigenvalues().array().inverse()).sum());  // tr(Y H^-1 Y' R^-1)
-  return Ensemble(tensor_of(members));
+  std::vector<Point> best;
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    if (!std::isfinite(minima[i].front().cost)) throw Error("levda: the cost is not finite at any starting point");
+    best.push_back({&objectives[i], &minima[i].front().w});
+  }
+  std::vector<Ensemble> posteriors(problems.size());
+  linearisations(observe, best, DType::float64, [&](std::size_t i, const Local& exact) {
+    problems[i].diagnostics["iterations"].push_back(static_cast<double>(iterations[i]));
+    posteriors[i] = posterior(objectives[i], minima[i].front(), exact, objectives[i].of_members(part(predictions, i)));
+  });
+  return posteriors;
 }
 
 CostGradient cost_and_gradient(const Ensemble& prior, const ObservationOperator& observe, const Tensor& values,

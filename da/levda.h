@@ -14,6 +14,8 @@
 /// that are clearly worse than the best, or the same as a better one, are dropped; in the end the lowest J wins. While
 /// R is inflated the model runs in float32 unless told otherwise, which is far below that noise; the last minimisation
 /// is float64 throughout.
+/// All minimisations, of all starts of all problems that are given together, advance in rounds: what they need of the
+/// model is evaluated in one call. L-BFGS asks for itself.
 /// The posterior ensemble is vb + A w* and anomalies A T with T = H(w*)^-1/2, symmetric (Bishop et al. 2001; Hunt et
 /// al. 2007), so that the mean is kept.
 
@@ -50,8 +52,8 @@ class Levda final : public WindowMethod {
   /// Diagnostics, per window: iterations (of all starts), best_start (0: the mean), cost, cost_background (1/2 w'w),
   /// cost_observations, gradient_norm, degrees_of_freedom (trace of the influence matrix), gradient_difference: the
   /// norm of exact gradient less ensemble gradient (Y of the members' predictions) at the minimum.
-  Ensemble analyse(const Ensemble& prior, const ObservationOperator& observe, const autodiff::Tensor& values,
-                   const ErrorCovariance& covariance, bool first, Diagnostics& diagnostics) const override;
+  std::vector<Ensemble> analyse(const ObservationOperator& observe, std::span<const WindowProblem> problems,
+                                bool first) const override;
 
  private:
   LevdaSettings settings_;

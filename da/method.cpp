@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "autodiff/error.h"
@@ -9,7 +10,7 @@
 namespace levda::da {
 
 using autodiff::Tensor;
-using autodiff::Var;
+using autodiff::Vars;
 
 namespace {
 
@@ -49,57 +50,128 @@ std::vector<Window> windows_of(const Problem& p) {
   }
 }
 
-/// The ensembles at times[begin .. end), from one at `now`.
-void carry(const Problem& p, const Ensemble& from, double now, std::int64_t begin, std::int64_t end,
-           std::vector<Ensemble>& out) {
-  Var v(from.members());
+/// Whether the same steps of the model carry both.
+bool same_trajectory(const Problem& a, const Problem& b) {
+  return &a.model == &b.model && a.prior.size() == b.prior.size() && a.times == b.times;
+}
+
+/// Whether one observation operator per window serves both.
+bool same_windows(const Problem& a, const Problem& b) {
+  const Observations& x = a.observations;
+  const Observations& y = b.observations;
+  return same_trajectory(a, b) && a.windows.length == b.windows.length && a.windows.shift == b.windows.shift &&
+         x.time == y.time && x.x == y.x && x.y == y.y && x.channel == y.channel && x.qc == y.qc;
+}
+
+/// Ensembles of one size after some seconds.
+std::vector<Ensemble> advanced(const ForwardModel& model, const std::vector<Ensemble>& ensembles, double seconds) {
+  Vars members;
+  for (const Ensemble& ensemble : ensembles) members.emplace_back(ensemble.members());
+  const Tensor later = model.advance_each(stack(members, 0).value(), seconds);  // (ensembles, N, n)
+  std::vector<Ensemble> result;
+  for (std::int64_t k = 0; k < later.shape()[0]; ++k)
+    result.emplace_back(later.rows(k, k + 1).reshaped(later.shape().part(1, 3)));
+  return result;
+}
+
+/// The ensembles at times[begin .. end), from those at `now`, into each one's analysis.
+void carry(const Problem& p, std::vector<Ensemble> ensembles, double now, std::int64_t begin, std::int64_t end,
+           std::span<Analysis*> out) {
   for (std::int64_t i = begin; i < end; ++i) {
-    v = p.model.advance(v, p.times[i] - now);
+    ensembles = advanced(p.model, ensembles, p.times[i] - now);
     now = p.times[i];
-    out[i] = Ensemble(v.value());
+    for (std::size_t k = 0; k < out.size(); ++k) out[k]->ensembles[i] = ensembles[k];
   }
+}
+
+/// Runs each group of problems that are the same by itself: f(those problems, their analyses).
+template <typename Same, typename F>
+std::vector<Analysis> in_groups(std::span<const Problem> problems, const Same& same, const F& f) {
+  std::vector<std::vector<std::size_t>> groups;
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    check(problems[i]);
+    const auto found = std::find_if(groups.begin(), groups.end(),
+                                    [&](const auto& group) { return same(problems[group.front()], problems[i]); });
+    if (found == groups.end())
+      groups.push_back({i});
+    else
+      found->push_back(i);
+  }
+  std::vector<Analysis> analyses(problems.size());
+  for (const std::vector<std::size_t>& group : groups) {
+    std::vector<const Problem*> members;
+    std::vector<Analysis*> out;
+    for (const std::size_t i : group) {
+      analyses[i].ensembles.resize(problems[i].times.size());
+      members.push_back(&problems[i]);
+      out.push_back(&analyses[i]);
+    }
+    f(members, out);
+  }
+  return analyses;
+}
+
+std::vector<Ensemble> priors_of(std::span<const Problem* const> problems) {
+  std::vector<Ensemble> priors;
+  for (const Problem* p : problems) priors.push_back(p->prior);
+  return priors;
 }
 
 }  // namespace
 
-Analysis FreeRun::assimilate(const Problem& p) const {
-  check(p);
-  Analysis analysis{.ensembles = std::vector<Ensemble>(p.times.size()), .diagnostics = {}};
-  carry(p, p.prior, 0, 0, static_cast<std::int64_t>(p.times.size()), analysis.ensembles);
-  return analysis;
+std::vector<Analysis> Method::assimilate_all(std::span<const Problem> problems) const {
+  std::vector<Analysis> analyses;
+  for (const Problem& p : problems) analyses.push_back(assimilate(p));
+  return analyses;
 }
 
-Analysis WindowMethod::assimilate(const Problem& p) const {
-  check(p);
-  const std::vector<Window> windows = windows_of(p);
-  std::vector<std::vector<std::int64_t>> members;
-  std::vector<double> entered(static_cast<std::size_t>(p.observations.size()), 0);
-  for (const Window& window : windows) {
-    members.push_back(p.observations.in_window(window.first, window.last));
-    for (const std::int64_t i : members.back()) entered[i] += 1;
-  }
-  Analysis analysis{.ensembles = std::vector<Ensemble>(p.times.size()), .diagnostics = {}};
-  Ensemble ensemble = p.prior;
-  double now = 0;
-  bool first = true;
-  for (std::size_t k = 0; k < windows.size(); ++k) {
-    const Window& window = windows[k];
-    if (window.control > now)
-      ensemble = Ensemble(p.model.advance(Var(ensemble.members()), window.control - now).value());
-    now = window.control;
-    if (!members[k].empty()) {
-      Observations observations = p.observations.part(members[k]);
-      for (double& t : observations.time) t -= window.control;
-      std::vector<double> factors;
-      for (const std::int64_t i : members[k]) factors.push_back(entered[i]);
-      const Tensor values = Tensor::from(std::span<const double>(observations.value), {observations.size()});
-      ensemble = analyse(ensemble, *p.model.observe(observations), values, *p.covariance.part(members[k], factors),
-                         first, analysis.diagnostics);
-      first = false;
+Analysis FreeRun::assimilate(const Problem& p) const { return assimilate_all({&p, 1}).front(); }
+
+std::vector<Analysis> FreeRun::assimilate_all(std::span<const Problem> problems) const {
+  return in_groups(problems, same_trajectory, [](std::span<const Problem* const> group, std::span<Analysis*> out) {
+    const Problem& p = *group.front();
+    carry(p, priors_of(group), 0, 0, static_cast<std::int64_t>(p.times.size()), out);
+  });
+}
+
+Analysis WindowMethod::assimilate(const Problem& p) const { return assimilate_all({&p, 1}).front(); }
+
+std::vector<Analysis> WindowMethod::assimilate_all(std::span<const Problem> problems) const {
+  return in_groups(problems, same_windows, [this](std::span<const Problem* const> group, std::span<Analysis*> out) {
+    const Problem& p = *group.front();
+    const std::vector<Window> windows = windows_of(p);
+    std::vector<std::vector<std::int64_t>> members;
+    std::vector<double> entered(static_cast<std::size_t>(p.observations.size()), 0);
+    for (const Window& window : windows) {
+      members.push_back(p.observations.in_window(window.first, window.last));
+      for (const std::int64_t i : members.back()) entered[i] += 1;
     }
-    carry(p, ensemble, now, window.begin, window.end, analysis.ensembles);
-  }
-  return analysis;
+    std::vector<Ensemble> ensembles = priors_of(group);
+    double now = 0;
+    bool first = true;
+    for (std::size_t w = 0; w < windows.size(); ++w) {
+      const Window& window = windows[w];
+      if (window.control > now) ensembles = advanced(p.model, ensembles, window.control - now);
+      now = window.control;
+      if (!members[w].empty()) {
+        Observations observations = p.observations.part(members[w]);
+        for (double& t : observations.time) t -= window.control;
+        std::vector<double> factors;
+        for (const std::int64_t i : members[w]) factors.push_back(entered[i]);
+        std::vector<WindowProblem> some;
+        for (std::size_t k = 0; k < group.size(); ++k) {
+          const std::vector<double> values = group[k]->observations.part(members[w]).value;
+          some.push_back({.prior = ensembles[k],
+                          .values = Tensor::from(std::span<const double>(values), {observations.size()}),
+                          .covariance = group[k]->covariance.part(members[w], factors),
+                          .diagnostics = out[k]->diagnostics});
+        }
+        ensembles = analyse(*p.model.observe(observations), some, first);
+        first = false;
+      }
+      carry(p, ensembles, now, window.begin, window.end, out);
+    }
+  });
 }
 
 }  // namespace levda::da

@@ -3,6 +3,8 @@
 /// The interface that all assimilation methods share.
 
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,6 +43,8 @@ class Method {
   virtual std::string name() const = 0;
   /// Throws Error when the problem does not fit together.
   virtual Analysis assimilate(const Problem& problem) const = 0;
+  /// Each of several problems; by default one after the other.
+  virtual std::vector<Analysis> assimilate_all(std::span<const Problem> problems) const;
 };
 
 /// The prior ensemble carried through all times: no observation is used.
@@ -48,6 +52,16 @@ class FreeRun final : public Method {
  public:
   std::string name() const override { return "free"; }
   Analysis assimilate(const Problem& problem) const override;
+  /// In step, those of one model, size of ensemble and times.
+  std::vector<Analysis> assimilate_all(std::span<const Problem> problems) const override;
+};
+
+/// One window of one problem.
+struct WindowProblem {
+  const Ensemble& prior;                              ///< where the window's control vector lies
+  autodiff::Tensor values;                            ///< (m) observed
+  std::unique_ptr<const ErrorCovariance> covariance;  ///< of the m errors
+  Diagnostics& diagnostics;                           ///< of the problem; to be added to
 };
 
 /// What a window method brings: the posterior ensemble where the window's control vector lies.
@@ -58,11 +72,15 @@ class WindowMethod : public Method {
   /// windows overlap, R of an observation is multiplied by the number of windows that it enters, so that it counts
   /// once. Observations between the last time of a window and the next one's first belong to the window.
   Analysis assimilate(const Problem& problem) const final;
+  /// In step, window by window, those of one model, size of ensemble, times, windows, and times, places and channels of
+  /// the observations: one observation operator serves them all.
+  std::vector<Analysis> assimilate_all(std::span<const Problem> problems) const final;
 
  protected:
-  /// first: no window with observations came before. Adds to the diagnostics.
-  virtual Ensemble analyse(const Ensemble& prior, const ObservationOperator& observe, const autodiff::Tensor& values,
-                           const ErrorCovariance& covariance, bool first, Diagnostics& diagnostics) const = 0;
+  /// The posterior of each of some problems that differ in ensemble, values and covariance only. first: no window with
+  /// observations came before.
+  virtual std::vector<Ensemble> analyse(const ObservationOperator& observe, std::span<const WindowProblem> problems,
+                                        bool first) const = 0;
 };
 
 }  // namespace levda::da

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "autodiff/error.h"
+#include "tests/autodiff/compare.h"
 #include "tests/da/linear_model.h"
 
 using namespace levda;
@@ -255,6 +256,86 @@ TEST_CASE("several starts and annealing find the deep one of many minima") {
   };
   CHECK(error(plain) > 1);
   CHECK(error(Levda({.starts = 4, .annealing = {100, 10, 1}})) <= 0.01);
+}
+
+TEST_CASE("many problems at once are each what it is alone, to the bit: in step where they fit, else not") {
+  const Twin a = make_twin(5, 12, 8, 3, 20);
+  std::vector<Ensemble> priors;
+  std::vector<Observations> observations;
+  std::vector<DiagonalCovariance> covariances;
+  Random random(21);
+  // Ensemble, values and errors differ from one to the next; from the fourth on also what keeps it out of step.
+  for (std::int64_t k = 0; k < 7; ++k) {
+    priors.emplace_back(tensor_of(random_matrix(k == 3 ? 4 : 12, 5, random)));
+    Observations o = a.observations;
+    for (double& value : o.value) value += random.normal();
+    if (k == 4) o.channel[2] = 0;
+    if (k == 5) o.qc[7] = outlier;
+    observations.push_back(o);
+    std::vector<double> variance = a.covariance.variance();
+    for (double& v : variance) v *= 0.5 + random.uniform();
+    covariances.emplace_back(variance);
+  }
+  std::vector<Problem> problems;
+  for (std::size_t k = 0; k < priors.size(); ++k)
+    problems.push_back({priors[k], a.model, observations[k], covariances[k], a.times, {4, k == 6 ? 4 : 3}});
+  const auto check = [&](const Method& method) {
+    const std::vector<Analysis> together = method.assimilate_all(problems);
+    REQUIRE(together.size() == problems.size());
+    for (std::size_t k = 0; k < problems.size(); ++k) {
+      CAPTURE(k);
+      const Analysis alone = method.assimilate(problems[k]);
+      CHECK(together[k].diagnostics == alone.diagnostics);
+      for (std::size_t t = 0; t < a.times.size(); ++t)
+        CHECK(testing::same_bits(together[k].ensembles[t].members(), alone.ensembles[t].members()));
+    }
+  };
+  check(FreeRun());
+  check(plain);
+  check(Levda({.starts = 3, .annealing = {100, 10, 1}}));
+  check(Levda({.minimiser = Minimiser::lbfgs, .starts = 1, .annealing = {10, 1}}));
+  check(Levda({.minimiser = Minimiser::ensemble}));
+  CHECK(plain.assimilate_all({}).empty());
+}
+
+TEST_CASE("problems in step ask the model together") {
+  // Counts the calls of an operator that the default implementations do not reach.
+  class Counted final : public ForwardModel {
+   public:
+    explicit Counted(const LinearModel& model) : model_(model) {}
+    std::int64_t controls() const override { return model_.controls(); }
+    autodiff::Var advance(const autodiff::Var& v, double seconds) const override { return model_.advance(v, seconds); }
+    std::unique_ptr<ObservationOperator> observe(const Observations& o) const override {
+      class Operator final : public ObservationOperator {
+       public:
+        Operator(std::unique_ptr<ObservationOperator> inner, int& calls) : inner_(std::move(inner)), calls_(calls) {}
+        std::int64_t size() const override { return inner_->size(); }
+        autodiff::Var operator()(const autodiff::Var& v) const override { return (*inner_)(v); }
+        Linearisation linearise_each(const Tensor& v, const Tensor& directions) const override {
+          ++calls_;
+          return inner_->linearise_each(v, directions);
+        }
+
+       private:
+        std::unique_ptr<ObservationOperator> inner_;
+        int& calls_;
+      };
+      return std::make_unique<Operator>(model_.observe(o), calls);
+    }
+    mutable int calls = 0;
+
+   private:
+    const LinearModel& model_;
+  };
+  const Twin twin = make_twin(5, 12, 6, 3, 22);
+  const Counted model(twin.model);
+  const Problem problem{twin.prior, model, twin.observations, twin.covariance, twin.times, {6, 6}};
+  plain.assimilate(problem);
+  const int alone = model.calls;
+  model.calls = 0;
+  plain.assimilate_all(std::vector<Problem>(9, problem));
+  CHECK(alone > 0);
+  CHECK(model.calls == alone);
 }
 
 TEST_CASE("settings and problems that do not fit are refused") {
