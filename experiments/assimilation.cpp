@@ -107,37 +107,48 @@ std::vector<float> decode_ensemble(const models::Surrogate& s, const da::Ensembl
   return fields;
 }
 
-LatentAnalysis assimilate(const Config& config, const models::Surrogate& s, const ObservationFile& file) {
+std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surrogate& s,
+                                       std::span<const ObservationFile> files) {
   const AssimilationConfig& a = config.assimilation;
   const da::LatentModel model(s);
-  const std::int64_t index = file.truth ? file.truth->index : 0;
+  const auto count = static_cast<double>(files.size());
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
-  const da::Ensemble prior = draw_prior(config, s, file.experiment, index);
-  const SurrogateVariance own = surrogate_variance(config, s, file.experiment);
-  const da::DiagonalCovariance covariance = covariance_of(s, file, &own);
-  const da::Problem problem{.prior = prior,
-                            .model = model,
-                            .observations = file.observations,
-                            .covariance = covariance,
-                            .times = analysis_times(config, s.about, file.experiment),
-                            .windows = {.length = a.window, .shift = a.shift}};
+  std::vector<da::Ensemble> priors;
+  std::vector<da::DiagonalCovariance> covariances;
+  for (const ObservationFile& file : files) {
+    priors.push_back(draw_prior(config, s, file.experiment, file.truth ? file.truth->index : 0));
+    const SurrogateVariance own = surrogate_variance(config, s, file.experiment);
+    covariances.push_back(covariance_of(s, file, &own));
+  }
+  std::vector<da::Problem> problems;
+  for (std::size_t i = 0; i < files.size(); ++i)
+    problems.push_back({.prior = priors[i],
+                        .model = model,
+                        .observations = files[i].observations,
+                        .covariance = covariances[i],
+                        .times = analysis_times(config, s.about, files[i].experiment),
+                        .windows = {.length = a.window, .shift = a.shift}});
   const da::Levda levda({.minimiser = minimiser_of(a.minimiser),
                          .starts = a.starts,
                          .annealing = a.annealing,
                          .iterations = a.iterations,
                          .keep_ratio = a.keep_ratio,
                          .mixed_precision = a.precision == "mixed"});
-  da::Analysis analysis = levda.assimilate(problem);
-  const double seconds = seconds_since(begin);
+  std::vector<da::Analysis> analyses = levda.assimilate_all(problems);
+  const double seconds = seconds_since(begin) / count;
   const Clock::time_point free_begin = Clock::now();
-  da::Analysis free = da::FreeRun().assimilate(problem);
-  return {.times = problem.times,
-          .prior = std::move(free.ensembles),
-          .ensembles = std::move(analysis.ensembles),
-          .diagnostics = std::move(analysis.diagnostics),
-          .seconds = seconds,
-          .seconds_free = seconds_since(free_begin)};
+  std::vector<da::Analysis> free = da::FreeRun().assimilate_all(problems);
+  const double seconds_free = seconds_since(free_begin) / count;
+  std::vector<LatentAnalysis> results;
+  for (std::size_t i = 0; i < files.size(); ++i)
+    results.push_back({.times = problems[i].times,
+                       .prior = std::move(free[i].ensembles),
+                       .ensembles = std::move(analyses[i].ensembles),
+                       .diagnostics = std::move(analyses[i].diagnostics),
+                       .seconds = seconds,
+                       .seconds_free = seconds_free});
+  return results;
 }
 
 void write_analysis(const std::filesystem::path& path, const Config& config, const models::Surrogate& s,

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,13 +21,14 @@ struct LatentAnalysis {
   std::vector<da::Ensemble> prior;      ///< the free run
   std::vector<da::Ensemble> ensembles;  ///< of LEVDA
   da::Diagnostics diagnostics;
-  double seconds = 0;       ///< from observations to the posterior ensemble
+  double seconds = 0;       ///< from observations to the posterior ensemble; of several at once the mean
   double seconds_free = 0;  ///< of the free run
 };
 
-/// Runs the free ensemble and LEVDA. R is the observations' own error variance and the surrogate's.
-LatentAnalysis assimilate(const Config& config, const models::Surrogate& surrogate,
-                          const ObservationFile& observations);
+/// Runs the free ensemble and LEVDA on each of some files together. R is the observations' own error variance and the
+/// surrogate's.
+std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surrogate& surrogate,
+                                       std::span<const ObservationFile> observations);
 
 /// latents(time, member, latent), parameters(time, member, parameter), the same of the prior, mean and spread of the
 /// field at every score_stride-th node, diagnostics. Throws InputError.

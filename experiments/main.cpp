@@ -40,6 +40,7 @@ struct Arguments {
   std::string experiment;
   std::optional<std::int64_t> seed;
   int threads = oneapi::tbb::info::default_concurrency();
+  std::int64_t batch = 0;
   std::vector<std::string> settings;
   bool retrain = false;
   std::string device = "cpu";
@@ -164,6 +165,13 @@ int run(int argc, char** argv) {
     if (stage.work == &Pipeline::train || stage.work == &Pipeline::run) add_time_limit(*command, a);
     if (std::string(stage.name) == "run")
       command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");
+    if (std::string(stage.name) == "run" || std::string(stage.name) == "assimilate")
+      command
+          ->add_option("--batch", a.batch,
+                       "Truths assimilated together: one on the CPU, all on a GPU where it is 0; the results do not "
+                       "depend on it on the CPU")
+          ->capture_default_str()
+          ->check(CLI::Range(0, 1000000));
     if (std::string(stage.name) == "assimilate") {
       command->add_option("--observations", a.observations,
                           "Assimilate this file only, NetCDF or CSV: OUT/analysis.nc");
@@ -227,6 +235,7 @@ int run(int argc, char** argv) {
                      .command = command,
                      .stop = [&] { return interrupted != 0 || time_is_up(); },
                      .threads = a.threads,
+                     .batch = a.batch,
                      .backend = &backend};
   std::signal(SIGINT, [](int) {
     interrupted = 1;

@@ -265,17 +265,25 @@ void Pipeline::assimilate() {
   for (const auto& experiment : finished)
     done += std::count_if(experiment.begin(), experiment.end(), [](const auto& s) { return s.has_value(); });
   nn::Progress progress("assimilate", truths * static_cast<std::int64_t>(finished.size()), stderr, done);
+  const bool on_cpu = surrogate().net.parameters()[0].device() == autodiff::Device::cpu;
+  const auto together = static_cast<std::size_t>(options_.batch > 0 ? options_.batch : on_cpu ? 1 : truths);
   for (std::size_t e = 0; e < finished.size(); ++e) {
     const std::string& experiment = experiment_names()[e];
-    for (std::int64_t i = 0; i < truths; ++i) {
-      if (finished[e][i]) continue;
-      const ObservationFile observations = read_twin(experiment, i);
-      const LatentAnalysis analysis = experiments::assimilate(options_.config, surrogate(), observations);
-      write_analysis(analysis_path(experiment, i, "nc"), options_.config, surrogate(), observations, analysis,
-                     configuration);
-      const TruthScores scores = score(options_.config, surrogate(), data(), observations, analysis);
-      write_truth_scores(analysis_path(experiment, i, "json"), scores, configuration);
-      progress.update(++done, experiment);
+    std::vector<std::int64_t> open;
+    for (std::int64_t i = 0; i < truths; ++i)
+      if (!finished[e][i]) open.push_back(i);
+    for (std::size_t begin = 0; begin < open.size(); begin += together) {
+      const auto group = std::span(open).subspan(begin, std::min(together, open.size() - begin));
+      std::vector<ObservationFile> observations;
+      for (const std::int64_t i : group) observations.push_back(read_twin(experiment, i));
+      const std::vector<LatentAnalysis> analyses = experiments::assimilate(options_.config, surrogate(), observations);
+      for (std::size_t k = 0; k < group.size(); ++k) {
+        write_analysis(analysis_path(experiment, group[k], "nc"), options_.config, surrogate(), observations[k],
+                       analyses[k], configuration);
+        const TruthScores scores = score(options_.config, surrogate(), data(), observations[k], analyses[k]);
+        write_truth_scores(analysis_path(experiment, group[k], "json"), scores, configuration);
+        progress.update(++done, experiment);
+      }
       if (options_.stop && options_.stop())
         throw Interrupted(fmt::format("stopped after {} of {} truths; the same command goes on from there", done,
                                       truths * static_cast<std::int64_t>(finished.size())));
@@ -311,7 +319,7 @@ void Pipeline::assimilate_one_file() {
                                                                                     : std::floor(span + slack) + 1);
   config.assimilation = resolve(config.assimilation, about.frames, observed);
   check_frames(config, about, weights_path().string());
-  const LatentAnalysis analysis = experiments::assimilate(config, surrogate(), observations);
+  const LatentAnalysis analysis = experiments::assimilate(config, surrogate(), {&observations, 1}).front();
   const fs::path path = options_.out / "analysis.nc";
   write_analysis(path, config, surrogate(), observations, analysis,
                  fingerprint(config, {"assimilation", "seed"}) + "weights = " + weights_checksum() + "\n");

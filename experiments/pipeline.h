@@ -27,6 +27,7 @@ struct RunOptions {
   std::string command;         ///< as typed, for provenance
   std::function<bool()> stop;  ///< asked in long work: whether to leave; may be empty
   int threads = 1;
+  std::int64_t batch = 0;                         ///< truths assimilated together; 0: one on the CPU, all on a GPU
   autodiff::Backend* backend = &autodiff::cpu();  ///< computes with the surrogate
 };
 

@@ -170,7 +170,7 @@ TEST_CASE("from the true control vector the model predicts the observations: tim
       for (std::size_t i = 0; i < predicted.size(); ++i)
         CHECK(std::abs(predicted[i] - file.observations.value[i]) <= 5e-6);
       // The lookup's start and the scores' floor count frames in the same way: a surrogate without error scores 0.
-      const LatentAnalysis analysis = assimilate(w.config, w.surrogate, file);
+      const LatentAnalysis analysis = assimilate(w.config, w.surrogate, {&file, 1}).front();
       const TruthScores scores = score(w.config, w.surrogate, w.data, file, analysis);
       da::FieldScores floor;
       for (const da::FieldScores& frame : scores.methods.at("floor").frames) floor += frame;
