@@ -1,10 +1,11 @@
 #include "da/latent_model.h"
 
 #include <fmt/format.h>
-#include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <initializer_list>
 #include <map>
 #include <tuple>
 
@@ -13,12 +14,14 @@
 
 namespace levda::da {
 
+using autodiff::Backend;
 using autodiff::DType;
 using autodiff::Shape;
 using autodiff::Tensor;
 using autodiff::Var;
 using autodiff::Vars;
 using models::Ldnet;
+using models::Piece;
 using models::Surrogate;
 
 namespace {
@@ -41,10 +44,21 @@ Split split(double seconds, double interval) {
 Var state_of(const Var& v, std::int64_t d) { return slice(v, -1, 0, d); }
 Var parameters_of(const Var& v, std::int64_t d) { return slice(v, -1, d, v.shape()[-1] - d); }
 
-/// Decoder rows in order of time; every observation is one channel of one row.
+/// Where the surrogate's weights lie.
+Backend& backend_of(const Surrogate& surrogate) { return surrogate.net.parameters()[0].backend(); }
+
+Vars weights_on(const Surrogate& surrogate, DType dtype, Backend& backend) {
+  Vars weights = surrogate.net.parameters().constants(dtype);
+  for (Var& weight : weights) weight = weight.value().to(backend);
+  return weights;
+}
+
+/// Decoder rows in order of time; every observation is one channel of one row. What is on a tape is computed where the
+/// control vectors lie, all else where the weights lie; its results are on the CPU.
 class LatentOperator final : public ObservationOperator {
  public:
-  LatentOperator(const Surrogate& surrogate, const Observations& observations) : surrogate_(surrogate) {
+  LatentOperator(const Surrogate& surrogate, const Observations& observations, std::int64_t most)
+      : surrogate_(surrogate), most_(most) {
     const models::Grid& grid = surrogate.about.grid;
     constexpr double place_resolution = 1e-9;  // of the domain: values of one cell share a row
     std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t>, std::vector<std::int64_t>> places;
@@ -83,134 +97,187 @@ class LatentOperator final : public ObservationOperator {
       }
     }
     for (const auto& entry : times) times_.push_back(split(entry.second, surrogate.about.frame_interval));
-    const auto rows = static_cast<std::int64_t>(time_of_row.size());
-    time_of_row_ = Tensor::indices(time_of_row);
-    column_ = Tensor::indices(column);
-    mean_ = Tensor::from(std::span<const double>(mean), {size()});
-    deviation_ = Tensor::from(std::span<const double>(deviation), {size()});
-    const Tensor x = Tensor::from(std::span<const double>(coordinates), {rows, 2});
-    for (const DType dtype : {DType::float32, DType::float64}) {
-      Vars weights = surrogate.net.parameters().constants(dtype);
-      const Tensor q = surrogate.net.features(weights, Var(x.to(dtype))).value();
-      (dtype == DType::float32 ? single_ : double_) = {std::move(weights), q};
-    }
+    rows_ = static_cast<std::int64_t>(time_of_row.size());
+    const Tensor x = Tensor::from(std::span<const double>(coordinates), {rows_, 2});
+    std::vector<Backend*> backends{&autodiff::cpu()};
+    if (&backend() != backends.front()) backends.push_back(&backend());
+    for (Backend* const one : backends)
+      for (const DType dtype : {DType::float32, DType::float64}) {
+        Vars weights = weights_on(surrogate, dtype, *one);
+        const Tensor q = surrogate.net.features(weights, Var(x.to(dtype).to(*one))).value();
+        const auto numbers = [&](const std::vector<double>& values) {
+          return Tensor::from(std::span<const double>(values), {observations.size()}, dtype, *one);
+        };
+        constants_.push_back({.backend = one,
+                              .dtype = dtype,
+                              .weights = std::move(weights),
+                              .features = q,
+                              .time_of_row = Tensor::indices(time_of_row, *one),
+                              .column = Tensor::indices(column, *one),
+                              .mean = numbers(mean),
+                              .deviation = numbers(deviation)});
+      }
   }
 
-  std::int64_t size() const override { return column_.size(); }
+  std::int64_t size() const override { return constants_.front().column.size(); }
 
   Var operator()(const Var& v) const override {
-    const Var fields = decode(v.dtype(), states(v), 0, rows());
-    return physical(reshape(fields, {v.shape()[0], rows() * channels()}));
+    const Constants& c = constants_of(v.value());
+    const Var fields = decode(c, states(c, v), 0, rows_);
+    return physical(c, reshape(fields, {v.shape()[0], rows_ * channels()}));
   }
 
   Tensor predict(const Tensor& v) const override {
+    const Tensor here = v.to(backend());
+    const Constants& c = constants_of(here);
     const std::int64_t members = v.shape()[0];
-    const Tensor s = states(Var(v)).value();
-    Tensor fields = Tensor::empty({members, rows(), channels()}, v.dtype());
-    parallel_tiles(members, [&](std::int64_t member, std::int64_t begin, std::int64_t end) {
-      put(decode(v.dtype(), Var(s.rows(member, member + 1)), begin, end).value(), fields, member, begin);
+    const Tensor s = states(c, Var(here)).value();
+    Tensor fields = Tensor::empty({members, rows_, channels()}, v.dtype(), backend());
+    for_each_piece(members, most_, [&](const Piece& piece) {
+      const Var some(s.rows(piece.first_group, piece.end_group));
+      const Tensor part = decode(c, some, piece.first_row, piece.end_row).value();
+      const std::int64_t row = channels();
+      backend().copy({piece.groups(), piece.rows() * row}, part, walk(0, {piece.rows() * row, 1}), fields,
+                     walk((piece.first_group * rows_ + piece.first_row) * row, {rows_ * row, 1}));
     });
-    return physical(Var(fields.reshaped({members, rows() * channels()}))).value();
+    return physical(c, Var(fields.reshaped({members, rows_ * channels()}))).value().to(autodiff::cpu());
+  }
+
+  Tensor predict_each(const Tensor& v) const override {
+    if (backend().lanes() > 1) return ObservationOperator::predict_each(v);
+    const std::int64_t groups = v.shape()[0];
+    const std::int64_t rows = v.shape()[1];
+    return predict(v.reshaped({groups * rows, v.shape()[2]})).reshaped({groups, rows, size()});
   }
 
   Linearisation linearise(const Tensor& v, const Tensor& directions) const override {
     const std::int64_t k = directions.shape()[0];
     const std::int64_t n = v.size();
-    autodiff::Tape tape;
-    const Var control = tape.variable(v.reshaped({1, n}));
-    const Var s = states(control);                                                      // (1, times, d)
-    const Var ds = autodiff::jvp(s, {control}, {Var(directions.reshaped({k, 1, n}))});  // (k, 1, times, d)
-    Tensor fields = Tensor::empty({1, rows(), channels()}, v.dtype());
-    Tensor tangents = Tensor::empty({k, rows(), channels()}, v.dtype());
-    // The decoder once more from the states on, tile by tile: activations and tangents stay in cache.
-    parallel_tiles(1, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-      autodiff::Tape own;
-      const Var state = own.variable(s.value());
-      const Var y = decode(v.dtype(), state, begin, end);
-      const Tensor dy = autodiff::jvp(y, {state}, {ds.detach()}).value().reshaped({k, end - begin, channels()});
-      put(y.value(), fields, 0, begin);
-      for (std::int64_t i = 0; i < k; ++i) put(dy.rows(i, i + 1), tangents, i, begin);
-    });
-    const Var selected = gather(Var(tangents.reshaped({k, rows() * channels()})), 1, column_);
-    return {physical(Var(fields.reshaped({1, rows() * channels()}))).value().reshaped({size()}),
-            (selected * Var(deviation_.to(v.dtype()))).value()};
+    const Linearisation one = linearise_points(v.reshaped({1, n}), directions.reshaped({1, k, n}));
+    return {one.value.reshaped({size()}), one.tangents.reshaped({k, size()})};
+  }
+
+  Linearisation linearise_each(const Tensor& v, const Tensor& directions) const override {
+    if (backend().lanes() > 1) return ObservationOperator::linearise_each(v, directions);
+    // The tape of a point and its tangents hold the dynamics at every step.
+    const std::int64_t each = (1 + directions.shape()[1]) * (times_.back().steps + 1);
+    const std::int64_t together = std::max<std::int64_t>(1, most_ / each);
+    Vars values;
+    Vars tangents;
+    for (std::int64_t begin = 0; begin < v.shape()[0]; begin += together) {
+      const std::int64_t end = std::min(begin + together, v.shape()[0]);
+      const Linearisation some = linearise_points(v.rows(begin, end), directions.rows(begin, end));
+      values.emplace_back(some.value);
+      tangents.emplace_back(some.tangents);
+    }
+    return {concat(values, 0).value(), concat(tangents, 0).value()};
   }
 
  private:
-  struct Network {
+  /// All that does not depend on the control vectors, in one type on one device.
+  struct Constants {
+    Backend* backend;
+    DType dtype;
     Vars weights;
-    Tensor features;  // (rows, 2 F)
+    Tensor features;     // (rows, 2 F)
+    Tensor time_of_row;  // (rows)
+    Tensor column;       // (m): row * channels + channel
+    Tensor mean;         // (m)
+    Tensor deviation;    // (m)
   };
-  const Network& network(DType dtype) const { return dtype == DType::float32 ? single_ : double_; }
-  std::int64_t rows() const { return time_of_row_.size(); }
+  const Constants& constants_of(const Tensor& v) const {
+    return *std::find_if(constants_.begin(), constants_.end(),
+                         [&](const Constants& c) { return c.backend == &v.backend() && c.dtype == v.dtype(); });
+  }
+  Backend& backend() const { return backend_of(surrogate_); }
   std::int64_t channels() const { return surrogate_.about.channels(); }
 
+  /// v (points, n), directions (points, k, n) -> value (points, m), tangents (points, k, m).
+  Linearisation linearise_points(const Tensor& v, const Tensor& directions) const {
+    const std::int64_t points = v.shape()[0];
+    const std::int64_t k = directions.shape()[1];
+    const std::int64_t row = channels();
+    autodiff::Tape tape;
+    const Var control = tape.variable(v.to(backend()));
+    const Constants& c = constants_of(control.value());
+    const Var s = states(c, control);                                                         // (points, times, d)
+    const Var ds = jvp(s, {control}, {transpose(Var(directions.to(backend())), {1, 0, 2})});  // (k, points, times, d)
+    Tensor fields = Tensor::empty({points, rows_, row}, v.dtype(), backend());
+    Tensor tangents = Tensor::empty({points, k, rows_, row}, v.dtype(), backend());
+    // The decoder once more from the states on, piece by piece: activations and tangents stay in cache, or in bounds.
+    for_each_piece(points, most_ / (1 + k), [&](const Piece& piece) {
+      autodiff::Tape own;
+      const Var state = own.variable(s.value().rows(piece.first_group, piece.end_group));
+      const Var y = decode(c, state, piece.first_row, piece.end_row);
+      const Tensor dy = jvp(y, {state}, {slice(ds.detach(), 1, piece.first_group, piece.groups())}).value();
+      const std::int64_t part = piece.rows() * row;
+      const std::int64_t whole = rows_ * row;
+      const std::int64_t first = piece.first_row * row;
+      backend().copy({piece.groups(), part}, y.value(), walk(0, {part, 1}), fields,
+                     walk(piece.first_group * whole + first, {whole, 1}));
+      backend().copy({k, piece.groups(), part}, dy, walk(0, {piece.groups() * part, part, 1}), tangents,
+                     walk(piece.first_group * k * whole + first, {whole, k * whole, 1}));
+    });
+    const Var selected = gather(Var(tangents.reshaped({points * k, rows_ * row})), 1, c.column);
+    const Tensor slopes = (selected * Var(c.deviation)).value().reshaped({points, k, size()});
+    return {physical(c, Var(fields.reshaped({points, rows_ * row}))).value().to(autodiff::cpu()),
+            slopes.to(autodiff::cpu())};
+  }
+
   /// v (members, n) -> latent states at the times (members, times, d).
-  Var states(const Var& v) const {
+  Var states(const Constants& c, const Var& v) const {
     const Ldnet& net = surrogate_.net;
     const std::int64_t d = net.architecture().latent;
-    const Vars& w = network(v.dtype()).weights;
     const Var u = parameters_of(v, d);
     Var s = state_of(v, d);
     std::int64_t step = 0;
     Vars at_times;
     for (const Split& time : times_) {
-      for (; step < time.steps; ++step) s = net.step(w, u, s);
-      const Var here = time.fraction > 0 ? net.step(w, u, s, time.fraction) : s;
+      for (; step < time.steps; ++step) s = net.step(c.weights, u, s);
+      const Var here = time.fraction > 0 ? net.step(c.weights, u, s, time.fraction) : s;
       at_times.push_back(reshape(here, {v.shape()[0], 1, d}));
     }
     return concat(at_times, 1);
   }
 
   /// s (members, times, d) -> rows [begin, end) decoded: (members, end - begin, c), normalised.
-  Var decode(DType dtype, const Var& s, std::int64_t begin, std::int64_t end) const {
+  Var decode(const Constants& c, const Var& s, std::int64_t begin, std::int64_t end) const {
     const std::int64_t members = s.shape()[0];
     const std::int64_t count = end - begin;
     const std::int64_t d = s.shape()[2];
-    const Tensor& q = network(dtype).features;
-    const std::int64_t f = q.shape()[1];
-    const Var state = reshape(gather(s, 1, time_of_row_.rows(begin, end)), {members * count, d});
-    const Var features = reshape(expand(Var(q.rows(begin, end)), {members, count, f}), {members * count, f});
-    return reshape(surrogate_.net.decode(network(dtype).weights, features, state), {members, count, channels()});
+    const std::int64_t f = c.features.shape()[1];
+    const Var state = reshape(gather(s, 1, c.time_of_row.rows(begin, end)), {members * count, d});
+    const Var features = reshape(expand(Var(c.features.rows(begin, end)), {members, count, f}), {members * count, f});
+    return reshape(surrogate_.net.decode(c.weights, features, state), {members, count, channels()});
   }
 
   /// Normalised rows (members, rows c) -> observations in physical units (members, m).
-  Var physical(const Var& fields) const {
-    return Var(mean_.to(fields.dtype())) + gather(fields, 1, column_) * Var(deviation_.to(fields.dtype()));
+  static Var physical(const Constants& c, const Var& fields) {
+    return Var(c.mean) + gather(fields, 1, c.column) * Var(c.deviation);
   }
 
-  static void put(const Tensor& part, Tensor& whole, std::int64_t member, std::int64_t begin) {
-    const std::int64_t c = whole.shape()[2];
-    autodiff::Strided to{.offset = (member * whole.shape()[1] + begin) * c};
-    to.strides[0] = 1;
-    autodiff::Strided from;
-    from.strides[0] = 1;
-    whole.backend().copy({part.size()}, part, from, whole, to);
+  static autodiff::Strided walk(std::int64_t offset, std::initializer_list<std::int64_t> strides) {
+    autodiff::Strided result{.offset = offset};
+    std::copy(strides.begin(), strides.end(), result.strides.begin());
+    return result;
   }
 
-  /// f(member, first row, end row); tiles depend on the problem only.
-  template <typename F>
-  void parallel_tiles(std::int64_t members, const F& f) const {
+  /// Tiles depend on the problem only.
+  void for_each_piece(std::int64_t members, std::int64_t most, const std::function<void(const Piece&)>& f) const {
     constexpr std::int64_t tile = 32;
-    const std::int64_t tiles = (rows() + tile - 1) / tile;
-    oneapi::tbb::parallel_for(std::int64_t{0}, members * tiles, [&](std::int64_t i) {
-      f(i / tiles, i % tiles * tile, std::min((i % tiles + 1) * tile, rows()));
-    });
+    models::for_each_piece(backend(), members, rows_, tile, most, f);
   }
 
   const Surrogate& surrogate_;
+  std::int64_t most_;
+  std::int64_t rows_ = 0;  // of the decoder
   std::vector<Split> times_;
-  Tensor time_of_row_;  // (rows)
-  Tensor column_;       // (m): row * channels + channel
-  Tensor mean_;         // (m) float64
-  Tensor deviation_;    // (m) float64
-  Network single_;
-  Network double_;
+  std::vector<Constants> constants_;
 };
 
 }  // namespace
 
-LatentModel::LatentModel(const Surrogate& surrogate) : surrogate_(surrogate) {}
+LatentModel::LatentModel(const Surrogate& surrogate, std::int64_t most) : surrogate_(surrogate), most_(most) {}
 
 std::int64_t LatentModel::controls() const {
   return surrogate_.net.architecture().latent + surrogate_.net.architecture().parameters;
@@ -221,15 +288,22 @@ Var LatentModel::advance(const Var& v, double seconds) const {
   const std::int64_t d = net.architecture().latent;
   const Split time = split(seconds, surrogate_.about.frame_interval);
   if (time.steps == 0 && time.fraction == 0) return v;
-  const Vars w = net.parameters().constants(v.dtype());
+  const Vars w = weights_on(surrogate_, v.dtype(), v.value().backend());
   const Var u = parameters_of(v, d);
   Var s = net.rollout(w, u, state_of(v, d), time.steps).back();
   if (time.fraction > 0) s = net.step(w, u, s, time.fraction);
   return autodiff::concat({s, u}, -1);
 }
 
+Tensor LatentModel::advance_each(const Tensor& v, double seconds) const {
+  Backend& backend = backend_of(surrogate_);
+  if (backend.lanes() > 1) return ForwardModel::advance_each(v, seconds);
+  const Tensor rows = v.reshaped({v.shape()[0] * v.shape()[1], v.shape()[2]}).to(backend);
+  return advance(rows, seconds).value().to(autodiff::cpu()).reshaped(v.shape());
+}
+
 std::unique_ptr<ObservationOperator> LatentModel::observe(const Observations& observations) const {
-  return std::make_unique<LatentOperator>(surrogate_, observations);
+  return std::make_unique<LatentOperator>(surrogate_, observations, most_);
 }
 
 }  // namespace levda::da

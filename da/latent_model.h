@@ -8,18 +8,23 @@
 namespace levda::da {
 
 /// Time t after a latent state is whole latent steps and one shorter Euler step; places are decoded at any x. Values
-/// are in physical units. Works in float64 for float64 control vectors. The surrogate must outlive it.
+/// are in physical units. Works in float64 for float64 control vectors. The surrogate must outlive it, and its weights
+/// stay where they are: that device computes what is not on a tape, and results come back to the CPU; what is on a tape
+/// is computed where the control vectors lie. `most` bounds the decoder rows that a device of one lane evaluates at
+/// once, those of tangents counted too.
 class LatentModel final : public ForwardModel {
  public:
-  explicit LatentModel(const models::Surrogate& surrogate);
+  explicit LatentModel(const models::Surrogate& surrogate, std::int64_t most = models::rows_at_once);
 
   std::int64_t controls() const override;
   autodiff::Var advance(const autodiff::Var& v, double seconds) const override;
+  autodiff::Tensor advance_each(const autodiff::Tensor& v, double seconds) const override;
   /// Throws Error when a place lies outside the grid by more than a cell.
   std::unique_ptr<ObservationOperator> observe(const Observations& observations) const override;
 
  private:
   const models::Surrogate& surrogate_;
+  std::int64_t most_;
 };
 
 }  // namespace levda::da

@@ -1,7 +1,6 @@
 #include "models/surrogate.h"
 
 #include <fmt/format.h>
-#include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
 #include <charconv>
@@ -59,23 +58,35 @@ Grid Grid::of_points(std::vector<double> x, std::vector<double> y, std::int64_t 
   return grid;
 }
 
-Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int64_t members, std::int64_t frames) {
+namespace {
+
+/// Copies a part that was computed on some device to its place in a tensor of the CPU, from element `begin` on.
+void put(const Tensor& part, Tensor& whole, std::int64_t begin) {
+  const Tensor here = part.to(autodiff::cpu());
+  std::copy_n(here.data<float>(), here.size(), whole.data<float>() + begin);
+}
+
+}  // namespace
+
+Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int64_t members, std::int64_t frames,
+                           std::int64_t most) {
   const std::int64_t p = net.architecture().parameters;
   const std::int64_t d = net.architecture().latent;
-  const auto each = static_cast<std::int64_t>(u.size()) / members;
-  const std::int64_t steps = each / p;  // with parameters of their own
+  const std::int64_t steps = static_cast<std::int64_t>(u.size()) / (members * p);  // with parameters of their own
   const Vars weights = net.parameters().constants();
+  autodiff::Backend& backend = weights[0].value().backend();
+  const Var parameters(Tensor::from(u, {members, steps, p}, DType::float32, backend));
   Tensor latents = Tensor::empty({members, frames, d});
-  oneapi::tbb::parallel_for(std::int64_t{0}, members, [&](std::int64_t member) {
-    const Tensor parameters = Tensor::from(
-        u.subspan(static_cast<std::size_t>(member * each), static_cast<std::size_t>(each)), {steps, p}, DType::float32);
+  // All frames of a trajectory are kept.
+  for_each_piece(backend, members, 1, 1, std::max<std::int64_t>(1, most / frames), [&](const Piece& piece) {
+    const std::int64_t rows = piece.groups();
+    const Var own = parameters.value().rows(piece.first_group, piece.end_group);
     Vars own_parameters;
     for (std::int64_t k = 0; k < frames; ++k)
-      own_parameters.emplace_back(steps == 1 ? parameters : parameters.rows(k, k + 1));
-    Vars states = net.rollout(weights, own_parameters, Var(Tensor::zeros({1, d})));
+      own_parameters.push_back(reshape(slice(own, 1, steps == 1 ? 0 : k, 1), {rows, p}));
+    Vars states = net.rollout(weights, own_parameters, Var(Tensor::zeros({rows, d}, DType::float32, backend)));
     states.erase(states.begin());
-    const Tensor own = concat(states, 0).value();
-    std::copy_n(own.data<float>(), own.size(), latents.rows(member, member + 1).data<float>());
+    put(stack(states, 1).value(), latents, piece.first_group * frames * d);
   });
   return latents;
 }
@@ -91,22 +102,21 @@ Tensor grid_points(const Grid& grid, std::int64_t stride) {
   return Tensor::from(std::span<const float>(x), {static_cast<std::int64_t>(x.size()) / 2, 2});
 }
 
-Tensor decode_states(const Ldnet& net, const Tensor& s, const Tensor& x) {
-  constexpr std::int64_t rows = 256;  // points per tile: activations stay in cache
+Tensor decode_states(const Ldnet& net, const Tensor& s, const Tensor& x, std::int64_t most) {
+  constexpr std::int64_t tile = 256;  // points: activations stay in cache
   const std::int64_t states = s.shape()[0];
   const std::int64_t points = x.shape()[0];
-  const std::int64_t c = net.architecture().channels;
   const Vars weights = net.parameters().constants();
-  const Tensor q = net.features(weights, Var(x)).value();
-  const std::int64_t tiles = (points + rows - 1) / rows;
-  Tensor fields = Tensor::empty({states, points, c});
-  float* out = fields.data<float>();
-  oneapi::tbb::parallel_for(std::int64_t{0}, states * tiles, [&](std::int64_t i) {
-    const std::int64_t state = i / tiles;
-    const std::int64_t begin = i % tiles * rows;
-    const std::int64_t end = std::min(begin + rows, points);
-    const Tensor y = net.decode_all(weights, Var(q.rows(begin, end)), Var(s.rows(state, state + 1))).value();
-    std::copy_n(y.data<float>(), y.size(), out + (state * points + begin) * c);
+  autodiff::Backend& backend = weights[0].value().backend();
+  const Tensor q = net.features(weights, Var(x.to(backend))).value();
+  const Tensor on_device = s.to(backend);
+  Tensor fields = Tensor::empty({states, points, net.architecture().channels});
+  for_each_piece(backend, states, points, tile, most, [&](const Piece& piece) {
+    const Tensor y = net.decode_all(weights, Var(q.rows(piece.first_row, piece.end_row)),
+                                    Var(on_device.rows(piece.first_group, piece.end_group)))
+                         .value();
+    // Whole states, or rows of one: either way one run of elements.
+    put(y, fields, (piece.first_group * points + piece.first_row) * fields.shape()[2]);
   });
   return fields;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "models/ldnet.h"
+#include "models/pieces.h"
 
 namespace levda::models {
 
@@ -91,17 +92,20 @@ struct Surrogate {
   std::vector<double> physical_parameters(std::span<const double> normal) const;
 };
 
-/// Latents of trajectories from s_0 = 0: u (members, p) in [-1, 1] -> (members, frames, d) float32; in parallel. u may
-/// change in time: (members, frames, p), of which frame k is in force during the step that ends there.
+/// Latents of trajectories from s_0 = 0: u (members, p) in [-1, 1] -> (members, frames, d) float32. u may change in
+/// time: (members, frames, p), of which frame k is in force during the step that ends there. Computed where the
+/// network's weights lie, in pieces (for_each_piece; `most` rows); the result is on the CPU.
 autodiff::Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int64_t members,
-                                     std::int64_t frames);
+                                     std::int64_t frames, std::int64_t most = rows_at_once);
 
 /// The nodes of a grid, every `stride`-th in x and y (of a list, every one), as network coordinates (points, 2)
 /// float32, y outermost.
 autodiff::Tensor grid_points(const Grid& grid, std::int64_t stride);
 
-/// Normalised fields of states at points: s (states, d), x (points, 2) -> (states, points, c) float32; in parallel.
-autodiff::Tensor decode_states(const Ldnet& net, const autodiff::Tensor& s, const autodiff::Tensor& x);
+/// Normalised fields of states at points: s (states, d), x (points, 2) -> (states, points, c) float32. Computed and
+/// returned as latent_trajectories is.
+autodiff::Tensor decode_states(const Ldnet& net, const autodiff::Tensor& s, const autodiff::Tensor& x,
+                               std::int64_t most = rows_at_once);
 
 /// Throws InputError naming the file and the field.
 void save_surrogate(const std::filesystem::path& path, const Surrogate& surrogate);

@@ -13,6 +13,7 @@
 #include "autodiff/error.h"
 #include "da/levda.h"
 #include "tests/autodiff/compare.h"
+#include "tests/autodiff/one_lane.h"
 
 using namespace levda;
 using namespace levda::da;
@@ -208,10 +209,10 @@ TEST_CASE("many truths at once are each what it is alone, to the bit") {
   std::vector<Observations> observations(5, random_observations(s, 40));
   std::vector<Ensemble> priors;
   for (std::size_t k = 0; k < observations.size(); ++k) {
-    const Tensor truth = normal_tensor({1, 6}, static_cast<std::uint32_t>(20 + k));
+    const Tensor truth = normal_tensor({1, 6}, 20 + k);
     const std::vector<double> exact = model.observe(observations[k])->predict(truth).to_vector();
     for (std::size_t i = 0; i < exact.size(); ++i) observations[k].value[i] = exact[i] + 0.3 * observations[k].value[i];
-    priors.emplace_back(normal_tensor({8, 6}, static_cast<std::uint32_t>(30 + k)));
+    priors.emplace_back(normal_tensor({8, 6}, 30 + k));
   }
   const DiagonalCovariance covariance(std::vector<double>(observations[0].value.size(), 0.09));
   std::vector<Problem> problems;
@@ -234,6 +235,84 @@ TEST_CASE("many truths at once are each what it is alone, to the bit") {
   // Some end before others, or nothing would have dropped out.
   CHECK(*std::max_element(iterations.begin(), iterations.end()) >
         *std::min_element(iterations.begin(), iterations.end()));
+}
+
+TEST_CASE(
+    "with the weights on a device of one lane: the same to round-off, in pieces of any size, results on the CPU") {
+  const models::Surrogate s = make_surrogate();
+  models::Surrogate moved = make_surrogate();
+  nn::Parameters& weights = moved.net.parameters();
+  for (std::size_t i = 0; i < weights.size(); ++i) weights.set(i, weights[i].to(testing::one_lane()));
+  const Observations o = random_observations(s, 60);
+  const auto expected = LatentModel(s).observe(o);
+  const Tensor v = normal_tensor({3, 4, 6}, 14);
+  const Tensor directions = normal_tensor({3, 5, 6}, 15);
+  const Tensor points = v.rows(0, 1).reshaped({4, 6}).rows(0, 3);
+  const Tensor later = LatentModel(s).advance_each(v, 150);
+  const Linearisation each = expected->linearise_each(points, directions);
+  const auto close = [](const Tensor& a, const Tensor& b, double tolerance) {
+    return a.device() == autodiff::Device::cpu && largest_difference(a, b) <= tolerance;
+  };
+  // All in one call; whole points; rows of one point; a row and direction at a time.
+  for (const std::int64_t most : {models::rows_at_once, std::int64_t{1000}, std::int64_t{100}, std::int64_t{1}}) {
+    CAPTURE(most);
+    const LatentModel model(moved, most);
+    const auto observe = model.observe(o);
+    CHECK(close(observe->predict_each(v), expected->predict_each(v), 1e-12));
+    CHECK(close(observe->predict(points), expected->predict(points), 1e-12));
+    const Linearisation found = observe->linearise_each(points, directions);
+    CHECK(close(found.value, each.value, 1e-12));
+    CHECK(close(found.tangents, each.tangents, 1e-12 * 10));
+    const Linearisation one =
+        observe->linearise(points.rows(2, 3).reshaped({6}), directions.rows(2, 3).reshaped({5, 6}));
+    CHECK(close(one.tangents, each.tangents.rows(2, 3).reshaped({5, o.size()}), 1e-12 * 10));
+    const Tensor single = observe->predict_each(v.to(DType::float32));
+    CHECK(single.dtype() == DType::float32);
+    CHECK(close(single.to(DType::float64), expected->predict_each(v), 1e-5));
+    CHECK(close(model.advance_each(v, 150), later, 1e-13));
+    CHECK(testing::same_bits(model.advance_each(v, 0), v));
+    // On a tape: where the control vectors lie.
+    CHECK(close((*observe)(Var(points)).value(), expected->predict(points), 1e-12));
+    CHECK(&(*observe)(Var(points.to(testing::one_lane()))).value().backend() == &testing::one_lane());
+  }
+}
+
+TEST_CASE("LEVDA of many truths with the weights on a device of one lane finds what it finds on the CPU") {
+  const models::Surrogate s = make_surrogate();
+  models::Surrogate moved = make_surrogate();
+  nn::Parameters& weights = moved.net.parameters();
+  for (std::size_t i = 0; i < weights.size(); ++i) weights.set(i, weights[i].to(testing::one_lane()));
+  const LatentModel model(s);
+  const LatentModel on_device(moved);
+  std::vector<Observations> observations(3, random_observations(s, 40));
+  std::vector<Ensemble> priors;
+  for (std::size_t k = 0; k < observations.size(); ++k) {
+    const Tensor truth = normal_tensor({1, 6}, 20 + k);
+    const std::vector<double> exact = model.observe(observations[k])->predict(truth).to_vector();
+    for (std::size_t i = 0; i < exact.size(); ++i) observations[k].value[i] = exact[i] + 0.3 * observations[k].value[i];
+    priors.emplace_back(normal_tensor({8, 6}, 30 + k));
+  }
+  const DiagonalCovariance covariance(std::vector<double>(observations[0].value.size(), 0.09));
+  for (const Minimiser minimiser : {Minimiser::gauss_newton, Minimiser::lbfgs, Minimiser::ensemble}) {
+    std::vector<std::vector<Analysis>> found;
+    for (const LatentModel* one : {&model, &on_device}) {
+      std::vector<Problem> problems;
+      for (std::size_t k = 0; k < observations.size(); ++k)
+        problems.push_back({priors[k], *one, observations[k], covariance, {0, 60, 120, 180, 240, 300}, {4, 3}});
+      const Levda levda({.minimiser = minimiser,
+                         .starts = 1,
+                         .annealing = {10, 1},
+                         .iterations = 200,
+                         .tolerance = 1e-13,
+                         .mixed_precision = false});
+      found.push_back(levda.assimilate_all(problems));
+    }
+    // Gauss-Newton and L-BFGS end where round-off of J hides what is left to gain: 1e-13 of J is 1e-6 of the spread.
+    for (std::size_t k = 0; k < observations.size(); ++k)
+      for (std::size_t t = 0; t < 6; ++t)
+        CHECK(largest_difference(found[0][k].ensembles[t].members(), found[1][k].ensembles[t].members()) <=
+              (minimiser == Minimiser::ensemble ? 1e-10 : 1e-5));
+  }
 }
 
 TEST_CASE("L-BFGS on the exact gradient and Gauss-Newton end at the same analysis of a nonlinear problem") {

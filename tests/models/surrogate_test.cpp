@@ -11,6 +11,7 @@
 #include "nn/atomic_file.h"
 #include "nn/safetensors.h"
 #include "tests/autodiff/compare.h"
+#include "tests/autodiff/one_lane.h"
 #include "tests/nn/temporary_folder.h"
 
 using namespace levda::autodiff;
@@ -188,6 +189,34 @@ TEST_CASE("surrogate: decoded fields are decode_all in tiles, the same bits for 
   const Tensor expected = net.decode_all(w, net.features(w, Var(x)), Var(s)).value();
   CHECK(largest_difference(fields, expected) <= 1e-5);
   CHECK(levda::testing::largest(expected.to_vector()) > 0.1);
+}
+
+TEST_CASE("surrogate: on a device of one lane, in few large pieces, the same to round-off, and results on the CPU") {
+  const Ldnet net(tiny, 3);
+  Ldnet moved(tiny, 3);
+  levda::nn::Parameters& weights = moved.parameters();
+  for (std::size_t i = 0; i < weights.size(); ++i) weights.set(i, weights[i].to(levda::testing::one_lane()));
+  const std::vector<double> u = normal_tensor({5, 2}, 5).to_vector();
+  const std::vector<double> varying = normal_tensor({5, 4, 2}, 8).to_vector();
+  const Tensor s = normal_tensor({3, 2}, 6, DType::float32);
+  const Tensor x = normal_tensor({600, 2}, 7, DType::float32);
+  const Tensor latents = latent_trajectories(net, u, 5, 4);
+  const Tensor fields = decode_states(net, s, x);
+  // float32 sums of a few terms in another order, over four steps. One call, whole states, rows of one, single rows.
+  for (const std::int64_t most : {rows_at_once, std::int64_t{1300}, std::int64_t{250}, std::int64_t{1}}) {
+    CAPTURE(most);
+    const Tensor found = decode_states(moved, s, x, most);
+    CHECK(found.device() == levda::autodiff::Device::cpu);
+    CHECK(largest_difference(found, fields) <= 1e-5);
+  }
+  for (const std::int64_t most : {rows_at_once, std::int64_t{9}, std::int64_t{1}}) {
+    CAPTURE(most);
+    const Tensor found = latent_trajectories(moved, u, 5, 4, most);
+    CHECK(found.device() == levda::autodiff::Device::cpu);
+    CHECK(largest_difference(found, latents) <= 1e-5);
+    CHECK(largest_difference(latent_trajectories(moved, varying, 5, 4, most),
+                             latent_trajectories(net, varying, 5, 4)) <= 1e-5);
+  }
 }
 
 TEST_CASE("surrogate: bad files are refused with the file and the field") {

@@ -1,0 +1,30 @@
+#include "models/pieces.h"
+
+#include <oneapi/tbb/parallel_for.h>
+
+#include <algorithm>
+
+namespace levda::models {
+
+void for_each_piece(const autodiff::Backend& backend, std::int64_t groups, std::int64_t rows, std::int64_t tile,
+                    std::int64_t most, const std::function<void(const Piece&)>& f) {
+  const bool large = backend.lanes() == 1;
+  const std::int64_t some_rows = std::max<std::int64_t>(1, std::min(rows, large ? most : tile));
+  const std::int64_t some_groups = large ? std::max<std::int64_t>(1, most / some_rows) : 1;
+  const std::int64_t across = (rows + some_rows - 1) / some_rows;
+  const std::int64_t down = (groups + some_groups - 1) / some_groups;
+  const auto piece = [&](std::int64_t i) {
+    const std::int64_t group = i / across * some_groups;
+    const std::int64_t row = i % across * some_rows;
+    f({.first_group = group,
+       .end_group = std::min(group + some_groups, groups),
+       .first_row = row,
+       .end_row = std::min(row + some_rows, rows)});
+  };
+  if (large)
+    for (std::int64_t i = 0; i < down * across; ++i) piece(i);
+  else
+    oneapi::tbb::parallel_for(std::int64_t{0}, down * across, piece);
+}
+
+}  // namespace levda::models
