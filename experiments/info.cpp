@@ -103,8 +103,8 @@ std::string describe_weights(const std::filesystem::path& path) {
               std::sqrt(sum / static_cast<double>(s.about.frames)),
               std::sqrt(sum / static_cast<double>(s.about.frames)) * s.field_std[c], s.about.channel_units[c]);
   }
-  for (const char* key :
-       {"test_rel_rmse", "test_rel_rmse_between", "train_seconds", "command", "seed", "version", "machine", "device", "trained"})
+  for (const char* key : {"test_rel_rmse", "test_rel_rmse_between", "train_seconds", "command", "seed", "version",
+                          "machine", "device", "trained"})
     if (const auto entry = s.provenance.find(key); entry != s.provenance.end()) lines.add(key, "{}", entry->second);
   if (const auto entry = s.provenance.find("levda_configuration"); entry != s.provenance.end())
     lines.add_configuration(entry->second);

@@ -98,14 +98,22 @@ void add_device_options(CLI::App& stage, Arguments& a) {
       ->check(CLI::IsMember({"float32", "tf32", "bf16"}));
 }
 
-/// The device of the options, set to their products. Throws Error when there is none, or when it has no such products.
+/// The device of the options, set to their products. Throws InputError when there is none, or it has no such products.
 autodiff::Backend& chosen_device(const Arguments& a) {
   using autodiff::MatmulPrecision;
-  autodiff::Backend& backend =
-      autodiff::backend_of(a.device == "cuda" ? autodiff::Device::cuda : autodiff::Device::cpu);
+  autodiff::Backend* backend = &autodiff::cpu();
+  if (a.device == "cuda") {
+    try {
+      backend = &autodiff::cuda();
+    } catch (const Error& error) {
+      throw InputError("--device", a.device, error.what());
+    }
+  } else if (a.matmul != autodiff::name(MatmulPrecision::float32)) {
+    throw InputError("--matmul", a.matmul, "needs a GPU, --device cuda");
+  }
   for (const MatmulPrecision precision : {MatmulPrecision::float32, MatmulPrecision::tf32, MatmulPrecision::bf16})
-    if (a.matmul == autodiff::name(precision)) backend.set_matmul_precision(precision);
-  return backend;
+    if (a.matmul == autodiff::name(precision)) backend->set_matmul_precision(precision);
+  return *backend;
 }
 
 void add_time_limit(CLI::App& stage, Arguments& a) {

@@ -56,9 +56,7 @@ nn::LossAndGradients loss(const models::Ldnet& net, const Batch& batch, const Tr
     u.emplace_back(batch.u.rows(time, time + 1).reshaped(batch.u.shape().part(1, 3)));
   }
   const Var s0(Tensor::zeros({config.trajectories, net.architecture().latent}, DType::float32, backend));
-  Vars states = net.rollout(w, u, s0);
-  states.erase(states.begin());
-  const Var s = concat(states, 0);
+  const Var s = reshape(net.trajectory(w, u, s0), {frames * config.trajectories, net.architecture().latent});
   const auto error = [&](const Var& latents, const Samples& samples) {
     const std::int64_t tile = tile_of(net.architecture(), config, samples.x.shape()[1], backend);
     return models::decoding_error(net, w, latents, Var(samples.x), Var(samples.y), tile, samples.mask);

@@ -28,9 +28,9 @@ struct TrainingOptions {
 /// when the checkpoint belongs to another configuration.
 models::Surrogate train_surrogate(const Config& config, const Dataset& data, const TrainingOptions& options);
 
-/// Groups of `points` rows that training decodes together. On the CPU a key of the configuration: their activations stay
-/// in a core's cache. A device is to be given as much as its memory allows at once: a row has, of every hidden layer,
-/// the sum, the slope and the layer's own output, with as much again for the cotangents' way back.
+/// Groups of `points` rows that training decodes together. On the CPU a key of the configuration: their activations
+/// stay in a core's cache. A device is to be given as much as its memory allows at once: a row has, of every hidden
+/// layer, the sum, the slope and the layer's own output, with as much again for the cotangents' way back.
 std::int64_t tile_of(const models::LdnetArchitecture& architecture, const TrainingConfig& config, std::int64_t points,
                      const autodiff::Backend& backend);
 

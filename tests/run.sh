@@ -33,7 +33,9 @@ case ${1:-} in
 esac
 
 preset=${1:-release}
-experiments/install_packages.sh python3-xarray python3-netcdf4  # for the README's examples
+experiments/install_packages.sh ninja-build python3-xarray python3-netcdf4  # the last two for the README's examples
+# Make builds one library after the other, and one long file holds up all that follow.
+export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
 cmake --preset "$preset" >/dev/null
 cmake --build --preset "$preset" --parallel "$(nproc)"
 ctest --preset "$preset"

@@ -234,8 +234,7 @@ Backend& cuda() {
     const cudaError_t status = cudaGetDeviceCount(&devices);
     if (status == cudaErrorInsufficientDriver)
       throw Error("no NVIDIA driver here, or one older than the CUDA of this build");
-    if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0))
-      throw Error("no NVIDIA GPU here");
+    if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0)) throw Error("no NVIDIA GPU here");
     check("cuda", status);
     backend = new CudaBackend;
   }

@@ -113,10 +113,11 @@ TEST_CASE("the program: devices and products that are not there, one line and ex
   };
   refused("--device gpu", "--device: gpu not in {cpu,cuda}");
   refused("--matmul float16", "--matmul: float16 not in {float32,tf32,bf16}");
-  refused("--matmul tf32", "products in tf32 need a GPU (--device cuda)");
+  refused("--matmul tf32", "--matmul: tf32: needs a GPU, --device cuda");
   refused("--time-limit 0", "--time-limit: 0 is not a number of seconds above 0");
   refused("--time-limit nan", "--time-limit: nan is not a number of seconds above 0");
-  if (const std::string why = levda::testing::why_no_gpu(); !why.empty()) refused("--device cuda", why);
+  if (const std::string why = levda::testing::why_no_gpu(); !why.empty())
+    refused("--device cuda", "--device: cuda: " + why);
   CHECK(run_levda("generate tsunami --device cpu").code == 2);  // it computes nothing with a surrogate
 }
 

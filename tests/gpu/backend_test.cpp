@@ -155,8 +155,7 @@ TEST_CASE("gpu: products in less than float32 are asked for, and go back") {
   CHECK(rounded > 4 * exact);
   CHECK(rounded <= 0x1p-10);  // ten bits of each factor
   CHECK(difference(f, {a}) == exact);
-  CHECK_THROWS_WITH_AS(cpu().set_matmul_precision(MatmulPrecision::tf32), "products in tf32 need a GPU",
-                       levda::Error);
+  CHECK_THROWS_WITH_AS(cpu().set_matmul_precision(MatmulPrecision::tf32), "products in tf32 need a GPU", levda::Error);
 }
 
 TEST_CASE("gpu: dense systems of more rows than a few") {

@@ -22,7 +22,7 @@ cudaError_t launch_kernel(dim3 grid, dim3 block, std::size_t shared_bytes, cudaS
 namespace levda::autodiff::gpu {
 
 /// kernel<<<grid, block, shared_bytes, stream>>>(arguments...), converted to the kernel's parameters. Throws Error
-/// "[operation] cuda: message" when it cannot be launched.
+/// "[operation] CUDA: message" when it cannot be launched.
 template <typename... P, typename... A>
 void launch(const char* operation, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
             cudaStream_t stream, A&&... arguments) {
@@ -32,7 +32,7 @@ void launch(const char* operation, void (*kernel)(P...), dim3 grid, dim3 block, 
                                std::apply(kernel, parameters);
                              });
   const cudaError_t error = cudaGetLastError();
-  if (error != cudaSuccess) throw Error(std::string("[") + operation + "] cuda: " + cudaGetErrorString(error));
+  if (error != cudaSuccess) throw Error(std::string("[") + operation + "] CUDA: " + cudaGetErrorString(error));
 }
 
 }  // namespace levda::autodiff::gpu
