@@ -89,7 +89,7 @@ class blocked_range {
 };
 
 template <typename Index, typename F>
-void parallel_for(Index first, Index last, const F& f) {
+void parallel_for(Index first, Index last, const F& f, const simple_partitioner& = {}) {
   if (last <= first) return;
   detail::in_turn(static_cast<std::int64_t>(last - first),
                   [&](std::int64_t i) { f(static_cast<Index>(first + static_cast<Index>(i))); });
