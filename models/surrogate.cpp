@@ -84,9 +84,8 @@ Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int
     Vars own_parameters;
     for (std::int64_t k = 0; k < frames; ++k)
       own_parameters.push_back(reshape(slice(own, 1, steps == 1 ? 0 : k, 1), {rows, p}));
-    Vars states = net.rollout(weights, own_parameters, Var(Tensor::zeros({rows, d}, DType::float32, backend)));
-    states.erase(states.begin());
-    put(stack(states, 1).value(), latents, piece.first_group * frames * d);
+    const Var states = net.trajectory(weights, own_parameters, Var(Tensor::zeros({rows, d}, DType::float32, backend)));
+    put(transpose(states, {1, 0, 2}).value(), latents, piece.first_group * frames * d);
   });
   return latents;
 }
