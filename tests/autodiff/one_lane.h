@@ -1,8 +1,9 @@
 #pragma once
 
 /// A device of one lane (Backend::lanes) for tests: the CUDA backend where there is one, else the CPU's arithmetic
-/// under another name, which refuses tensors of other devices.
+/// under another name, which refuses tensors of other devices and counts what it is told to do.
 
+#include <atomic>
 #include <limits>
 
 #include "autodiff/error.h"
@@ -14,18 +15,32 @@ class OneLane final : public autodiff::Backend {
  public:
   using Tensor = autodiff::Tensor;
 
+  std::atomic<std::int64_t> starts{0};     ///< of operations
+  std::atomic<std::int64_t> matmuls{0};    ///< products among them
+  std::atomic<std::int64_t> downloads{0};  ///< and other waits for the device
+  std::atomic<std::int64_t> bytes{0};      ///< in blocks that are handed out
+
   autodiff::Device device() const override { return autodiff::Device::cuda; }
   std::string description() const override { return "one lane of the CPU"; }
   std::int64_t lanes() const override { return 1; }
   void set_matmul_precision(autodiff::MatmulPrecision precision) override { on_.set_matmul_precision(precision); }
-  void synchronise() override {}
+  void synchronise() override { ++downloads; }
   std::unique_ptr<autodiff::Recording> record(std::function<void()> f) override { return on_.record(std::move(f)); }
-  void* allocate(std::size_t bytes) override { return on_.allocate(bytes); }
-  void release(void* memory, std::size_t bytes) noexcept override { on_.release(memory, bytes); }
+  void* allocate(std::size_t size) override {
+    bytes += static_cast<std::int64_t>(size);
+    return on_.allocate(size);
+  }
+  void release(void* memory, std::size_t size) noexcept override {
+    bytes -= static_cast<std::int64_t>(size);
+    on_.release(memory, size);
+  }
   autodiff::MemoryUse memory() const override { return on_.memory(); }
   std::int64_t available() const override { return on_.available(); }
-  void upload(void* to, const void* host, std::size_t bytes) override { on_.upload(to, host, bytes); }
-  void download(void* host, const void* from, std::size_t bytes) override { on_.download(host, from, bytes); }
+  void upload(void* to, const void* host, std::size_t size) override { on_.upload(to, host, size); }
+  void download(void* host, const void* from, std::size_t size) override {
+    ++downloads;
+    on_.download(host, from, size);
+  }
 
   void fill(Tensor& y, double value) override { own(y), on_.fill(y, value); }
   void convert(const Tensor& x, Tensor& y) override { own(x, y), on_.convert(x, y); }
@@ -47,8 +62,8 @@ class OneLane final : public autodiff::Backend {
   }
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor* bias,
               Tensor& y) override {
-    if (bias != nullptr) own(*bias);
-    own(a, b, y), on_.matmul(a, transpose_a, b, transpose_b, bias, y);
+    ++matmuls;
+    own(a, b, bias == nullptr ? a : *bias, y), on_.matmul(a, transpose_a, b, transpose_b, bias, y);
   }
   void sum_to(const Tensor& x, Tensor& y) override { own(x, y), on_.sum_to(x, y); }
   void max_to(const Tensor& x, Tensor& y) override { own(x, y), on_.max_to(x, y); }
@@ -56,7 +71,7 @@ class OneLane final : public autodiff::Backend {
     own(a, b, y), on_.solve(a, transpose_a, b, y);
   }
   void cholesky(const Tensor& a, Tensor& y) override { own(a, y), on_.cholesky(a, y); }
-  autodiff::Range range(const Tensor& x) override { return own(x), on_.range(x); }
+  autodiff::Range range(const Tensor& x) override { return ++downloads, own(x), on_.range(x); }
   void gather(const Tensor& x, const Tensor& index, int axis, Tensor& y) override {
     own(x, index, y), on_.gather(x, index, axis, y);
   }
@@ -73,7 +88,8 @@ class OneLane final : public autodiff::Backend {
 
  private:
   template <typename... Tensors>
-  void own(const Tensors&... tensors) const {
+  void own(const Tensors&... tensors) {
+    ++starts;
     if (((&tensors.backend() != this) || ...)) throw Error("a tensor of another device");
   }
 

@@ -9,7 +9,7 @@
 #include "autodiff/error.h"
 #include "models/ldnet.h"
 #include "tests/autodiff/compare.h"
-#include "tests/autodiff/counting_backend.h"
+#include "tests/autodiff/one_lane.h"
 
 using namespace levda::autodiff;
 using levda::models::Ldnet;
@@ -17,8 +17,8 @@ using levda::models::rollout;
 using levda::models::rollout_by_steps;
 using levda::nn::Parameters;
 using levda::nn::ResidualMlp;
-using levda::testing::CountingBackend;
 using levda::testing::normal_tensor;
+using levda::testing::OneLane;
 using levda::testing::same_bits;
 
 namespace {
@@ -372,7 +372,7 @@ TEST_CASE("rollout: errors") {
 }
 
 TEST_CASE("rollout: what it holds, and one product per weight") {
-  CountingBackend device;
+  OneLane device;
   const Example e({});
   std::vector<Tensor> inputs;
   for (const Tensor& input : e.inputs) inputs.push_back(input.to(device));
@@ -428,7 +428,7 @@ TEST_CASE(
   const Vars g_joined = vjp(joined, cotangent.reshaped({8, 3}), trainable);
   for (std::size_t i = 0; i < trainable.size(); ++i) CHECK(same_bits(g[i].value(), g_joined[i].value()));
 
-  CountingBackend device;
+  OneLane device;
   const auto there = [&](const std::vector<Tensor>& list) {
     std::vector<Tensor> moved;
     for (const Tensor& x : list) moved.push_back(x.to(device));
