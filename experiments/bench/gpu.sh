@@ -111,6 +111,10 @@ run_bench() {
     timeout 120 "$build/experiments/bench/levda_gpu_bench" --case "$case" --precision float32 --precision tf32 --seconds 4 \
       --out "$results/levda-$case.json" || { say "bench $case" "FAILED" && status=1; }
   done
+  timeout 120 "$build/experiments/bench/levda_gpu_bench" --truths 256 --out "$results/truths-gpu.json" ||
+    { say "bench truths" "FAILED" && status=1; }
+  timeout 120 "$build/experiments/bench/levda_gpu_bench" --truths 8 --device cpu --threads 2 --out "$results/truths-cpu.json" ||
+    { say "bench truths on the CPU" "FAILED" && status=1; }
   return "$status"
 }
 

@@ -1,11 +1,14 @@
 /// How fast a device trains the networks of the paper, and multiplies matrices of their sizes: a JSON file, which
 /// gpu_results.py sets beside PyTorch's (torch_bench.py).
 ///   levda_gpu_bench --case T-paper --device cuda --out T-paper.json
+///   levda_gpu_bench --truths 256 --device cuda --out truths.json       how fast it assimilates them (many_truths.h)
 /// A step is all that nn::train records: rollout, decoder loss, gradient, clipping, Adam. Its batch is drawn once,
 /// before the clock starts, and stays in the device's memory. Peak memory is of the process, so each case wants one of
 /// its own.
 
 #include <fmt/format.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/info.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -21,6 +24,7 @@
 #include "autodiff/error.h"
 #include "autodiff/random.h"
 #include "experiments/bench/cublas_rate.h"
+#include "experiments/bench/many_truths.h"
 #include "experiments/bench/paper_cases.h"
 #include "experiments/training.h"
 #include "experiments/version.h"
@@ -47,8 +51,10 @@ struct Options {
   std::vector<std::string> precisions{"float32"};
   std::string out;
   double scale = 1;
-  std::int64_t tile = 0;  ///< 0: as training has it
-  double seconds = 8;     ///< for the samples of one figure
+  std::int64_t tile = 0;    ///< 0: as training has it
+  double seconds = 8;       ///< for the samples of one figure
+  std::int64_t truths = 0;  ///< to be assimilated; 0: a training is timed
+  int threads = oneapi::tbb::info::default_concurrency();
 };
 
 constexpr int most_samples = 50;
@@ -120,9 +126,9 @@ class Step {
   void compute() {
     autodiff::Tape tape;
     const Vars w = net_.parameters().on(tape);
-    Vars states = net_.rollout(w, Var(u_), Var(s0_), steps_);
-    states.erase(states.begin());
-    const Var total = models::decoding_error(net_, w, concat(states, 0), Var(x_), Var(y_), tile_);
+    const Var states = net_.trajectory(w, Vars(static_cast<std::size_t>(steps_), Var(u_)), Var(s0_));
+    const Var s = reshape(states, {x_.shape()[0], states.shape()[2]});
+    const Var total = models::decoding_error(net_, w, s, Var(x_), Var(y_), tile_);
     Vars trainable;
     for (const Var& weight : w)
       if (weight.tracked()) trainable.push_back(weight);
@@ -224,6 +230,8 @@ Options parse(int argc, char** argv) {
   app.add_option("--seconds", o.seconds, "For the samples of a figure; fewer than 50 where they do not fit")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  app.add_option("--truths", o.truths, "Assimilate the first so many of 256 truths instead")->check(CLI::Range(1, 256));
+  app.add_option("--threads", o.threads, "Of the CPU")->check(CLI::Range(1, 1024))->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -232,9 +240,26 @@ Options parse(int argc, char** argv) {
   return o;
 }
 
+void write(const Json& result, const Options& options) {
+  const std::string text = result.dump(1) + "\n";
+  if (options.out.empty())
+    fmt::print("{}", text);
+  else
+    nn::write_text_file(options.out, text);
+}
+
 int run(int argc, char** argv) {
   Options options = parse(argc, argv);
+  const oneapi::tbb::global_control threads(oneapi::tbb::global_control::max_allowed_parallelism,
+                                            static_cast<std::size_t>(options.threads));
   Backend& backend = autodiff::backend_of(options.device == "cuda" ? autodiff::Device::cuda : autodiff::Device::cpu);
+  if (options.truths > 0) {
+    Json result = many_truths(options.truths, backend);
+    result["threads"] = options.threads;
+    fmt::print(stderr, "{} truths: {:.3f} s\n", options.truths, result["seconds"].get<double>());
+    write(result, options);
+    return 0;
+  }
   PaperCase chosen = paper_cases().front();
   for (const PaperCase& c : paper_cases())
     if (c.name == options.wanted) chosen = c;
@@ -261,11 +286,7 @@ int run(int argc, char** argv) {
                1e3 * step["seconds"].get<double>(), 1e-12 * step["flop_per_second"].get<double>(),
                1e-9 * step["peak_bytes"].get<double>());
   }
-  const std::string text = result.dump(1) + "\n";
-  if (options.out.empty())
-    fmt::print("{}", text);
-  else
-    nn::write_text_file(options.out, text);
+  write(result, options);
   return 0;
 }
 

@@ -108,6 +108,17 @@ def main():
                   f"{ratio:.2f}", verdict(ratio <= 0.25)))
     else:
         print(row(what, "<= 1/4", gigabytes(step["peak_bytes"]) if step else "-", "-", "-", "not measured"))
+    what = "256 truths of T-small, warm, against two threads of the CPU"
+    gpu, cpu = (next(iter(read_all(folder, f"truths-{device}.json")), None) for device in ("gpu", "cpu"))
+    if gpu and cpu:
+        slow = cpu["seconds"] / cpu["truths"] * gpu["truths"]
+        ratio = slow / gpu["seconds"]
+        # The same truths on both: how far apart the posterior means lie.
+        apart = max(abs(a[0] - b[0]) / b[1] for a, b in zip(gpu["posterior"], cpu["posterior"]))
+        print(row(what, ">= 20 x", f"{gpu['seconds']:.2f} s", f"{slow:.1f} s, from {cpu['truths']} of them; posterior means "
+                  f"at most {apart:.2g} deviations apart", f"{ratio:.1f} x", verdict(ratio >= 20)))
+    else:
+        print(row(what, ">= 20 x", "-", "-", "-", "not measured"))
     training = read_lines(folder / "training.txt", ":")
     if training:
         print(row("T-paper surrogate, relative RMSE on test trajectories", "0.0168 published", training.get("test_rel_rmse", "?"),
