@@ -64,14 +64,25 @@ inline std::array<std::int64_t, Shape::max_rank> broadcast_strides(const Shape& 
   return strides;
 }
 
-/// f(ia, ib, iy) for every matrix of y, the last two axes: which matrix of a and of b it is made from.
+/// The walk of operands of these shapes over a shape that they broadcast to.
+template <typename... Operands>
+Walk<sizeof...(Operands)> broadcast_walk(const Shape& over, const Operands&... operands) {
+  const std::array strides{broadcast_strides(operands, over)...};
+  std::array<const std::int64_t*, sizeof...(Operands)> from;
+  for (std::size_t o = 0; o < strides.size(); ++o) from[o] = strides[o].data();
+  return Walk<sizeof...(Operands)>(over, from);
+}
+
+/// The walk over the matrices of y, the last two axes: which matrix of a and of b each is made from.
+inline Walk<3> matrix_walk(const Shape& a, const Shape& b, const Shape& y) {
+  const auto batch = [](const Shape& shape) { return shape.part(0, shape.rank() - 2); };
+  return broadcast_walk(batch(y), batch(a), batch(b), batch(y));
+}
+
+/// f(ia, ib, iy) for every matrix of y, as matrix_walk has them.
 template <typename F>
 void for_each_matrix(const Shape& a, const Shape& b, const Shape& y, F&& f) {
-  const Shape batch = y.part(0, y.rank() - 2);
-  const auto sa = broadcast_strides(a.part(0, a.rank() - 2), batch);
-  const auto sb = broadcast_strides(b.part(0, b.rank() - 2), batch);
-  const auto sy = broadcast_strides(batch, batch);
-  const Walk<3> walk(batch, {sa.data(), sb.data(), sy.data()});
+  const Walk<3> walk = matrix_walk(a, b, y);
   walk.for_each_row([&](const auto& offset) {
     for (std::int64_t i = 0; i < walk.inner(); ++i)
       f(offset[0] + i * walk.inner_stride(0), offset[1] + i * walk.inner_stride(1),

@@ -14,10 +14,7 @@ namespace {
 
 template <typename T, typename F>
 void binary_walk(const Tensor& a, const Tensor& b, Tensor& y, F f) {
-  const auto sa = broadcast_strides(a.shape(), y.shape());
-  const auto sb = broadcast_strides(b.shape(), y.shape());
-  const auto sy = broadcast_strides(y.shape(), y.shape());
-  const Walk<3> walk(y.shape(), {sa.data(), sb.data(), sy.data()});
+  const Walk<3> walk = broadcast_walk(y.shape(), a.shape(), b.shape(), y.shape());
   const std::int64_t n = walk.inner();
   const std::int64_t step_a = walk.inner_stride(0);
   const std::int64_t step_b = walk.inner_stride(1);
@@ -64,12 +61,7 @@ void CpuBackend::binary(Binary f, const Tensor& a, const Tensor& b, Tensor& y) {
 }
 
 void CpuBackend::select(const Tensor& mask, const Tensor& a, const Tensor& b, Tensor& y) {
-  const Shape& over = y.shape();
-  const auto sm = broadcast_strides(mask.shape(), over);
-  const auto sa = broadcast_strides(a.shape(), over);
-  const auto sb = broadcast_strides(b.shape(), over);
-  const auto sy = broadcast_strides(over, over);
-  const Walk<4> walk(over, {sm.data(), sa.data(), sb.data(), sy.data()});
+  const Walk<4> walk = broadcast_walk(y.shape(), mask.shape(), a.shape(), b.shape(), y.shape());
   dispatch(y.dtype(), [&]<typename T>(T) {
     walk.for_each_row(
         [&, pm = mask.data<T>(), pa = a.data<T>(), pb = b.data<T>(), py = y.data<T>()](const auto& offset) {
@@ -84,9 +76,7 @@ void CpuBackend::select(const Tensor& mask, const Tensor& a, const Tensor& b, Te
 
 void CpuBackend::sum_to(const Tensor& x, Tensor& y) {
   fill(y, 0);
-  const auto sx = broadcast_strides(x.shape(), x.shape());
-  const auto sy = broadcast_strides(y.shape(), x.shape());
-  const Walk<2> walk(x.shape(), {sx.data(), sy.data()});
+  const Walk<2> walk = broadcast_walk(x.shape(), x.shape(), y.shape());
   const std::int64_t n = walk.inner();
   dispatch(x.dtype(), [&]<typename T>(T) {
     walk.for_each_row([&, px = x.data<T>(), py = y.data<T>()](const auto& offset) {
@@ -104,9 +94,7 @@ void CpuBackend::sum_to(const Tensor& x, Tensor& y) {
 
 void CpuBackend::max_to(const Tensor& x, Tensor& y) {
   fill(y, -std::numeric_limits<double>::infinity());
-  const auto sx = broadcast_strides(x.shape(), x.shape());
-  const auto sy = broadcast_strides(y.shape(), x.shape());
-  const Walk<2> walk(x.shape(), {sx.data(), sy.data()});
+  const Walk<2> walk = broadcast_walk(x.shape(), x.shape(), y.shape());
   dispatch(x.dtype(), [&]<typename T>(T) {
     walk.for_each_row([&, px = x.data<T>(), py = y.data<T>()](const auto& offset) {
       for (std::int64_t i = 0; i < walk.inner(); ++i) {

@@ -126,11 +126,7 @@ void solve(const Context& context, const Tensor& a, bool transpose_a, const Tens
   Tensor factors = a.clone();
   Tensor orders = Tensor::empty({matrices, n}, DType::int64, y.backend());
   Tensor scratch = transpose_a ? Tensor::empty(y.shape(), y.dtype(), y.backend()) : y;
-  const Shape batch = y.shape().part(0, y.shape().rank() - 2);
-  const auto sa = broadcast_strides(a.shape().part(0, a.shape().rank() - 2), batch);
-  const auto sb = broadcast_strides(b.shape().part(0, b.shape().rank() - 2), batch);
-  const auto sy = broadcast_strides(batch, batch);
-  const FlatWalk<3> walk(Walk<3>(batch, {sa.data(), sb.data(), sy.data()}));
+  const FlatWalk<3> walk(matrix_walk(a.shape(), b.shape(), y.shape()));
   dispatch(y.dtype(), [&]<typename T>(T) {
     launch("solve", lu_kernel<T>, static_cast<unsigned>(matrices), block_threads, 0, context.stream, factors.data<T>(),
            orders.data<std::int64_t>(), n, context.failure);

@@ -198,10 +198,7 @@ void silu(const Context& context, const Tensor& x, Tensor& y, Tensor* derivative
 }
 
 void binary(const Context& context, Binary f, const Tensor& a, const Tensor& b, Tensor& y) {
-  const auto sa = broadcast_strides(a.shape(), y.shape());
-  const auto sb = broadcast_strides(b.shape(), y.shape());
-  const auto sy = broadcast_strides(y.shape(), y.shape());
-  const Walk<3> walk(y.shape(), {sa.data(), sb.data(), sy.data()});
+  const Walk<3> walk = broadcast_walk(y.shape(), a.shape(), b.shape(), y.shape());
   const std::int64_t n = y.size();
   scalar::visit(f, [&](auto function) {
     constexpr Binary which = decltype(function)::value;
@@ -233,12 +230,7 @@ void power(const Context& context, const Tensor& x, double p, Tensor& y) {
 }
 
 void select(const Context& context, const Tensor& mask, const Tensor& a, const Tensor& b, Tensor& y) {
-  const Shape& over = y.shape();
-  const auto sm = broadcast_strides(mask.shape(), over);
-  const auto sa = broadcast_strides(a.shape(), over);
-  const auto sb = broadcast_strides(b.shape(), over);
-  const auto sy = broadcast_strides(over, over);
-  const Walk<4> walk(over, {sm.data(), sa.data(), sb.data(), sy.data()});
+  const Walk<4> walk = broadcast_walk(y.shape(), mask.shape(), a.shape(), b.shape(), y.shape());
   dispatch(y.dtype(), [&]<typename T>(T) {
     for_each("where", context, y.size(), select_kernel<T>, mask.data<T>(), a.data<T>(), b.data<T>(), y.data<T>(),
              FlatWalk<4>(walk));

@@ -179,11 +179,7 @@ void Products::matmul(const Context& context, const Tensor& a, bool transpose_a,
       key.bias = bias != nullptr;
       return one(0, 0, 0);
     }
-    const Shape batch = y.shape().part(0, y.shape().rank() - 2);
-    const auto strides_a = broadcast_strides(sa.part(0, sa.rank() - 2), batch);
-    const auto strides_b = broadcast_strides(sb.part(0, sb.rank() - 2), batch);
-    const auto strides_y = broadcast_strides(batch, batch);
-    const Walk<3> walk(batch, {strides_a.data(), strides_b.data(), strides_y.data()});
+    const Walk<3> walk = matrix_walk(sa, sb, y.shape());
     key.batch = walk.inner();
     key.stride_a = walk.inner_stride(0) * size_a;
     key.stride_b = walk.inner_stride(1) * size_b;

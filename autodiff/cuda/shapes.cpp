@@ -24,17 +24,11 @@ FlatWalk<1> axes_of(const Walk<2>& both, bool kept) {
   return FlatWalk<1>(Walk<1>(extents, {strides.data()}));
 }
 
-Walk<2> walk_of(const Shape& x, const Shape& y) {
-  const auto sx = broadcast_strides(x, x);
-  const auto sy = broadcast_strides(y, x);
-  return Walk<2>(x, {sx.data(), sy.data()});
-}
-
 }  // namespace
 
 Reduction::Reduction(const Shape& x, const Shape& y)
-    : kept(axes_of(walk_of(x, y), true)), reduced(axes_of(walk_of(x, y), false)) {
-  const Walk<2> both = walk_of(x, y);
+    : kept(axes_of(broadcast_walk(x, x, y), true)), reduced(axes_of(broadcast_walk(x, x, y), false)) {
+  const Walk<2> both = broadcast_walk(x, x, y);
   along_kept = both.inner_stride(1) != 0;
   // Along kept axes neighbouring threads take neighbouring results; else a whole block takes one result's elements.
   width = along_kept
