@@ -3,7 +3,7 @@
 #   experiments/bench/collect_headers.sh FOLDER          here, where the Debian packages are installed
 #   cmake -S . -B build -DLEVDA_DEPS_DIR=FOLDER          there
 # Eigen, fmt, Random123, nlohmann/json, CLI11, toml++ and doctest, whole but for what none of our files can reach: about 10 MB.
-# oneTBB and netCDF-C are libraries, which do not travel; see LEVDA_TBB and LEVDA_NETCDF in dependencies.cmake.
+# oneTBB and netCDF-C are libraries, which do not travel; see LEVDA_TBB and LEVDA_NETCDF in CMakeLists.txt.
 set -euo pipefail
 folder=${1:?which folder?}
 

@@ -5,7 +5,7 @@
 #   experiments/bench/gpu.sh                       all parts
 #   experiments/bench/gpu.sh tests|bench|torch|sanitizer ...    these parts
 #   experiments/bench/gpu.sh --train [SECONDS]     trains the T-paper surrogate for so long (default 480); the same
-#                                                  command goes on from there
+#                                                  command goes on from there. Needs a preset `paper` of the tsunami
 # Without packages and network: LEVDA_DEPS_DIR=FOLDER, made by collect_headers.sh. The figures of earlier runs stay in
 # build-gpu/bench/ until they are measured anew.
 set -uo pipefail
@@ -140,6 +140,7 @@ run_torch() {
 # The error with time is in training.log: a line now and then, with the validation error.
 run_train() {
   local out=$build/runs/tsunami-paper
+  "$build/levda" keys tsunami --preset paper >/dev/null 2>&1 || { say train "not run: the tsunami has no preset paper" && return 0; }
   {
     [ -e "$out/data.safetensors" ] || [ -e "$out/data.nc" ] || "$build/levda" generate tsunami --preset paper --out "$out"
   } && "$build/levda" train tsunami --preset paper --out "$out" --device cuda --time-limit "$train" 2>&1 |
