@@ -59,8 +59,8 @@ Catalogue::Fit Catalogue::best_fit(const Observations& o, const ErrorCovariance&
     const std::int64_t c = o.channel[i];
     stencils.push_back({.frame = o.time[i] / about_.frame_interval,
                         .channel = c,
-                        .x = models::cubic_stencil((o.x[i] - grid.x0) / grid.dx - grid.offset_x[c], grid.nx),
-                        .y = models::cubic_stencil((o.y[i] - grid.y0) / grid.dy - grid.offset_y[c], grid.ny)});
+                        .x = models::stencil_x(grid, c, o.x[i]),
+                        .y = models::stencil_y(grid, c, o.y[i])});
     latest = std::max(latest, stencils.back().frame);
     earliest = std::min(earliest, stencils.back().frame);
   }
@@ -83,8 +83,7 @@ Catalogue::Fit Catalogue::best_fit(const Observations& o, const ErrorCovariance&
         if (s.y.weights[b] == 0) continue;
         for (int a = 0; a < 4; ++a)
           if (s.x.weights[a] != 0)
-            value +=
-                s.y.weights[b] * s.x.weights[a] * static_cast<double>(plane[(s.y.first + b) * grid.nx + s.x.first + a]);
+            value += s.y.weights[b] * s.x.weights[a] * static_cast<double>(plane[s.y.node(b) * grid.nx + s.x.node(a)]);
       }
       return value;
     };

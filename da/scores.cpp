@@ -42,12 +42,14 @@ double fair_crps(std::span<double> x, double truth) {
 }
 
 void FieldScores::add(std::span<const float> members, std::span<const float> truth,
-                      std::span<const double> surrogate_variance, autodiff::Random& random) {
+                      std::span<const double> surrogate_variance, autodiff::Random& random,
+                      std::span<const double> areas) {
   const std::size_t channels = surrogate_variance.size();
   const std::size_t values = truth.size();
   const std::size_t n = members.size() / values;
   if (n == 0 || members.size() != n * values || values % channels != 0)
     throw Error("scores: members and truth do not match");
+  if (!areas.empty() && areas.size() != values / channels) throw Error("scores: points and areas do not match");
   std::vector<double> error(channels, 0);
   std::vector<double> square(channels, 0);
   std::vector<double> variance(channels, 0);
@@ -58,31 +60,32 @@ void FieldScores::add(std::span<const float> members, std::span<const float> tru
   for (std::size_t i = 0; i < values; ++i) {
     const std::size_t c = i % channels;
     const double t = truth[i];
+    const double area = areas.empty() ? 1 : areas[i / channels];
     double mean = 0;
     for (std::size_t k = 0; k < n; ++k) {
       x[k] = members[k * values + i];
       mean += x[k];
     }
     mean /= count;
-    error[c] += (mean - t) * (mean - t);
-    square[c] += t * t;
+    error[c] += area * (mean - t) * (mean - t);
+    square[c] += area * t * t;
     if (n == 1) continue;
     double spread = 0;
     for (const double member : x) spread += (member - mean) * (member - mean);
     spread *= (count + 1) / count / (count - 1);
-    member_variance[c] += spread;
+    member_variance[c] += area * spread;
     const double v = spread + surrogate_variance[c];
-    variance[c] += v;
-    if (std::abs(t - mean) <= z90 * std::sqrt(v)) covered_ += 1;
+    variance[c] += area * v;
+    if (std::abs(t - mean) <= z90 * std::sqrt(v)) covered_ += area;
     if (surrogate_variance[c] > 0) {
       const double deviation = std::sqrt(surrogate_variance[c]);
       for (double& member : x) member += deviation * random.normal();
     }
-    crps_ += fair_crps(x, t);
-    crps_count_ += 1;
+    crps_ += area * fair_crps(x, t);
+    crps_count_ += area;
     // x is sorted now; equal values share their ranks at random.
     const auto [low, high] = std::equal_range(x.begin(), x.end(), t);
-    ranks[static_cast<std::size_t>(low - x.begin() + random.below(high - low + 1))] += 1;
+    ranks[static_cast<std::size_t>(low - x.begin() + random.below(high - low + 1))] += area;
   }
   add_to(squared_error_, error);
   add_to(squared_truth_, square);

@@ -19,10 +19,10 @@ class FieldScores {
  public:
   FieldScores() = default;
 
-  /// Adds the scores of one frame: members (N, points, c), truth (points, c), surrogate_variance (c). With one member
-  /// only the relative error is defined.
+  /// Adds the scores of one frame: members (N, points, c), truth (points, c), surrogate_variance (c). Points count with
+  /// their area (points), equally where none are given. With one member only the relative error is defined.
   void add(std::span<const float> members, std::span<const float> truth, std::span<const double> surrogate_variance,
-           autodiff::Random& random);
+           autodiff::Random& random, std::span<const double> areas = {});
   FieldScores& operator+=(const FieldScores& other);
 
   /// Root of the mean over channels of (sum (m - t)^2 / sum t^2).
@@ -53,7 +53,7 @@ class FieldScores {
   std::vector<double> ranks_;
   double covered_ = 0;
   double crps_ = 0;
-  double crps_count_ = 0;  // points of all channels
+  double crps_count_ = 0;  // area of all points, of all channels
 };
 
 /// Fair CRPS of members against a value: (1/N) sum |x_i - t| - 1/(2 N (N - 1)) sum |x_i - x_j|. Sorts the members.

@@ -283,6 +283,7 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
       truth.first_frame() + static_cast<std::int64_t>(analysis.times.size()) > data.about.frames)
     throw InputError("observations", "truth_member",
                      fmt::format("member {} from frame {} is not in the data set", truth.member, truth.first_frame()));
+  const std::vector<double> areas = models::grid_areas(grid, stride);
   const std::int64_t values = points.shape()[0] * c;
   const auto frames = static_cast<std::int64_t>(analysis.times.size());
   const bool cold = file.experiment == "cold";
@@ -305,7 +306,7 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
       const std::vector<float> fields = members(t);
       Random random(static_cast<std::uint64_t>(config.seed), stream,
                     static_cast<std::uint32_t>(truth.index * frames + t));
-      scores[t].add(fields, std::span(true_fields).subspan(t * values, values), error, random);
+      scores[t].add(fields, std::span(true_fields).subspan(t * values, values), error, random, areas);
     }
     return scores;
   };

@@ -11,6 +11,10 @@ const std::vector<Case>& cases() {
   return all;
 }
 
+std::int64_t step_of_frame(const DataConfig& data, std::int64_t frame) {
+  return (frame + data.first_frame) * data.steps_per_frame;
+}
+
 const Case& find_case(const std::string& name) {
   std::string known;
   for (const Case& system : cases()) {

@@ -12,18 +12,22 @@
 
 namespace levda::experiments {
 
+/// One trajectory after given numbers of solver steps, which do not decrease: (steps, c, ny, nx). Step 0 is the initial
+/// condition, or where a spin-up ends. Called for many trajectories at once.
+using Solver =
+    std::function<void(std::span<const double> parameters, std::span<const std::int64_t> steps, std::span<float> out)>;
+
 struct Case {
   std::string name;
   std::string about;  ///< a line for --help
-  /// Sets what follows from the system itself: numbers of parameters and channels.
-  void (*shape)(Config& config);
   /// Names, units, prior ranges, grid and times of the data set. Throws Error when the solver refuses the settings.
   models::Description (*describe)(const DataConfig& data);
-  /// One trajectory after given numbers of solver steps, which do not decrease: (steps, c, ny, nx). Frame j is step
-  /// (j + 1) steps_per_frame. Called for many trajectories at once.
-  void (*states)(const DataConfig& data, std::span<const double> parameters, std::span<const std::int64_t> steps,
-                 std::span<float> out);
+  /// What all trajectories share, a spin-up for example, is computed here.
+  Solver (*solver)(const DataConfig& data);
 };
+
+/// Solver step of frame j, 0-based.
+std::int64_t step_of_frame(const DataConfig& data, std::int64_t frame);
 
 const std::vector<Case>& cases();
 

@@ -16,17 +16,6 @@ namespace levda::experiments {
 
 namespace {
 
-std::string text_of(const Key& key) {
-  return std::visit(
-      [](const auto* value) {
-        if constexpr (std::is_same_v<decltype(value), const std::vector<double>*>)
-          return fmt::format("[{}]", fmt::join(*value, ", "));
-        else
-          return fmt::format("{}", *value);
-      },
-      key.value);
-}
-
 /// Sets a key from a TOML value.
 class Assignment {
  public:
@@ -99,6 +88,17 @@ toml::table parse(const std::string& text, const std::string& source) {
 
 }  // namespace
 
+std::string text_of(const Key& key) {
+  return std::visit(
+      [](const auto* value) {
+        if constexpr (std::is_same_v<decltype(value), const std::vector<double>*>)
+          return fmt::format("[{}]", fmt::join(*value, ", "));
+        else
+          return fmt::format("{}", *value);
+      },
+      key.value);
+}
+
 std::vector<Key> keys(Config& c) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   constexpr double many = 1e6;
@@ -111,18 +111,24 @@ std::vector<Key> keys(Config& c) {
        0},
       {"data.nodes", &c.data.nodes, "grid nodes in x and in y", 4, 4096},
       {"data.frames", &c.data.frames, "per trajectory", 2, many},
-      {"data.frame_interval", &c.data.frame_interval, "s between frames; the first one comes so long after the start",
-       1e-9, 1e9},
+      {"data.frame_interval", &c.data.frame_interval, "time between frames, in the case's unit", 1e-9, 1e9},
       {"data.steps_per_frame", &c.data.steps_per_frame, "solver steps between frames", 1, many},
+      {"data.first_frame", &c.data.first_frame, "when the first frame comes, in frame intervals after the start", 0,
+       many, true},
       {"data.between", &c.data.between,
        "places between the nodes at a random solver step in each interval between frames; 0: none", 0, many},
       {"data.train", &c.data.train, "training trajectories", 2, many},
       {"data.valid", &c.data.valid, "validation trajectories: they measure the surrogate's error", 1, many},
       {"data.test", &c.data.test, "test trajectories: truths come from them", 1, many},
+      {"data.variant", &c.data.variant, "of the case, where it has several", 0, 0, true},
+      {"data.initial", &c.data.initial, "NetCDF file with an initial condition of yours, where the case takes one", 0,
+       0, true},
       {"surrogate.latent", &s.latent, "latent variables", 1, 4096},
       {"surrogate.latent_dt", &s.latent_dt, "latent time of one frame; 0: 4 in a whole trajectory", 0, 1e9},
       {"surrogate.fourier_features", &s.fourier_features, "random frequencies of the coordinates", 1, 4096},
       {"surrogate.fourier_scale", &s.fourier_scale, "standard deviation of the frequencies", 1e-9, 1e9},
+      {"surrogate.embedding", &c.embedding,
+       "of coordinates: natural (periodic where the domain is, on a sphere the place in space) or plane", 0, 0, true},
       {"surrogate.dynamics_depth", &s.dynamics_depth, "hidden layers of the dynamics", 1, 1000},
       {"surrogate.dynamics_width", &s.dynamics_width, "their width", 1, 8192},
       {"surrogate.decoder_depth", &s.decoder_depth, "hidden layers of the decoder", 1, 1000},
@@ -173,14 +179,13 @@ Config own_config() {
 }
 
 Config load_preset(const std::string& case_name, const std::string& preset) {
-  const Case& system = find_case(case_name);
+  find_case(case_name);
   const std::string name = case_name + "-" + preset;
   for (const Preset& known : presets()) {
     if (known.name != name) continue;
     Config config;
     config.case_name = case_name;
     config.preset = preset;
-    system.shape(config);
     apply_table(config, parse(known.toml, name + ".toml"), name + ".toml");
     return config;
   }
@@ -222,6 +227,7 @@ void check(const Config& config) {
       fail(key, fmt::format("\"{}\" is none of {}", value, fmt::join(known, ", ")));
   };
   one_of("data.design", config.data.design, {"even", "uniform"});
+  one_of("surrogate.embedding", config.embedding, {"natural", "plane"});
   one_of("training.optimiser", config.training.optimiser, {"adam", "soap"});
   one_of("assimilation.minimiser", a.minimiser, {"gauss_newton", "lbfgs", "ensemble"});
   one_of("assimilation.precision", a.precision, {"mixed", "float64"});
@@ -254,10 +260,16 @@ AssimilationConfig resolve(const AssimilationConfig& assimilation, std::int64_t 
 
 std::string fingerprint(Config config, const std::vector<std::string>& sections) {
   std::string text = fmt::format("case = {}\n", config.case_name);
-  for (const Key& key : keys(config)) {
+  Config original;
+  const std::vector<Key> all = keys(config);
+  const std::vector<Key> defaults = keys(original);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const Key& key = all[i];
     const std::string section = key.name.substr(0, key.name.find('.'));
-    if (std::find(sections.begin(), sections.end(), section) != sections.end())
-      text += fmt::format("{} = {}\n", key.name, text_of(key));
+    if (std::find(sections.begin(), sections.end(), section) == sections.end()) continue;
+    const std::string value = text_of(key);
+    if (key.later && value == text_of(defaults[i])) continue;
+    text += fmt::format("{} = {}\n", key.name, value);
   }
   return text;
 }

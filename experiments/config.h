@@ -20,10 +20,13 @@ struct DataConfig {
   std::int64_t frames = 50;
   double frame_interval = 857.12;
   std::int64_t steps_per_frame = 17;
+  std::int64_t first_frame = 1;
   std::int64_t between = 256;
   std::int64_t train = 100;
   std::int64_t valid = 20;
   std::int64_t test = 30;
+  std::string variant;
+  std::string initial;
 };
 
 struct TrainingConfig {
@@ -70,6 +73,7 @@ struct Config {
   double checkpoint_seconds = 30;  ///< between checkpoints of a training; no output depends on it
   DataConfig data;
   models::LdnetArchitecture surrogate;
+  std::string embedding = "natural";
   TrainingConfig training;
   ObservationConfig observations;
   AssimilationConfig assimilation;
@@ -82,7 +86,11 @@ struct Key {
   std::string help;
   double minimum;
   double maximum;
+  bool later = false;  ///< younger than some results: not part of a fingerprint where it has its default
 };
+
+/// A key's value, as a user would set it.
+std::string text_of(const Key& key);
 
 /// All keys of a configuration, in the order in which they are shown.
 std::vector<Key> keys(Config& config);

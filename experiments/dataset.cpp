@@ -28,27 +28,28 @@ Moments field_moments(const Dataset& data) {
   const std::int64_t c = data.about.channels();
   const std::int64_t cells = data.about.grid.cells();
   const std::int64_t frames = data.train * data.about.frames;
+  const std::vector<double> areas = models::grid_areas(data.about.grid, 1);
   Moments moments;
   for (std::int64_t channel = 0; channel < c; ++channel) {
     double sum = 0;
     double squares = 0;
-    std::int64_t count = 0;
+    double count = 0;
     for (std::int64_t frame = 0; frame < frames; ++frame) {
       const float* values = data.fields.data() + (frame * c + channel) * cells;
       double part = 0;
       double part_squares = 0;
       for (std::int64_t i = 0; i < cells; ++i) {
         if (std::isnan(values[i])) continue;
-        part += values[i];
-        part_squares += static_cast<double>(values[i]) * values[i];
-        ++count;
+        part += areas[i] * values[i];
+        part_squares += areas[i] * static_cast<double>(values[i]) * values[i];
+        count += areas[i];
       }
       sum += part;
       squares += part_squares;
     }
-    const auto n = static_cast<double>(count);
-    moments.mean.push_back(sum / n);
-    moments.deviation.push_back(std::sqrt(std::max(0.0, squares / n - sum / n * (sum / n))));
+    const double mean = sum / count;
+    moments.mean.push_back(mean);
+    moments.deviation.push_back(std::sqrt(std::max(0.0, squares / count - mean * mean)));
     if (!(moments.deviation.back() > 0))
       throw Error(
           fmt::format("channel {} of the data set is constant, or has no values", data.about.channel_names[channel]));

@@ -50,7 +50,8 @@ struct Moments {
   std::vector<double> deviation;
 };
 
-/// Over all training trajectories, frames and nodes that have values. Throws Error when a channel is constant.
+/// Over all training trajectories, frames and nodes, by area, that have values. Throws Error when a channel is
+/// constant.
 Moments field_moments(const Dataset& dataset);
 
 /// FNV-1a, 64 bits, as 16 digits: tells whether something is what a result was made from.

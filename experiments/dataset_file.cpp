@@ -20,6 +20,7 @@ namespace {
 
 constexpr const char* format_name = "levda-dataset-1";
 constexpr const char* fingerprint_name = "levda_configuration";
+constexpr const char* geometry_name = "geometry";
 
 bool holds_tensors(const std::filesystem::path& path) { return path.extension() == ".safetensors"; }
 
@@ -88,6 +89,7 @@ class Reader {
     text += fmt::format("{} {} {}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n", set_.train, set_.valid, set_.test,
                         about_.channel_names, about_.channel_units, about_.parameter_names, about_.parameter_units,
                         about_.parameter_min, about_.parameter_max, g.offset_x, g.offset_y);
+    if (g.geometry != models::Geometry::plane) text += fmt::format("{}\n", models::name(g.geometry));
     for (const std::vector<double>* values : {&set_.parameters, &g.x, &g.y, &between.fraction})
       text += checksum(bytes_of(*values));
     for (const std::vector<float>* values : {&set_.fields, &between.x, &between.y, &between.values})
@@ -206,7 +208,8 @@ class Reader {
                        .offset_x = offsets("offset_x", turn_x_),
                        .offset_y = offsets("offset_y", turn_y_),
                        .x = {},
-                       .y = {}};
+                       .y = {},
+                       .geometry = geometry()};
         return;
       }
       if (file_.has_variable("offset_x") || file_.has_variable("offset_y"))
@@ -224,6 +227,15 @@ class Reader {
     } catch (const Error& error) {
       fail("x", error.what());
     }
+  }
+
+  /// As the file says, else a plane.
+  models::Geometry geometry() const {
+    if (!file_.has_attribute(geometry_name)) return models::Geometry::plane;
+    const std::string text = file_.text(geometry_name);
+    const std::optional<models::Geometry> geometry = models::geometry_of(text);
+    if (!geometry) fail(geometry_name, fmt::format("\"{}\" is none of plane, torus, sphere", text));
+    return *geometry;
   }
 
   std::vector<double> offsets(const std::string& name, bool turned) const {
@@ -373,6 +385,7 @@ void write_dataset(const std::filesystem::path& path, const Dataset& set) {
   file.attribute("levda_format", format_name);
   file.attribute(fingerprint_name, set.fingerprint);
   file.attribute("case", about.case_name);
+  file.attribute(geometry_name, std::string(models::name(grid.geometry)));
   file.attribute("train", set.train);
   file.attribute("valid", set.valid);
   file.attribute("test", set.test);

@@ -53,23 +53,23 @@ BetweenFrames draw_between(const DataConfig& data, const models::Description& ab
 }
 
 /// One trajectory into its place of the data set.
-void simulate(const Case& system, const DataConfig& data, std::int64_t member, Dataset& set) {
+void simulate(const Solver& solver, const DataConfig& data, std::int64_t member, Dataset& set) {
   const models::Grid& grid = set.about.grid;
   const std::int64_t c = set.about.channels();
   const auto size = static_cast<std::size_t>(set.frame_size());
   BetweenFrames& between = set.between;
   const std::int64_t intervals = data.frames - 1;
-  const std::int64_t per_frame = data.steps_per_frame;
   std::vector<std::int64_t> steps;  // frame, between, frame, .., frame
   for (std::int64_t frame = 0; frame < data.frames; ++frame) {
     if (frame > 0 && between.points > 0) {
       const double fraction = between.fraction[static_cast<std::size_t>(member * intervals + frame - 1)];
-      steps.push_back(frame * per_frame + std::llround(fraction * static_cast<double>(per_frame)));
+      steps.push_back(step_of_frame(data, frame - 1) +
+                      std::llround(fraction * static_cast<double>(data.steps_per_frame)));
     }
-    steps.push_back((frame + 1) * per_frame);
+    steps.push_back(step_of_frame(data, frame));
   }
   std::vector<float> states(steps.size() * size);
-  system.states(data, set.parameters_of(member), steps, states);
+  solver(set.parameters_of(member), steps, states);
   const std::size_t stride = between.points > 0 ? 2 : 1;
   for (std::int64_t frame = 0; frame < data.frames; ++frame)
     std::copy_n(states.data() + stride * size * static_cast<std::size_t>(frame), size,
@@ -123,10 +123,11 @@ Dataset generate_dataset(const Config& config, const std::function<void(std::int
                      fmt::format("a data set of {:.1e} values, at most {:.0e} are possible", size, most));
   set.fields.resize(static_cast<std::size_t>(set.members() * data.frames * set.frame_size()));
   set.between = draw_between(data, set.about, set.members());
+  const Solver solver = system.solver(data);
   std::mutex mutex;
   std::int64_t done = 0;
   oneapi::tbb::parallel_for(std::int64_t{0}, set.members(), [&](std::int64_t member) {
-    simulate(system, data, member, set);
+    simulate(solver, data, member, set);
     const std::lock_guard lock(mutex);
     ++done;
     if (finished) finished(done);

@@ -133,15 +133,8 @@ Config configuration(const Arguments& a) {
 
 void print_keys(const Arguments& a) {
   Config config = configuration(a);
-  const std::string values =
-      fingerprint(config, {"seed", "data", "surrogate", "training", "observations", "assimilation"});
-  const std::vector<Key> all = keys(config);
-  std::size_t line = values.find('\n') + 1;  // after the name of the case
-  for (const Key& key : all) {
-    const std::size_t end = values.find('\n', line);
-    fmt::print("{:<44}  # {}\n", values.substr(line, end - line), key.help);
-    line = end + 1;
-  }
+  for (const Key& key : keys(config))
+    fmt::print("{:<44}  # {}\n", fmt::format("{} = {}", key.name, text_of(key)), key.help);
 }
 
 int run(int argc, char** argv) {

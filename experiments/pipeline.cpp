@@ -51,6 +51,7 @@ void check_match(const models::Surrogate& s, const Dataset& data, const fs::path
   need(near(a.parameter_min, b.parameter_min), "parameter_min");
   need(near(a.parameter_max, b.parameter_max), "parameter_max");
   need(a.grid.nx == b.grid.nx && a.grid.ny == b.grid.ny && a.grid.listed() == b.grid.listed(), "grid");
+  need(a.grid.geometry == b.grid.geometry, "grid_geometry");
   need(std::abs(a.grid.x0 - b.grid.x0) + std::abs(a.grid.y0 - b.grid.y0) <= 1e-6 * a.grid.dx, "grid_x0");
   need(std::abs(a.grid.dx - b.grid.dx) <= 1e-9 * a.grid.dx && std::abs(a.grid.dy - b.grid.dy) <= 1e-9 * a.grid.dy,
        "grid_dx");

@@ -81,15 +81,15 @@ nn::LossAndGradients loss(const models::Ldnet& net, const Batch& batch, const Tr
 struct Residuals {
   std::vector<double> error;
   std::vector<double> truth;
-  std::vector<double> count;  // terms
+  std::vector<double> count;  // area of the terms
 
   explicit Residuals(std::int64_t size) : error(static_cast<std::size_t>(size)), truth(error), count(error) {}
 
-  void add(std::int64_t at, double found, double true_value) {
+  void add(std::int64_t at, double found, double true_value, double area) {
     if (std::isnan(true_value)) return;
-    error[at] += (found - true_value) * (found - true_value);
-    truth[at] += true_value * true_value;
-    count[at] += 1;
+    error[at] += area * (found - true_value) * (found - true_value);
+    truth[at] += area * true_value * true_value;
+    count[at] += area;
   }
 };
 
@@ -110,10 +110,12 @@ Residuals residuals(const models::Surrogate& s, const Dataset& data, std::int64_
     for (std::int64_t frame = 0; frame < about.frames; ++frame) {
       const std::span<const float> truth = data.frame(member, frame);
       for (std::int64_t j = 0; j < grid.ny; j += stride)
-        for (std::int64_t i = 0; i < grid.nx; i += stride)
+        for (std::int64_t i = 0; i < grid.nx; i += stride) {
+          const double area = grid.area(i, j);
           for (std::int64_t k = 0; k < c; ++k)
             sums.add(frame * c + k, s.field_mean[k] + s.field_std[k] * *found++,
-                     truth[k * grid.cells() + j * grid.nx + i]);
+                     truth[k * grid.cells() + j * grid.nx + i], area);
+        }
     }
   }
   return sums;
@@ -149,7 +151,7 @@ Residuals between_residuals(const models::Surrogate& s, const Dataset& data, std
       for (std::size_t i = 0; i < found.size(); ++i) {
         const auto k = static_cast<std::int64_t>(i) % c;
         sums.add(interval * c + k, s.field_mean[k] + s.field_std[k] * found[i],
-                 between.values[static_cast<std::size_t>(begin * c) + i]);
+                 between.values[static_cast<std::size_t>(begin * c) + i], 1);
       }
     }
   }
@@ -311,6 +313,7 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
   models::LdnetArchitecture architecture = config.surrogate;
   architecture.parameters = about.parameters();
   architecture.channels = about.channels();
+  if (config.embedding == "natural") architecture.geometry = about.grid.geometry;
   if (architecture.latent_dt == 0) architecture.latent_dt = 4 / static_cast<double>(about.frames);
   const Moments moments = field_moments(data);
   models::Surrogate s{.about = about,

@@ -38,7 +38,8 @@ std::int64_t tile_of(const models::LdnetArchitecture& architecture, const Traini
 std::string training_fingerprint(const Config& config, const Dataset& data);
 
 /// Relative RMSE of the surrogate from s = 0 with the true parameters over members [first, last), all frames, all
-/// nodes: per channel the root of (mean squared error / mean square), pooled as the root mean square over channels.
+/// nodes by area: per channel the root of (mean squared error / mean square), pooled as the root mean square over
+/// channels.
 double surrogate_error(const models::Surrogate& surrogate, const Dataset& data, std::int64_t first, std::int64_t last);
 
 }  // namespace levda::experiments

@@ -28,12 +28,6 @@ models::Tsunami solver(const DataConfig& data) {
 Case tsunami_case() {
   return {.name = "tsunami",
           .about = "shallow-water wave from an unknown source in a closed basin",
-          .shape =
-              [](Config& config) {
-                config.surrogate.parameters = 2;
-                config.surrogate.channels = models::Tsunami::channels;
-                config.surrogate.coordinates = 2;
-              },
           .describe =
               [](const DataConfig& data) {
                 const models::TsunamiSettings settings{.nodes = data.nodes};
@@ -55,11 +49,13 @@ Case tsunami_case() {
                                                     .offset_x = {Tsunami::offset_x.begin(), Tsunami::offset_x.end()},
                                                     .offset_y = {Tsunami::offset_y.begin(), Tsunami::offset_y.end()}},
                                            .frames = data.frames,
-                                           .first_time = data.frame_interval,
+                                           .first_time = static_cast<double>(data.first_frame) * data.frame_interval,
                                            .frame_interval = data.frame_interval};
               },
-          .states = [](const DataConfig& data, std::span<const double> parameters, std::span<const std::int64_t> steps,
-                       std::span<float> out) { solver(data).states(parameters, steps, out); }};
+          .solver = [](const DataConfig& data) -> Solver {
+            return
+                [model = solver(data)](auto parameters, auto steps, auto out) { model.states(parameters, steps, out); };
+          }};
 }
 
 }  // namespace levda::experiments

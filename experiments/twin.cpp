@@ -118,9 +118,9 @@ void observe_scattered(const Config& config, const Dataset& data, const Moments&
   const models::Description& about = data.about;
   const models::Grid& grid = about.grid;
   const std::int64_t per_frame = config.data.steps_per_frame;
-  // Frame j lies after (j + 1) per_frame steps; time 0 of the observations at frame `start`.
-  const std::int64_t zero = (truth.start + 1) * per_frame;
-  const std::int64_t first = (truth.first_frame() + 1) * per_frame;
+  // Time 0 of the observations lies at frame `start`.
+  const std::int64_t zero = step_of_frame(config.data, truth.start);
+  const std::int64_t first = step_of_frame(config.data, truth.first_frame());
   std::vector<std::int64_t> steps;
   for (std::int64_t i = 0; i < count; ++i)
     steps.push_back(first + random.below((config.assimilation.frames - 1) * per_frame + 1));
@@ -129,7 +129,7 @@ void observe_scattered(const Config& config, const Dataset& data, const Moments&
   distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
   const auto size = static_cast<std::size_t>(data.frame_size());
   std::vector<float> states(distinct.size() * size);
-  find_case(config.case_name).states(config.data, data.parameters_of(truth.member), distinct, states);
+  find_case(config.case_name).solver(config.data)(data.parameters_of(truth.member), distinct, states);
   for (const std::int64_t step : steps) {
     const auto state =
         static_cast<std::size_t>(std::lower_bound(distinct.begin(), distinct.end(), step) - distinct.begin());

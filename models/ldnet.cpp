@@ -1,6 +1,10 @@
 #include "models/ldnet.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <set>
+#include <utility>
 
 #include "autodiff/tiled_sum.h"
 #include "models/rollout.h"
@@ -24,10 +28,40 @@ nn::ResidualMlp make_dynamics(nn::Parameters& parameters, const LdnetArchitectur
                                a.latent, random);
 }
 
+/// Distinct half-integer wave vectors, of normal entries rounded: sin and cos of 2 pi B x have period 2 in x. Of k and
+/// -k one is enough.
+Tensor periodic_frequencies(std::int64_t count, double scale, Random& random) {
+  std::vector<double> halves;
+  std::set<std::pair<double, double>> known{{0, 0}};
+  for (int rejected = 0; static_cast<std::int64_t>(halves.size()) < 2 * count;) {
+    const double spread = 2 * scale * (1 + 0.01 * rejected);  // there may be too few of the wanted length
+    const double k = std::round(spread * random.normal());
+    const double l = std::round(spread * random.normal());
+    if (known.count({k, l}) > 0 || known.count({-k, -l}) > 0) {
+      ++rejected;
+      continue;
+    }
+    known.insert({k, l});
+    halves.push_back(k / 2);
+    halves.push_back(l / 2);
+  }
+  return Tensor::from(std::span<const double>(halves), {count, 2}, autodiff::DType::float32);
+}
+
 nn::FourierFeatures make_fourier(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
   Random random(seed, fourier_stream);
-  return nn::FourierFeatures::make(parameters, "decoder.frequencies", a.fourier_features, a.coordinates,
-                                   a.fourier_scale, random);
+  const char* name = "decoder.frequencies";
+  if (a.geometry == Geometry::torus)
+    return {parameters.add(name, periodic_frequencies(a.fourier_features, a.fourier_scale, random), false)};
+  const std::int64_t coordinates = a.geometry == Geometry::sphere ? 3 : 2;
+  return nn::FourierFeatures::make(parameters, name, a.fourier_features, coordinates, a.fourier_scale, random);
+}
+
+/// Of longitude / 180 and latitude / 90, in degrees, the place on the unit sphere: (rows, 2) -> (rows, 3).
+Var on_sphere(const Var& x) {
+  const Var longitude = std::numbers::pi * slice(x, 1, 0, 1);
+  const Var latitude = 0.5 * std::numbers::pi * slice(x, 1, 1, 1);
+  return autodiff::concat({cos(latitude) * cos(longitude), cos(latitude) * sin(longitude), sin(latitude)}, 1);
 }
 
 nn::ResidualMlp make_decoder(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
@@ -65,7 +99,9 @@ Var Ldnet::trajectory(Inputs w, const Vars& u, const Var& s0) const {
   return way(dynamics_, w, u, s0, architecture_.latent_dt);
 }
 
-Var Ldnet::features(Inputs w, const Var& x) const { return fourier_(w, x); }
+Var Ldnet::features(Inputs w, const Var& x) const {
+  return fourier_(w, architecture_.geometry == Geometry::sphere ? on_sphere(x) : x);
+}
 
 Var Ldnet::decode(Inputs w, const Var& q, const Var& s) const { return decoder_(w, autodiff::concat({q, s}, -1)); }
 

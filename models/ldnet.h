@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "autodiff/op.h"
+#include "models/geometry.h"
 #include "nn/layers.h"
 
 namespace levda::models {
@@ -18,7 +19,6 @@ struct LdnetArchitecture {
   std::int64_t latent = 10;
   std::int64_t parameters = 2;
   std::int64_t channels = 3;
-  std::int64_t coordinates = 2;
   std::int64_t fourier_features = 16;
   double fourier_scale = 0.5;
   double latent_dt = 0.08;
@@ -26,6 +26,7 @@ struct LdnetArchitecture {
   std::int64_t dynamics_width = 64;
   std::int64_t decoder_depth = 7;
   std::int64_t decoder_width = 96;
+  Geometry geometry = Geometry::plane;  ///< that the decoder knows of: it is periodic where this is
 
   friend bool operator==(const LdnetArchitecture&, const LdnetArchitecture&) = default;
 };
@@ -50,8 +51,8 @@ class Ldnet {
   /// Its states without the first, stacked: (steps, rows, d). By one operation where the device has one lane: gradients
   /// of weights are then a sum in another order (rollout.h). Throws Error when there are no steps.
   autodiff::Var trajectory(autodiff::Inputs w, const autodiff::Vars& u, const autodiff::Var& s0) const;
-  /// What the decoder sees of coordinates x (rows, 2) in [-1, 1]: (rows, 2 fourier_features). Depends on frozen
-  /// weights only.
+  /// What the decoder sees of coordinates x (rows, 2) in [-1, 1]: (rows, 2 fourier_features), Fourier features of x; on
+  /// a torus with wave vectors that have its period; on a sphere of the place in space. Depends on frozen weights only.
   autodiff::Var features(autodiff::Inputs w, const autodiff::Var& x) const;
   /// q = features(x) (rows, 2 F), s (rows, d) -> (rows, c).
   autodiff::Var decode(autodiff::Inputs w, const autodiff::Var& q, const autodiff::Var& s) const;

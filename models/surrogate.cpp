@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 
 #include "autodiff/error.h"
 #include "nn/safetensors.h"
@@ -36,6 +37,10 @@ std::vector<double> Surrogate::physical_parameters(std::span<const double> norma
     physical[i] = low + 0.5 * (physical[i] + 1) * (about.parameter_max[i % p] - low);
   }
   return physical;
+}
+
+double Grid::area(std::int64_t i, std::int64_t j) const {
+  return geometry == Geometry::sphere ? std::cos(node_y(i, j) * std::numbers::pi / 180) : 1;
 }
 
 Grid Grid::of_points(std::vector<double> x, std::vector<double> y, std::int64_t channels) {
@@ -101,6 +106,14 @@ Tensor grid_points(const Grid& grid, std::int64_t stride) {
   return Tensor::from(std::span<const float>(x), {static_cast<std::int64_t>(x.size()) / 2, 2});
 }
 
+std::vector<double> grid_areas(const Grid& grid, std::int64_t stride) {
+  if (grid.listed()) stride = 1;
+  std::vector<double> areas;
+  for (std::int64_t j = 0; j < grid.ny; j += stride)
+    for (std::int64_t i = 0; i < grid.nx; i += stride) areas.push_back(grid.area(i, j));
+  return areas;
+}
+
 Tensor decode_states(const Ldnet& net, const Tensor& s, const Tensor& x, std::int64_t most) {
   constexpr std::int64_t tile = 256;  // points: activations stay in cache
   const std::int64_t states = s.shape()[0];
@@ -152,6 +165,13 @@ class Metadata {
       throw InputError(path_.string(), key, fmt::format("{} is not in 1 .. {}", value, most));
     return value;
   }
+  /// Plane where it is not said: weights of before there were others.
+  Geometry geometry(const std::string& key) const {
+    if (entries_.find(key) == entries_.end()) return Geometry::plane;
+    const std::optional<Geometry> value = geometry_of(text(key));
+    if (!value) throw InputError(path_.string(), key, fmt::format("\"{}\" is none of plane, torus, sphere", text(key)));
+    return *value;
+  }
   std::vector<std::string> list(const std::string& key) const {
     std::vector<std::string> items{""};
     for (const char c : text(key)) {
@@ -191,6 +211,8 @@ nn::TensorFile packed(const Surrogate& s) {
   m["grid_y0"] = number(g.y0);
   m["grid_dx"] = number(g.dx);
   m["grid_dy"] = number(g.dy);
+  m["grid_geometry"] = name(g.geometry);
+  m["embedding"] = name(a.geometry);
   m["time_unit"] = s.about.time_unit;
   m["place_unit"] = s.about.place_unit;
   m["frames"] = number(s.about.frames);
@@ -276,7 +298,8 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
                 .offset_x = {},
                 .offset_y = {},
                 .x = {},
-                .y = {}};
+                .y = {},
+                .geometry = m.geometry("grid_geometry")};
   about.time_unit = m.text("time_unit");
   about.place_unit = m.text("place_unit");
   about.frames = m.positive("frames", most);
@@ -286,14 +309,14 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
   const LdnetArchitecture architecture{.latent = m.positive("latent", 4096),
                                        .parameters = about.parameters(),
                                        .channels = about.channels(),
-                                       .coordinates = 2,
                                        .fourier_features = m.positive("fourier_features", 4096),
                                        .fourier_scale = m.number<double>("fourier_scale"),
                                        .latent_dt = m.number<double>("latent_dt"),
                                        .dynamics_depth = m.positive("dynamics_depth", 1000),
                                        .dynamics_width = m.positive("dynamics_width", 8192),
                                        .decoder_depth = m.positive("decoder_depth", 1000),
-                                       .decoder_width = m.positive("decoder_width", 8192)};
+                                       .decoder_width = m.positive("decoder_width", 8192),
+                                       .geometry = m.geometry("embedding")};
 
   const auto tensor = [&](const std::string& name, const Shape& shape, DType dtype) {
     const auto entry = file.tensors.find(name);

@@ -3,11 +3,13 @@
 /// A trained LDNet with everything that makes its numbers physical, and everything that assimilation needs to know
 /// about it: the contents of a weights file.
 
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "models/geometry.h"
 #include "models/ldnet.h"
 #include "models/pieces.h"
 
@@ -27,6 +29,7 @@ struct Grid {
   std::vector<double> offset_y;
   std::vector<double> x;  ///< (nx) of a list of points, else empty; x0 is the least, dx = extent / (nx - 1), y alike
   std::vector<double> y;
+  Geometry geometry = Geometry::plane;  ///< of a list of points plane
 
   /// A list of points. Throws Error: fewer than two, x and y of unequal length, or all at one place.
   static Grid of_points(std::vector<double> x, std::vector<double> y, std::int64_t channels);
@@ -38,14 +41,33 @@ struct Grid {
   double node_y(std::int64_t i, std::int64_t j) const { return listed() ? y[i] : y0 + static_cast<double>(j) * dy; }
   double width() const { return dx * static_cast<double>(nx - 1); }
   double height() const { return dy * static_cast<double>((listed() ? nx : ny) - 1); }
-  /// Network coordinate in [-1, 1] of a node position in physical units; 0 along an axis without extent.
-  double normal_x(double place) const { return width() > 0 ? 2 * (place - x0) / width() - 1 : 0; }
-  double normal_y(double place) const { return height() > 0 ? 2 * (place - y0) / height() - 1 : 0; }
-  /// Whether a place lies in the domain or at most one cell (of a list: a hundredth of its extent) outside.
-  bool contains_x(double place) const { return contains(place, x0, dx, width()); }
-  bool contains_y(double place) const { return contains(place, y0, dy, height()); }
+  bool periodic_x() const { return geometry != Geometry::plane; }
+  bool periodic_y() const { return geometry == Geometry::torus; }
+  /// Network coordinate in [-1, 1] of a node position in physical units; 0 along an axis without extent. Where the axis
+  /// is periodic, -1 and 1 are one place; latitudes are divided by 90.
+  double normal_x(double place) const { return normal(place, x0, periodic_x() ? period_x() : width()); }
+  double normal_y(double place) const {
+    if (geometry == Geometry::sphere) return place / 90;
+    return normal(place, y0, periodic_y() ? period_y() : height());
+  }
+  /// Whether a place lies in the domain or at most one cell (of a list: a hundredth of its extent) outside; along a
+  /// periodic axis, at most one period.
+  bool contains_x(double place) const {
+    return periodic_x() ? std::abs(normal_x(place)) <= 3 : contains(place, x0, dx, width());
+  }
+  bool contains_y(double place) const {
+    if (geometry == Geometry::sphere) return std::abs(place) <= 90;
+    return periodic_y() ? std::abs(normal_y(place)) <= 3 : contains(place, y0, dy, height());
+  }
+  /// Area of cell i of row j, in units of the largest.
+  double area(std::int64_t i, std::int64_t j) const;
 
  private:
+  double period_x() const { return dx * static_cast<double>(nx); }
+  double period_y() const { return dy * static_cast<double>(ny); }
+  static double normal(double place, double first, double extent) {
+    return extent > 0 ? 2 * (place - first) / extent - 1 : 0;
+  }
   bool contains(double place, double first, double step, double extent) const {
     const double margin = listed() ? 0.01 * extent : step;
     return extent == 0 || (place >= first - margin && place <= first + extent + margin);
@@ -101,6 +123,9 @@ autodiff::Tensor latent_trajectories(const Ldnet& net, std::span<const double> u
 /// The nodes of a grid, every `stride`-th in x and y (of a list, every one), as network coordinates (points, 2)
 /// float32, y outermost.
 autodiff::Tensor grid_points(const Grid& grid, std::int64_t stride);
+
+/// Areas of the cells of these nodes, in their order.
+std::vector<double> grid_areas(const Grid& grid, std::int64_t stride);
 
 /// Normalised fields of states at points: s (states, d), x (points, 2) -> (states, points, c) float32. Computed and
 /// returned as latent_trajectories is.

@@ -29,7 +29,6 @@ models::Surrogate make_surrogate() {
   const models::LdnetArchitecture architecture{.latent = 4,
                                                .parameters = 2,
                                                .channels = 3,
-                                               .coordinates = 2,
                                                .fourier_features = 6,
                                                .fourier_scale = 0.5,
                                                .latent_dt = 0.1,

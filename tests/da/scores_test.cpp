@@ -100,6 +100,19 @@ TEST_CASE("relative RMSE and spread by hand, channels pooled as a root mean squa
   CHECK(scores.coverage90() == 1);
 }
 
+TEST_CASE("points count with their area: one of area 2 is two points") {
+  const std::vector<float> members{1, 5, 3, 2};  // (member, point)
+  const std::vector<float> truth{2, 4};
+  Random random(3);
+  FieldScores by_area;
+  by_area.add(members, truth, std::vector<double>{0.0}, random, std::vector<double>{2.0, 1.0});
+  FieldScores twice;
+  twice.add(std::vector<float>{1, 1, 5, 3, 3, 2}, std::vector<float>{2, 2, 4}, std::vector<double>{0.0}, random);
+  CHECK(by_area.pack() == twice.pack());
+  CHECK_THROWS_WITH_AS(by_area.add(members, truth, std::vector<double>{0.0}, random, std::vector<double>{1.0}),
+                       "scores: points and areas do not match", levda::Error);
+}
+
 TEST_CASE("ties share ranks at random") {
   const std::vector<float> members(4 * 3000, 1.0F);
   const std::vector<float> truth(3000, 1.0F);

@@ -46,7 +46,7 @@ TEST_CASE("frames and values between them are the solver's own states, channels 
   std::vector<float> states(steps.size() * size);
   bool off_the_nodes = false;
   for (std::int64_t member = 0; member < 4; ++member) {
-    find_case("tsunami").states(config.data, set.parameters_of(member), steps, states);
+    find_case("tsunami").solver(config.data)(set.parameters_of(member), steps, states);
     for (std::int64_t frame = 0; frame < 4; ++frame) {
       const std::span<const float> expected = std::span(states).subspan(10 * (frame + 1) * size, size);
       const std::span<const float> found = set.frame(member, frame);

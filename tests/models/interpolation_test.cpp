@@ -61,3 +61,32 @@ TEST_CASE("channels are interpolated from their own staggered places, to fourth 
   CHECK(errors[0] / errors[1] >= 12);
   CHECK(errors[1] <= 1e-3);
 }
+
+TEST_CASE("on a torus the cubic goes round: shifted by a period or by whole nodes it is the same") {
+  constexpr std::int64_t n = 12;
+  const Grid grid{.nx = n,
+                  .ny = n,
+                  .x0 = 1,
+                  .y0 = -2,
+                  .dx = 0.5,
+                  .dy = 0.25,
+                  .offset_x = {0.5},
+                  .offset_y = {0},
+                  .x = {},
+                  .y = {},
+                  .geometry = levda::models::Geometry::torus};
+  autodiff::Random random(1);
+  std::vector<float> state;
+  for (std::int64_t i = 0; i < n * n; ++i) state.push_back(static_cast<float>(random.normal()));
+  std::vector<float> shifted(state.size());  // by 5 nodes in x and 7 in y
+  for (std::int64_t j = 0; j < n; ++j)
+    for (std::int64_t i = 0; i < n; ++i) shifted[(j + 7) % n * n + (i + 5) % n] = state[j * n + i];
+  for (int k = 0; k < 200; ++k) {
+    const double x = 1 + 6 * random.uniform();
+    const double y = -2 + 3 * random.uniform();
+    const double value = interpolate(state, grid, 0, x, y);
+    // Positions are sums of a few numbers below 30: they, and weights below 2 in size, are off by some 1e-14.
+    CHECK(std::abs(interpolate(state, grid, 0, x + 6, y - 3) - value) <= 1e-11);
+    CHECK(std::abs(interpolate(shifted, grid, 0, x + 2.5, y + 1.75) - value) <= 1e-11);
+  }
+}

@@ -12,6 +12,7 @@
 
 using namespace levda::autodiff;
 using levda::models::decoding_error;
+using levda::models::Geometry;
 using levda::models::Ldnet;
 using levda::models::LdnetArchitecture;
 using levda::testing::largest_difference;
@@ -23,7 +24,6 @@ namespace {
 constexpr LdnetArchitecture tiny{.latent = 2,
                                  .parameters = 1,
                                  .channels = 3,
-                                 .coordinates = 2,
                                  .fourier_features = 3,
                                  .fourier_scale = 0.5,
                                  .latent_dt = 0.25,
@@ -296,4 +296,22 @@ TEST_CASE("ldnet: derivatives of a decoded rollout with respect to weights, para
   INFO(check.text());
   CHECK(check.adjoint_error() <= 1e-12);
   CHECK(check.finite_difference_error() <= 1e-7);
+}
+
+TEST_CASE("the decoder's view of coordinates is periodic on a torus, and one value at a pole of a sphere") {
+  LdnetArchitecture architecture = tiny;
+  architecture.fourier_features = 40;  // more than there are wave vectors of the wanted length
+  architecture.geometry = Geometry::torus;
+  const Ldnet torus(architecture, 7);
+  const auto view = [](const Ldnet& net, std::vector<double> x) {
+    const auto rows = static_cast<std::int64_t>(x.size()) / 2;
+    const Vars w = net.parameters().constants(DType::float64);
+    return net.features(w, Var(Tensor::from(std::span<const double>(x), {rows, 2}))).value();
+  };
+  // Arguments of some 100 are rounded by 100 x 2^-53, a few times.
+  CHECK(largest_difference(view(torus, {-1, 0.3, 0.2, -1}), view(torus, {1, 0.3, 0.2, 1})) <= 1e-12);
+  architecture.geometry = Geometry::sphere;
+  const Ldnet sphere(architecture, 7);
+  CHECK(largest_difference(view(sphere, {-1, 0.3, 0.2, 1}), view(sphere, {1, 0.3, -0.6, 1})) <= 1e-12);
+  CHECK(largest_difference(view(sphere, {0, 0.3}), view(sphere, {0.5, 0.3})) >= 0.1);
 }

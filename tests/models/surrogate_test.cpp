@@ -5,7 +5,9 @@
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/task_arena.h>
 
+#include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "autodiff/error.h"
 #include "nn/atomic_file.h"
@@ -30,7 +32,6 @@ namespace {
 constexpr LdnetArchitecture tiny{.latent = 2,
                                  .parameters = 2,
                                  .channels = 3,
-                                 .coordinates = 2,
                                  .fourier_features = 3,
                                  .fourier_scale = 0.1,  // not exact in binary: text must keep all digits
                                  .latent_dt = 1.0 / 3,
@@ -134,6 +135,62 @@ TEST_CASE("surrogate: parameters to [-1, 1] and back") {
   CHECK(std::abs(physical[0] - (-2e5 + 0.5 * (normal[0] + 1) * 5e5)) <= 1e-9);
   CHECK(std::abs(physical[1] - (0.1 + 0.5 * (normal[1] + 1) * 0.6)) <= 1e-15);
   CHECK(s.normal_parameters(std::vector<double>{}).empty());
+}
+
+TEST_CASE("surrogate: network coordinates and areas of a torus and a sphere") {
+  Grid grid = example().about.grid;
+  CHECK(grid.area(3, 4) == 1);
+  grid.geometry = Geometry::torus;
+  const double period = 9 * grid.dx;
+  CHECK(grid.normal_x(grid.x0) == -1);
+  CHECK(std::abs(grid.normal_x(grid.x0 + period) - 1) <= 1e-15);
+  CHECK(grid.contains_x(grid.x0 + 1.9 * period));
+  CHECK_FALSE(grid.contains_x(grid.x0 + 2.1 * period));
+  CHECK_FALSE(grid.contains_x(std::nan("")));
+  CHECK(grid.contains_y(grid.y0 - 4.9 * grid.dy));
+  CHECK(grid.area(3, 4) == 1);
+  const Grid sphere{.nx = 12,
+                    .ny = 6,
+                    .x0 = 0,
+                    .y0 = -75,
+                    .dx = 30,
+                    .dy = 30,
+                    .offset_x = {0},
+                    .offset_y = {0},
+                    .x = {},
+                    .y = {},
+                    .geometry = Geometry::sphere};
+  CHECK(sphere.normal_x(180) == 0);
+  CHECK(sphere.normal_y(-45) == -0.5);
+  CHECK(sphere.contains_x(-180));
+  CHECK(sphere.contains_y(90));
+  CHECK_FALSE(sphere.contains_y(90.1));
+  const std::vector<double> areas = grid_areas(sphere, 2);
+  REQUIRE(areas.size() == 18);
+  CHECK(std::abs(areas[0] - std::cos(75 * std::numbers::pi / 180)) <= 1e-15);
+  CHECK(std::abs(areas[17] - std::cos(45 * std::numbers::pi / 180)) <= 1e-15);
+}
+
+TEST_CASE("surrogate: a geometry survives the file; one that does not exist is refused; without one it is a plane") {
+  const TemporaryFolder folder;
+  Surrogate s = example();
+  s.about.grid.geometry = Geometry::torus;
+  LdnetArchitecture architecture = tiny;
+  architecture.geometry = Geometry::torus;
+  s.net = Ldnet(architecture, 3);
+  save_surrogate(folder / "w", s);
+  const Surrogate back = load_surrogate(folder / "w");
+  CHECK(back.about.grid.geometry == Geometry::torus);
+  CHECK(back.net.architecture() == architecture);
+  TensorFile file = read_safetensors(folder / "w");
+  file.metadata["grid_geometry"] = "disc";
+  write_safetensors(folder / "disc", file);
+  CHECK_THROWS_WITH(load_surrogate(folder / "disc"),
+                    doctest::Contains("grid_geometry: \"disc\" is none of plane, torus, sphere"));
+  file.metadata.erase("grid_geometry");
+  file.metadata.erase("embedding");
+  write_safetensors(folder / "old", file);
+  CHECK(load_surrogate(folder / "old").about.grid.geometry == Geometry::plane);
 }
 
 TEST_CASE("surrogate: the grid's points as network coordinates") {

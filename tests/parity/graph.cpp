@@ -113,7 +113,6 @@ const models::Ldnet& ldnet(const json& n) {
   const models::LdnetArchitecture architecture{.latent = n.at("latent"),
                                                .parameters = n.at("parameters"),
                                                .channels = n.at("channels"),
-                                               .coordinates = n.at("coordinates"),
                                                .fourier_features = n.at("fourier_features"),
                                                .latent_dt = n.at("latent_dt"),
                                                .dynamics_depth = n.at("dynamics_depth"),
