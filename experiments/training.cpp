@@ -4,16 +4,14 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <memory>
 
 #include "autodiff/error.h"
+#include "experiments/checkpoint.h"
 #include "experiments/interrupted.h"
 #include "experiments/version.h"
-#include "nn/safetensors.h"
 #include "nn/soap.h"
 #include "nn/training.h"
 
@@ -197,73 +195,6 @@ std::unique_ptr<nn::Optimiser> make_optimiser(const std::string& name, const nn:
   if (name == "adam") return std::make_unique<nn::Adam>(parameters);
   return std::make_unique<nn::Soap>(parameters);
 }
-
-constexpr const char* checkpoint_format = "levda-checkpoint-1";
-
-/// A training run that can be left and taken up again.
-class Checkpoint {
- public:
-  Checkpoint(std::filesystem::path path, std::string configuration)
-      : path_(std::move(path)), configuration_(std::move(configuration)) {}
-
-  void save(const nn::Parameters& parameters, const nn::Optimiser& optimiser, double seconds) const {
-    nn::TensorFile file;
-    file.metadata = {{"format", checkpoint_format},
-                     {"levda_configuration", configuration_},
-                     {"steps", fmt::format("{}", optimiser.steps())},
-                     {"seconds", fmt::format("{}", seconds)}};
-    for (std::size_t i = 0; i < parameters.size(); ++i)
-      if (parameters.trainable(i)) file.tensors["weights." + parameters.name(i)] = parameters[i];
-    for (const auto& [name, tensor] : optimiser.state()) file.tensors["optimiser." + name] = tensor;
-    nn::write_safetensors(path_, file);
-  }
-
-  /// Seconds of training before; 0 when there is nothing to go on from.
-  double restore(nn::Parameters& parameters, nn::Optimiser& optimiser) const {
-    std::error_code ignored;
-    if (!std::filesystem::exists(path_, ignored)) return 0;
-    const nn::TensorFile file = nn::read_safetensors(path_);
-    const auto text = [&](const std::string& key) {
-      const auto entry = file.metadata.find(key);
-      if (entry == file.metadata.end()) throw InputError(path_.string(), key, "missing from the metadata");
-      return entry->second;
-    };
-    if (text("format") != checkpoint_format)
-      throw InputError(path_.string(), "format",
-                       fmt::format("\"{}\" of another version, where \"{}\" is needed; remove it, or choose another "
-                                   "--out",
-                                   text("format"), checkpoint_format));
-    if (text("levda_configuration") != configuration_)
-      throw InputError(path_.string(), "levda_configuration",
-                       "an unfinished training of another configuration; remove it, or choose another --out");
-    const auto number = [&]<typename T>(const char* key, T value) {
-      const std::string given = text(key);
-      const char* last = given.data() + given.size();
-      const auto [end, error] = std::from_chars(given.data(), last, value);
-      if (error != std::errc() || end != last || !(value >= 0 && value <= std::numeric_limits<T>::max()))
-        throw InputError(path_.string(), key, fmt::format("\"{}\" is not a number from 0 on", given));
-      return value;
-    };
-    const auto steps = number("steps", std::int64_t{});
-    const double seconds = number("seconds", 0.0);
-    nn::Optimiser::State state;
-    for (const auto& [name, tensor] : file.tensors)
-      if (name.starts_with("optimiser.")) state[name.substr(name.find('.') + 1)] = tensor;
-    try {
-      optimiser.restore(steps, state);
-      for (std::size_t i = 0; i < parameters.size(); ++i)
-        if (parameters.trainable(i))
-          parameters.set(i, nn::restored("weights", file.tensors, "weights." + parameters.name(i), parameters[i]));
-    } catch (const Error& error) {  // a missing tensor, another shape or type
-      throw InputError(path_.string(), "", error.what());
-    }
-    return seconds;
-  }
-
- private:
-  std::filesystem::path path_;
-  std::string configuration_;
-};
 
 /// Rate of products of matrices of edge n in float32, as the backend is set, in FLOP/s: the best of 5. On the CPU one
 /// per thread at once.

@@ -1,0 +1,72 @@
+#include "experiments/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <limits>
+
+#include "autodiff/error.h"
+#include "nn/safetensors.h"
+
+namespace levda::experiments {
+
+namespace {
+
+constexpr const char* checkpoint_format = "levda-checkpoint-1";
+
+}  // namespace
+
+void Checkpoint::save(const nn::Parameters& parameters, const nn::Optimiser& optimiser, double seconds) const {
+  nn::TensorFile file;
+  file.metadata = {{"format", checkpoint_format},
+                   {"levda_configuration", configuration_},
+                   {"steps", fmt::format("{}", optimiser.steps())},
+                   {"seconds", fmt::format("{}", seconds)}};
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    if (parameters.trainable(i)) file.tensors["weights." + parameters.name(i)] = parameters[i];
+  for (const auto& [name, tensor] : optimiser.state()) file.tensors["optimiser." + name] = tensor;
+  nn::write_safetensors(path_, file);
+}
+
+double Checkpoint::restore(nn::Parameters& parameters, nn::Optimiser& optimiser) const {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path_, ignored)) return 0;
+  const nn::TensorFile file = nn::read_safetensors(path_);
+  const auto text = [&](const std::string& key) {
+    const auto entry = file.metadata.find(key);
+    if (entry == file.metadata.end()) throw InputError(path_.string(), key, "missing from the metadata");
+    return entry->second;
+  };
+  if (text("format") != checkpoint_format)
+    throw InputError(path_.string(), "format",
+                     fmt::format("\"{}\" of another version, where \"{}\" is needed; remove it, or choose another "
+                                 "--out",
+                                 text("format"), checkpoint_format));
+  if (text("levda_configuration") != configuration_)
+    throw InputError(path_.string(), "levda_configuration",
+                     "an unfinished training of another configuration; remove it, or choose another --out");
+  const auto number = [&]<typename T>(const char* key, T value) {
+    const std::string given = text(key);
+    const char* last = given.data() + given.size();
+    const auto [end, error] = std::from_chars(given.data(), last, value);
+    if (error != std::errc() || end != last || !(value >= 0 && value <= std::numeric_limits<T>::max()))
+      throw InputError(path_.string(), key, fmt::format("\"{}\" is not a number from 0 on", given));
+    return value;
+  };
+  const auto steps = number("steps", std::int64_t{});
+  const double seconds = number("seconds", 0.0);
+  nn::Optimiser::State state;
+  for (const auto& [name, tensor] : file.tensors)
+    if (name.starts_with("optimiser.")) state[name.substr(name.find('.') + 1)] = tensor;
+  try {
+    optimiser.restore(steps, state);
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      if (parameters.trainable(i))
+        parameters.set(i, nn::restored("weights", file.tensors, "weights." + parameters.name(i), parameters[i]));
+  } catch (const Error& error) {  // a missing tensor, another shape or type
+    throw InputError(path_.string(), "", error.what());
+  }
+  return seconds;
+}
+
+}  // namespace levda::experiments
