@@ -11,31 +11,25 @@
 
 #include "experiments/gnuplot.h"
 #include "experiments/html.h"
+#include "experiments/sheet.h"
 
 namespace levda::experiments {
 
 namespace {
 
-// ColorBrewer RdBu and Purples.
-constexpr const char* diverging =
-    "defined (0 '#053061', 1 '#2166ac', 2 '#4393c3', 3 '#92c5de', 4 '#d1e5f0', 5 '#f7f7f7', 6 '#fddbc7', "
-    "7 '#f4a582', 8 '#d6604d', 9 '#b2182b', 10 '#67001f')";
-constexpr const char* sequential =
-    "defined (0 '#fcfbfd', 1 '#efedf5', 2 '#dadaeb', 3 '#bcbddc', 4 '#9e9ac8', 5 '#807dba', 6 '#6a51a3', "
-    "7 '#54278f', 8 '#3f007d')";
-
-struct Range {
-  double low = 0;
-  double high = 1;
-  double length() const { return high - low; }
-};
+/// As gnuplot's palette.
+std::string palette(std::span<const Rgb> colours) {
+  std::string stops;
+  for (std::size_t i = 0; i < colours.size(); ++i)
+    stops +=
+        fmt::format("{}{} '#{:02x}{:02x}{:02x}'", i == 0 ? "" : ", ", i, colours[i][0], colours[i][1], colours[i][2]);
+  return fmt::format("defined ({})", stops);
+}
 
 /// A gnuplot script under construction, on a canvas in pixels with the origin at the top left.
 class Canvas {
  public:
   Canvas(double width, double height) : width_(width), height_(height) {
-    add("set encoding utf8\nset terminal svg size {:.0f},{:.0f} noenhanced standalone font 'sans-serif,12'\n", width,
-        height);
     add("unset key\nset border lw 0.6\nset tics nomirror out scale 0.5\nset format '%g'\nset multiplot\n");
   }
 
@@ -59,18 +53,33 @@ class Canvas {
 
   /// The picture as an element of an HTML page: no prologue, no ids, gnuplot's title replaced.
   std::string draw(const std::string& alternative) const {
-    const std::string svg = run_gnuplot(script_ + "unset multiplot\n");
+    const std::string svg = run(fmt::format(
+        "set terminal svg size {:.0f},{:.0f} noenhanced standalone font 'sans-serif,12'\n", width_, height_));
     const std::size_t begin = std::min(svg.find("</defs>"), svg.size() - 7) + 7;
     std::string body = svg.substr(begin, svg.rfind("</svg>") - begin);
     for (std::size_t at = 0; (at = body.find("<g id=\"gnuplot_plot", at)) != std::string::npos;) {
       const std::size_t end = std::min(body.find("</title>", at), body.size() - 8) + 8;
       body.replace(at, end - at, "<g>");
     }
+    constexpr std::string_view defaults = " stroke-linecap=\"butt\" stroke-linejoin=\"miter\"";  // of SVG: much paper
+    for (std::size_t at = 0; (at = body.find(defaults, at)) != std::string::npos;) body.erase(at, defaults.size());
     return fmt::format("<svg class=\"plot\" viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\"><g>{}</svg>\n",
                        width_, height_, escaped(alternative), body);
   }
 
+  /// The picture as a PNG file.
+  std::string draw_png() const {
+    return run(
+        fmt::format("set terminal pngcairo size {:.0f},{:.0f} noenhanced background '#ffffff' font 'sans-serif,12' "
+                    "fontscale 0.76\n",
+                    width_, height_));
+  }
+
  private:
+  std::string run(const std::string& terminal) const {
+    return run_gnuplot("set encoding utf8\n" + terminal + script_ + "unset multiplot\n");
+  }
+
   double width_;
   double height_;
   std::string script_;
@@ -110,27 +119,6 @@ Range padded(const Range& range, double share) {
   const double size = std::max({std::abs(range.low), std::abs(range.high), 1e-30});
   const double by = range.length() > 1e-9 * size ? share * range.length() : 1e-6 * size;
   return {range.low - by, range.high + by};
-}
-
-using Fields = std::vector<std::vector<float>>;
-
-/// The value that 99.5% of all |values| do not exceed: a few extremes must not bleach the rest.
-double colour_limit(const Fields& fields) {
-  std::vector<float> sizes;
-  for (const auto& field : fields)
-    for (const float value : field)
-      if (std::isfinite(value)) sizes.push_back(std::abs(value));
-  if (sizes.empty()) return 1;
-  const auto at = sizes.begin() + static_cast<std::ptrdiff_t>(0.995 * static_cast<double>(sizes.size() - 1));
-  std::nth_element(sizes.begin(), at, sizes.end());
-  return *at > 0 ? *at : 1;
-}
-
-Fields difference(const Fields& a, const Fields& b) {
-  Fields result = a;
-  for (std::size_t t = 0; t < std::min(a.size(), b.size()); ++t)
-    for (std::size_t i = 0; i < std::min(a[t].size(), b[t].size()); ++i) result[t][i] -= b[t][i];
-  return result;
 }
 
 double root_mean_square(const std::vector<float>& field) {
@@ -179,7 +167,12 @@ std::string plot_symbols() {
          svg.substr(begin, end + 7 - begin) + "</svg>\n";
 }
 
-std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
+namespace {
+
+enum class Purpose { page, file };
+
+/// In so many colours: what is drawn in few takes little room.
+Canvas drawn_maps(const FieldMaps& maps, Purpose purpose, int number_of_colours) {
   struct Row {
     const char* name;
     Fields fields;
@@ -192,31 +185,59 @@ std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
                       {"error", difference(maps.analysis_mean, maps.truth), true, true},
                       {"spread", maps.spread, false, true}};
   const auto columns = static_cast<double>(maps.times.size());
-  // A value stands for the cell around its node, so the maps reach half a cell beyond the outermost nodes.
-  const double dx = maps.nx > 1 ? (maps.x_max - maps.x_min) / static_cast<double>(maps.nx - 1) : 1;
-  const double dy = maps.ny > 1 ? (maps.y_max - maps.y_min) / static_cast<double>(maps.ny - 1) : dx;
-  const Range x{maps.x_min - dx / 2, maps.x_max + dx / 2};
-  const Range y{maps.y_min - dy / 2, maps.y_max + dy / 2};
+  const Sheet sheet(maps);
+  const bool sphere = maps.geometry == models::Geometry::sphere;
+  const Range x = sheet.x();
+  const Range y = sheet.y();
 
-  constexpr double left = 74, right = 104, top = 26, bottom = 42, gap = 8, line = 17;
+  constexpr double right = 104, top = 26, gap = 8, line = 17;
+  const double left = sphere ? 34 : 74;
+  const double bottom = sphere ? 10 : 42;
   const double width = std::min(168., (960 - left - right - (columns - 1) * gap) / columns);
   const double height = width * y.length() / x.length();
   Canvas canvas(left + columns * width + (columns - 1) * gap + right, top + 5 * height + 4 * gap + 2 * line + bottom);
+  // A page smooths the few values that it gets.
+  constexpr double most = 6400;
+  const double detail = purpose == Purpose::page ? std::min(1., std::sqrt(most / (width * height))) : 1;
+  const auto pixels = [&](double length, std::int64_t nodes) {
+    const auto all = static_cast<std::int64_t>(std::ceil(detail * length));
+    return purpose == Purpose::page ? std::min(all, nodes) : all;
+  };
+  const std::int64_t raster_width = pixels(width, maps.nx);
+  const std::int64_t raster_height = pixels(height, maps.ny);
+  const double dx = x.length() / static_cast<double>(raster_width);
+  const double dy = y.length() / static_cast<double>(raster_height);
 
   canvas.add("$sensors << EOD\n");
-  for (const auto& [sx, sy] : maps.sensors) canvas.add("{:.6g} {:.6g}\n", sx, sy);
+  for (const auto& [sensor_x, sensor_y] : maps.sensors) {
+    const auto [sx, sy] = sheet.at(sensor_x, sensor_y);
+    canvas.add("{:.6g} {:.6g}\n", sx, sy);
+  }
   canvas.add("EOD\n");
-  const double field_limit = colour_limit(maps.truth);
+  if (sphere) {
+    canvas.add("unset border\nunset xtics\nunset ytics\n");
+    const std::span<const Sheet::Line> lines = sheet.lines();
+    const auto block = [&](const char* name, std::span<const Sheet::Line> some) {
+      canvas.add("${} << EOD\n", name);
+      for (const Sheet::Line& one : some) {
+        for (const auto& [px, py] : one) canvas.add("{:.5g} {:.5g}\n", px, py);
+        canvas.add("\n");
+      }
+      canvas.add("EOD\n");
+    };
+    block("outline", lines.first(1));
+    block("graticule", lines.subspan(1));
+  }
+  const Range field_colours = diverging_range(maps.truth);
   double row_top = top;
   for (std::size_t r = 0; r < std::size(rows); ++r) {
     const Row& row = rows[r];
     const bool first = r == 0;
     const bool last = r + 1 == std::size(rows);
-    const double limit = r < 3 ? field_limit : colour_limit(row.fields);
-    const Range colours{last ? 0 : -limit, limit};
+    const Range colours = last ? sequential_range(row.fields) : r < 3 ? field_colours : diverging_range(row.fields);
     if (row.size_written) row_top += line;
-    canvas.add("set palette {}\nset cbrange [{:.6g}:{:.6g}]\nunset colorbox\n", last ? sequential : diverging,
-               colours.low, colours.high);
+    canvas.add("set palette maxcolors {} {}\nset cbrange [{:.6g}:{:.6g}]\nunset colorbox\n", number_of_colours,
+               palette(last ? sequential_colours() : diverging_colours()), colours.low, colours.high);
     for (std::size_t t = 0; t < std::min(maps.times.size(), row.fields.size()); ++t) {
       const double panel_left = left + static_cast<double>(t) * (width + gap);
       canvas.place(panel_left, row_top, width, height);
@@ -227,31 +248,54 @@ std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
         canvas.write(fmt::format("rms {:.2g}", root_mean_square(row.fields[t])), panel_left + width / 2, row_top - 8,
                      10);
       canvas.add("set xrange [{:.6g}:{:.6g}]\nset yrange [{:.6g}:{:.6g}]\n", x.low, x.high, y.low, y.high);
-      // Away from the corners, where the labels of neighbours would meet.
-      canvas.add("set xtics {} offset 0,0.5 font ',10'\nset ytics {} font ',10'\n", ticks(padded(x, -0.1), 3),
-                 ticks(padded(y, -0.1), 3));
-      canvas.add("set format x '{}'\nset format y '{}'\n", last ? "%g" : "", t == 0 ? "%g" : "");
-      const bool named = last && t == 0;
-      canvas.add("set xlabel {} offset 0,1 font ',11'\nset ylabel {} offset 1.5,0 font ',11'\n",
-                 gnuplot_literal(named ? labelled("x", maps.length_unit) : ""),
-                 gnuplot_literal(named ? labelled("y", maps.length_unit) : ""));
-      // Many sensors are shown once only: every symbol costs a hundred bytes.
-      const bool sensors = !maps.sensors.empty() && (maps.sensors.size() > 200 ? first && t == 0 : row.sensors);
+      if (!sphere) {
+        // Away from the corners, where the labels of neighbours would meet.
+        canvas.add("set xtics {} offset 0,0.5 font ',10'\nset ytics {} font ',10'\n", ticks(padded(x, -0.1), 3),
+                   ticks(padded(y, -0.1), 3));
+        canvas.add("set format x '{}'\nset format y '{}'\n", last ? "%g" : "", t == 0 ? "%g" : "");
+        const bool named = last && t == 0;
+        canvas.add("set xlabel {} offset 0,1 font ',11'\nset ylabel {} offset 1.5,0 font ',11'\n",
+                   gnuplot_literal(named ? labelled("x", maps.length_unit) : ""),
+                   gnuplot_literal(named ? labelled("y", maps.length_unit) : ""));
+      }
+      // In a page every symbol costs a hundred bytes.
+      const bool sensors = !maps.sensors.empty() && row.sensors && (t == 0 || purpose == Purpose::file);
       canvas.add("$field << EOD\n");
-      for (std::size_t i = 0; i < row.fields[t].size(); ++i)
-        canvas.add("{:.4g}{}", row.fields[t][i], (static_cast<std::int64_t>(i) + 1) % maps.nx == 0 ? '\n' : ' ');
-      canvas.add("EOD\nplot $field matrix using ({:.8g}+$1*{:.8g}):({:.8g}+$2*{:.8g}):3 with image{}\n", maps.x_min, dx,
-                 maps.y_min, dy, sensors ? ", $sensors with points pt 6 ps 0.35 lw 0.6 lc rgb '#222222'" : "");
+      const std::vector<float> raster = sheet.raster(row.fields[t], raster_width, raster_height);
+      for (std::size_t i = 0; i < raster.size(); ++i)
+        canvas.add("{:.4g}{}", raster[i], (static_cast<std::int64_t>(i) + 1) % raster_width == 0 ? '\n' : ' ');
+      canvas.add(
+          "EOD\nplot $field matrix using ({:.8g}+$1*{:.8g}):({:.8g}+$2*{:.8g}):3 with image{}{}\n", x.low + dx / 2, dx,
+          y.low + dy / 2, dy,
+          sphere ? ", $graticule with lines lw 0.4 lc rgb '#909090', $outline with lines lw 0.8 lc rgb '#606060'" : "",
+          sensors ? ", $sensors with points pt 6 ps 0.35 lw 0.6 lc rgb '#222222'" : "");
     }
     if (r >= 2) {
       const double bar_height = r == 2 ? 3 * height + 2 * gap : height;
       canvas.place(left + columns * (width + gap) + 4, row_top + height - bar_height, 11, bar_height);
-      canvas.add("unset label\nunset xlabel\nunset ylabel\n");
+      canvas.add("unset label\nunset xlabel\nunset ylabel\nset border 31 lw 0.6\n");
       colour_bar(canvas, colours, labelled(r == 2 ? maps.channel : row.name, maps.unit));
+      if (sphere) canvas.add("unset border\n");
     }
     row_top += height + gap;
   }
-  return canvas.draw(alternative);
+  return canvas;
+}
+
+}  // namespace
+
+std::string map_figure(const FieldMaps& maps, const std::string& alternative) {
+  return drawn_maps(maps, Purpose::page, 41).draw(alternative);
+}
+
+std::string map_picture(const FieldMaps& maps) {
+  constexpr std::size_t most = 240'000;  // bytes
+  std::string png;
+  for (const int number_of_colours : {21, 15, 11, 7}) {
+    png = drawn_maps(maps, Purpose::file, number_of_colours).draw_png();
+    if (png.size() <= most) break;
+  }
+  return png;
 }
 
 std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, const std::string& alternative) {

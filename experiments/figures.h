@@ -29,8 +29,12 @@ inline constexpr const char* floor_colour = "#8a8f98";
 /// The definitions that all figures share, inside an invisible <svg>.
 std::string plot_symbols();
 
-/// Rows truth, prior mean, analysis mean, error, spread; one column per time.
+/// Rows truth, prior mean, analysis mean, error, spread; one column per time. A sphere in Robinson's projection.
 std::string map_figure(const FieldMaps& maps, const std::string& alternative);
+
+/// The same as a PNG file, for a page without style sheets: black on white; in 21 colours, or down to 7 where it
+/// would be larger than 240 kB.
+std::string map_picture(const FieldMaps& maps);
 
 enum class Quantity { error, spread };
 /// One quantity of all methods against time. Both quantities have the same axis.

@@ -100,7 +100,8 @@ fs::path pretrained_folder() {
 Pipeline::Pipeline(RunOptions options) : options_(std::move(options)), lock_(checked_folder(options_)) {
   if (options_.retrain && !options_.weights.empty())
     throw InputError("--retrain", "", "goes to OUT/weights.safetensors; leave --weights out");
-  for (const fs::path& folder : {options_.out, options_.out / "observations", options_.out / "analysis"})
+  for (const fs::path& folder :
+       {options_.out, options_.out / "observations", options_.out / "analysis", options_.out / "pictures"})
     nn::remove_unfinished(folder);
 }
 
@@ -361,7 +362,9 @@ void Pipeline::report() {
                      .analysis = read_analysis(analysis_path(experiment, index, "nc"), surrogate())});
   }
   const fs::path path = options_.out / "report.html";
-  write_report(path, make_report(options_.config, surrogate(), data(), results, shown));
+  const Report report = make_report(options_.config, surrogate(), data(), results, shown);
+  write_report(path, report);
+  write_pictures(options_.out / "pictures", report.experiments.front());
   fmt::print("{}", score_table(results));
   say("report: {}", path.string());
 }

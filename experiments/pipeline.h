@@ -3,7 +3,7 @@
 /// The stages of a run and the files between them. In the folder of a run:
 ///   data.nc (data.safetensors in a build without NetCDF, which has these two stages only) -> weights.safetensors ->
 ///   observations/EXPERIMENT-NN.nc -> analysis/EXPERIMENT-NN.nc, .json
-///   -> results.json -> report.html
+///   -> results.json -> report.html, pictures/EXPERIMENT-CHANNEL.png
 
 #include <filesystem>
 #include <functional>

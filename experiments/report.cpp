@@ -6,6 +6,7 @@
 
 #include "experiments/figures.h"
 #include "experiments/html.h"
+#include "experiments/movie.h"
 #include "nn/atomic_file.h"
 
 namespace levda::experiments {
@@ -46,6 +47,18 @@ figcaption { color: var(--quiet); font-size: .875rem; max-width: 76ch; margin-to
 .plot [fill=black] { fill: currentColor; }
 .plot [stroke=black] { stroke: currentColor; }
 .plot image { image-rendering: auto; }
+.movie .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: .75rem 1.25rem; }
+.movie p { margin: 0; max-width: none; font-size: .875rem; }
+.movie .panel > p:first-child { text-align: center; }
+.movie canvas { display: block; width: 100%; height: auto; }
+.movie .bar { display: block; height: .6rem; margin-top: .4rem; border: 1px solid var(--quiet); }
+.movie .scale { display: flex; justify-content: space-between; color: var(--quiet); font-variant-numeric: tabular-nums; }
+.movie .controls { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 1rem; margin-top: .6rem; }
+.movie .controls label { display: flex; align-items: center; gap: .5rem; }
+.movie input { width: min(26rem, 60vw); accent-color: #d1423f; }
+.movie output { min-width: 7rem; font-variant-numeric: tabular-nums; }
+.movie button, .movie select { font: inherit; }
+.movie button { min-width: 4.5rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .15rem 1.1rem; margin: .4rem 0; padding: 0; list-style: none;
   font-size: .875rem; }
 .legend i { display: inline-block; margin-right: .4rem; vertical-align: middle; }
@@ -80,6 +93,15 @@ std::string score_table(const ExperimentReport& experiment) {
   return html + "</tbody></table></div>\n";
 }
 
+std::string movie_section(const ExperimentReport& experiment) {
+  const std::vector<FieldMaps>& frames = experiment.frames;
+  const bool sensors = std::any_of(frames.begin(), frames.end(), [](const FieldMaps& f) { return !f.sensors.empty(); });
+  return "<h3>In motion</h3>\n<noscript><p>The maps below show the same at some of the times; the movie needs "
+         "JavaScript.</p></noscript>\n" +
+         movie_figure(frames, fmt::format("For {}. Colours mean the same at all times. {}Arrow keys move the slider.",
+                                          escaped(experiment.truth_label), sensors ? "Circles are sensors. " : ""));
+}
+
 std::string map_section(const ExperimentReport& experiment) {
   std::string html = "<h3>Maps</h3>\n";
   for (const FieldMaps& maps : experiment.maps) {
@@ -89,10 +111,14 @@ std::string map_section(const ExperimentReport& experiment) {
         maps.channel, experiment.truth_label, maps.times.size());
     html += figure("wide map", map_figure(maps, alternative),
                    fmt::format("<b>{}</b>, {}. The first three rows share one colour scale, set by the truth; "
-                               "error is analysis mean minus truth. Colours saturate beyond the 99.5th percentile. {}"
+                               "error is analysis mean minus truth. Colours saturate beyond the 99.5th percentile. {}{}"
                                "Spread is the standard deviation of the analysis members alone; the surrogate's own "
                                "error comes on top, so where that dominates the error (rms above each map) is larger.",
                                escaped(maps.channel), escaped(experiment.truth_label),
+                               maps.geometry == models::Geometry::sphere
+                                   ? "Robinson's projection, longitude 0 at the left end, 360 at the right one; lines "
+                                     "every 60 and 30 degrees. "
+                                   : "",
                                maps.sensors.empty() ? "" : "Circles are sensors. "));
   }
   return html;
@@ -181,13 +207,27 @@ void write_report(const std::filesystem::path& path, const Report& report) {
     html += fmt::format("<section id=\"experiment-{}\"><h2>{}</h2>\n<p>{}</p>\n", i + 1, escaped(experiment.name),
                         escaped(experiment.description));
     if (!experiment.score_rows.empty()) html += score_table(experiment);
+    if (!experiment.frames.empty()) html += movie_section(experiment);
     if (!experiment.maps.empty()) html += map_section(experiment);
     if (!experiment.curves.empty()) html += curve_section(experiment);
     if (!experiment.parameters.empty()) html += parameter_section(experiment);
     if (!experiment.ranks.empty()) html += rank_section(experiment);
     html += "</section>\n";
   }
+  const auto moves = [](const ExperimentReport& experiment) { return !experiment.frames.empty(); };
+  if (std::any_of(report.experiments.begin(), report.experiments.end(), moves)) html += movie_script();
   nn::write_text_file(path, html + "</body></html>\n");
+}
+
+void write_pictures(const std::filesystem::path& folder, const ExperimentReport& experiment) {
+  for (const FieldMaps& maps : experiment.maps) {
+    std::string name;
+    for (const char c : experiment.name + "-" + maps.channel) {
+      const auto byte = static_cast<unsigned char>(c);
+      name += byte < 0x20 || c == '/' || c == '%' ? fmt::format("%{:02X}", byte) : std::string(1, c);
+    }
+    nn::write_text_file(folder / (name + ".png"), map_picture(maps));
+  }
 }
 
 }  // namespace levda::experiments

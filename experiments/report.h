@@ -8,10 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "models/geometry.h"
+
 namespace levda::experiments {
 
 /// One channel of one truth at several times. A field is (ny, nx), row-major, y outermost and increasing;
-/// nodes are evenly spaced. Values that are not finite stay blank.
+/// nodes are evenly spaced, on a sphere in longitude and latitude (degrees). Values that are not finite stay blank.
 struct FieldMaps {
   std::string channel;
   std::string unit;
@@ -19,6 +21,7 @@ struct FieldMaps {
   std::int64_t ny = 0;
   double x_min = 0, x_max = 0, y_min = 0, y_max = 0;  ///< positions of the outermost nodes, in `length_unit`
   std::string length_unit;
+  models::Geometry geometry = models::Geometry::plane;
   std::vector<std::string> times;  ///< labels, one per map column
   std::vector<std::vector<float>> truth;
   std::vector<std::vector<float>> prior_mean;
@@ -51,6 +54,7 @@ struct ExperimentReport {
   std::string description;  ///< a sentence
   std::string truth_label;  ///< which truth the maps and parameters show
   std::vector<FieldMaps> maps;
+  std::vector<FieldMaps> frames;  ///< of the movie: one per channel, without prior_mean and spread, on one grid
   std::string time_unit;
   std::vector<double> times;  ///< of the curves
   std::vector<MethodCurve> curves;
@@ -67,8 +71,13 @@ struct Report {
   std::vector<ExperimentReport> experiments;
 };
 
-/// Draws with gnuplot and writes the file whole or not at all; it loads nothing from elsewhere. Throws
-/// InputError when the path cannot be written, Error when gnuplot is missing or fails.
+/// A movie needs JavaScript, which the page holds; without it is left out, the rest is there. Draws with gnuplot and
+/// writes the file whole or not at all; it loads nothing from elsewhere. Throws InputError when the path cannot be
+/// written, Error when gnuplot is missing or fails.
 void write_report(const std::filesystem::path& path, const Report& report);
+
+/// The maps of an experiment as PNG files EXPERIMENT-CHANNEL.png in a folder; in a name, '/', '%' and control
+/// characters become %XX. Throws as write_report does.
+void write_pictures(const std::filesystem::path& folder, const ExperimentReport& experiment);
 
 }  // namespace levda::experiments

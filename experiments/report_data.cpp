@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "experiments/version.h"
@@ -24,26 +25,40 @@ TimeUnit time_unit(const models::Description& about) {
   return {about.time_unit, 1};
 }
 
-std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data, const ShownTruth& shown) {
+/// Which values of a truth's analysis to show.
+struct Shown {
+  std::int64_t times = 1;   ///< at most, evenly spaced over all, first and last among them
+  std::int64_t stride = 1;  ///< of nodes in x and y
+  bool prior_and_spread = true;
+};
+
+std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data, const ShownTruth& one,
+                                 const Shown& shown) {
   const models::Grid& grid = s.about.grid;
-  const Tensor points = models::grid_points(grid, 1);
+  const Tensor points = models::grid_points(grid, shown.stride);
+  const std::int64_t nx = (grid.nx + shown.stride - 1) / shown.stride;
+  const std::int64_t ny = (grid.ny + shown.stride - 1) / shown.stride;
   const std::int64_t c = s.about.channels();
-  const auto times = static_cast<std::int64_t>(shown.analysis.times.size());
-  const Truth& truth = shown.observations.truth.value();
+  const auto times = static_cast<std::int64_t>(one.analysis.times.size());
+  const Truth& truth = one.observations.truth.value();
   const TimeUnit time = time_unit(s.about);
-  const bool metres = s.about.place_unit == "m";
+  const bool metres = s.about.place_unit == "m" && grid.geometry != models::Geometry::sphere;
   const double scale = metres ? 1e-3 : 1;
+  // Of a label: two digits of a frame's length.
+  const int decimals =
+      std::clamp(static_cast<int>(std::ceil(0.5 - std::log10(s.about.frame_interval / time.length))), 0, 9);
   std::vector<FieldMaps> maps;
   for (std::int64_t k = 0; k < c; ++k) {
     FieldMaps map{.channel = s.about.channel_names[k],
                   .unit = s.about.channel_units[k],
-                  .nx = grid.nx,
-                  .ny = grid.ny,
+                  .nx = nx,
+                  .ny = ny,
                   .x_min = grid.x0 * scale,
-                  .x_max = (grid.x0 + static_cast<double>(grid.nx - 1) * grid.dx) * scale,
+                  .x_max = (grid.x0 + static_cast<double>((nx - 1) * shown.stride) * grid.dx) * scale,
                   .y_min = grid.y0 * scale,
-                  .y_max = (grid.y0 + static_cast<double>(grid.ny - 1) * grid.dy) * scale,
+                  .y_max = (grid.y0 + static_cast<double>((ny - 1) * shown.stride) * grid.dy) * scale,
                   .length_unit = metres ? "km" : s.about.place_unit,
+                  .geometry = grid.geometry,
                   .times = {},
                   .truth = {},
                   .prior_mean = {},
@@ -51,31 +66,50 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
                   .spread = {},
                   .sensors = {}};
     std::set<std::pair<double, double>> places;
-    const da::Observations& o = shown.observations.observations;
+    const da::Observations& o = one.observations.observations;
     for (std::int64_t i = 0; i < o.size(); ++i)
       if (o.channel[i] == k && o.qc[i] == da::used) places.emplace(o.x[i] * scale, o.y[i] * scale);
     map.sensors.assign(places.begin(), places.end());
     maps.push_back(std::move(map));
   }
-  const std::int64_t columns = std::min<std::int64_t>(5, times);
+  const std::int64_t columns = std::min(shown.times, times);
   for (std::int64_t column = 0; column < columns; ++column) {
     const std::int64_t t = columns == 1 ? 0 : column * (times - 1) / (columns - 1);
-    const FieldMoments prior = field_moments(s, shown.analysis.prior[t], points);
-    const FieldMoments analysis = field_moments(s, shown.analysis.ensembles[t], points);
-    const std::span<const float> field = data.frame(truth.member, truth.first_frame() + t);
-    const auto channel = [&](std::span<const float> of, std::int64_t k) {
-      const auto part = of.subspan(static_cast<std::size_t>(k * grid.cells()), static_cast<std::size_t>(grid.cells()));
-      return std::vector<float>(part.begin(), part.end());
+    const FieldMoments analysis = field_moments(s, one.analysis.ensembles[t], points);
+    const auto channel = [&](const std::vector<float>& of, std::int64_t k) {
+      const auto begin = of.begin() + k * nx * ny;
+      return std::vector<float>(begin, begin + nx * ny);
     };
+    const std::span<const float> field = data.frame(truth.member, truth.first_frame() + t);
     for (std::int64_t k = 0; k < c; ++k) {
-      maps[k].times.push_back(fmt::format("t = {:.4g} {}", shown.analysis.times[t] / time.length, time.name));
-      maps[k].truth.push_back(channel(field, k));
-      maps[k].prior_mean.push_back(channel(prior.mean, k));
+      maps[k].times.push_back(fmt::format("t = {:.{}f} {}", one.analysis.times[t] / time.length, decimals, time.name));
+      std::vector<float>& values = maps[k].truth.emplace_back();
+      for (std::int64_t j = 0; j < grid.ny; j += shown.stride)
+        for (std::int64_t i = 0; i < grid.nx; i += shown.stride)
+          values.push_back(field[(k * grid.ny + j) * grid.nx + i]);
       maps[k].analysis_mean.push_back(channel(analysis.mean, k));
+    }
+    if (!shown.prior_and_spread) continue;
+    const FieldMoments prior = field_moments(s, one.analysis.prior[t], points);
+    for (std::int64_t k = 0; k < c; ++k) {
+      maps[k].prior_mean.push_back(channel(prior.mean, k));
       maps[k].spread.push_back(channel(analysis.spread, k));
     }
   }
   return maps;
+}
+
+/// The stride that keeps a page's movies below some megabytes; on a sphere, one that goes round evenly.
+std::int64_t movie_stride(const models::Description& about, std::int64_t values_per_node) {
+  constexpr std::int64_t most = 3'000'000;  // values, of about half a byte each
+  const models::Grid& grid = about.grid;
+  std::int64_t stride = 1;
+  const auto fits = [&] {
+    const std::int64_t nodes = ((grid.nx + stride - 1) / stride) * ((grid.ny + stride - 1) / stride);
+    return nodes * values_per_node <= most && (grid.geometry != models::Geometry::sphere || grid.nx % stride == 0);
+  };
+  while (stride < std::max(grid.nx, grid.ny) && !fits()) ++stride;
+  return stride;
 }
 
 /// Parameter k of all members, physical units.
@@ -122,7 +156,10 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
                                config.assimilation.window, config.assimilation.shift)},
       {"Truths", fmt::format("{} test trajectories, seed {}", config.observations.truths, config.seed)},
       {"Program", fmt::format("levda {} on {}, {}", version(), machine(), timestamp())}};
-  for (std::size_t e = results.size(); e-- > 0;) {  // warm first
+  constexpr std::int64_t movie_times = 20;
+  const std::int64_t movie_values =
+      static_cast<std::int64_t>(results.size()) * movie_times * s.about.channels() * 3;  // truth, analysis, error
+  for (std::size_t e = results.size(); e-- > 0;) {                                       // warm first
     const ExperimentSummary& result = results[e];
     const ShownTruth& one = shown[e];
     const Truth& truth = one.observations.truth.value();
@@ -133,7 +170,10 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
         .truth_label = fmt::format("truth {} (test trajectory {}{}), the one with the median error", truth.index,
                                    truth.member - data.first_test(),
                                    truth.start < 0 ? "" : fmt::format(", from frame {}", truth.start)),
-        .maps = make_maps(s, data, one),
+        .maps = make_maps(s, data, one, {.times = 5}),
+        .frames =
+            make_maps(s, data, one,
+                      {.times = movie_times, .stride = movie_stride(s.about, movie_values), .prior_and_spread = false}),
         .time_unit = time.name,
         .times = {},
         .curves = {},
