@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <numbers>
 
 #include "autodiff/error.h"
-#include "nn/safetensors.h"
+#include "models/weights_file.h"
 
 namespace levda::models {
 
@@ -136,57 +135,6 @@ Tensor decode_states(const Ldnet& net, const Tensor& s, const Tensor& x, std::in
 namespace {
 
 constexpr const char* format_name = "levda-surrogate-2";
-
-/// Metadata as text, read back with errors that name the file and the key.
-class Metadata {
- public:
-  Metadata(std::filesystem::path path, const std::map<std::string, std::string>& entries)
-      : path_(std::move(path)), entries_(entries) {}
-
-  const std::string& text(const std::string& key) const {
-    const auto entry = entries_.find(key);
-    if (entry == entries_.end()) throw InputError(path_.string(), key, "missing from the metadata");
-    return entry->second;
-  }
-  template <typename T>
-  T number(const std::string& key) const {
-    const std::string& value = text(key);
-    T result{};
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
-    if (error != std::errc() || end != value.data() + value.size())
-      throw InputError(path_.string(), key, fmt::format("\"{}\" is not a number", value));
-    if constexpr (std::is_floating_point_v<T>)
-      if (!std::isfinite(result)) throw InputError(path_.string(), key, "not finite");
-    return result;
-  }
-  std::int64_t positive(const std::string& key, std::int64_t most) const {
-    const auto value = number<std::int64_t>(key);
-    if (value < 1 || value > most)
-      throw InputError(path_.string(), key, fmt::format("{} is not in 1 .. {}", value, most));
-    return value;
-  }
-  /// Plane where it is not said: weights of before there were others.
-  Geometry geometry(const std::string& key) const {
-    if (entries_.find(key) == entries_.end()) return Geometry::plane;
-    const std::optional<Geometry> value = geometry_of(text(key));
-    if (!value) throw InputError(path_.string(), key, fmt::format("\"{}\" is none of plane, torus, sphere", text(key)));
-    return *value;
-  }
-  std::vector<std::string> list(const std::string& key) const {
-    std::vector<std::string> items{""};
-    for (const char c : text(key)) {
-      if (c == ',')
-        items.emplace_back();
-      else
-        items.back() += c;
-    }
-    return items;
-  }
-
- private:
-  std::filesystem::path path_;
-  const std::map<std::string, std::string>& entries_;
-};
 
 Tensor vector_tensor(const std::vector<double>& values) {
   return Tensor::from(std::span<const double>(values), {static_cast<std::int64_t>(values.size())});
@@ -319,16 +267,7 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
                                        .geometry = m.geometry("embedding")};
 
   const auto tensor = [&](const std::string& name, const Shape& shape, DType dtype) {
-    const auto entry = file.tensors.find(name);
-    if (entry == file.tensors.end()) throw InputError(path.string(), name, "no such tensor");
-    const Tensor& value = entry->second;
-    if (!(value.shape() == shape) || value.dtype() != dtype)
-      throw InputError(path.string(), name,
-                       fmt::format("{} {}, where {} {} is needed", autodiff::name(value.dtype()), value.shape().text(),
-                                   autodiff::name(dtype), shape.text()));
-    for (const double x : value.to_vector())
-      if (!std::isfinite(x)) throw InputError(path.string(), name, "holds a value that is not finite");
-    return value;
+    return finite_tensor(path, file, name, shape, dtype);
   };
   const auto numbers = [&](const std::string& name, std::int64_t size) {
     return tensor(name, {size}, DType::float64).to_vector();

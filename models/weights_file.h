@@ -1,0 +1,42 @@
+#pragma once
+
+/// Files of weights, read with errors that name the file and the key or the tensor.
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "models/geometry.h"
+#include "nn/safetensors.h"
+
+namespace levda::models {
+
+/// Metadata as text. `entries` must outlive it. All throw InputError.
+class Metadata {
+ public:
+  Metadata(std::filesystem::path path, const std::map<std::string, std::string>& entries)
+      : path_(std::move(path)), entries_(entries) {}
+
+  const std::string& text(const std::string& key) const;
+  /// T: std::int64_t or double, which must be finite.
+  template <typename T>
+  T number(const std::string& key) const;
+  /// In 1 .. most.
+  std::int64_t positive(const std::string& key, std::int64_t most) const;
+  /// Plane where it is not said: weights of before there were others.
+  Geometry geometry(const std::string& key) const;
+  /// Parts between commas.
+  std::vector<std::string> list(const std::string& key) const;
+
+ private:
+  std::filesystem::path path_;
+  const std::map<std::string, std::string>& entries_;
+};
+
+/// The tensor of that name. Throws InputError when there is none, it has another shape or type, or holds a value that
+/// is not finite.
+autodiff::Tensor finite_tensor(const std::filesystem::path& path, const nn::TensorFile& file, const std::string& name,
+                               const autodiff::Shape& shape, autodiff::DType dtype);
+
+}  // namespace levda::models
