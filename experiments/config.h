@@ -49,6 +49,16 @@ struct ObservationConfig {
   std::int64_t every = 1;
 };
 
+/// Of LD-EnSF's observation encoder.
+struct EncoderConfig {
+  std::int64_t seed = 1;
+  std::int64_t hidden = 128;
+  std::int64_t steps = 2000;
+  double rate = 3e-3;
+  double noise = 0;
+  std::int64_t validate_every = 100;
+};
+
 /// A length of 0 and a start_max of -1 stand for what resolve() makes of them.
 struct AssimilationConfig {
   std::int64_t members = 20;
@@ -76,6 +86,7 @@ struct Config {
   std::string embedding = "natural";
   TrainingConfig training;
   ObservationConfig observations;
+  EncoderConfig encoder;
   AssimilationConfig assimilation;
 };
 

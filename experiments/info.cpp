@@ -10,7 +10,7 @@
 #include "autodiff/error.h"
 #include "experiments/dataset_file.h"
 #include "experiments/netcdf_file.h"
-#include "models/surrogate.h"
+#include "models/encoder.h"
 #include "nn/atomic_file.h"
 #include "nn/safetensors.h"
 
@@ -111,6 +111,27 @@ std::string describe_weights(const std::filesystem::path& path) {
   return lines.text();
 }
 
+std::string describe_encoder(const std::filesystem::path& path) {
+  const models::TrainedEncoder encoder = models::load_encoder(path);
+  const models::EncoderArchitecture& a = encoder.net.architecture();
+  Lines lines;
+  lines.add("file", "observation encoder of LD-EnSF");
+  lines.add("sensors", "{} x {}, of each {} at every frame", encoder.sensors.nx, encoder.sensors.ny,
+            fmt::join(encoder.channel_names, ", "));
+  lines.add("LSTM", "{} hidden units; {} latent variables and {} parameters", a.hidden, a.latent, a.parameters);
+  lines.add("trainable weights", "{}", encoder.net.parameters().count());
+  lines.add("surrogate", "{} (checksum of its contents)", encoder.surrogate);
+  for (const char* key : {"noise", "sigma", "validation_latent_error", "validation_latent_error_with_noise",
+                          "validation_parameter_error", "validation_parameter_error_with_noise", "test_latent_error",
+                          "test_latent_error_with_noise", "test_parameter_error", "test_parameter_error_with_noise",
+                          "train_seconds", "command", "seed", "version", "machine", "device", "trained"})
+    if (const auto entry = encoder.provenance.find(key); entry != encoder.provenance.end())
+      lines.add(key, "{}", entry->second);
+  if (const auto entry = encoder.provenance.find("levda_configuration"); entry != encoder.provenance.end())
+    lines.add_configuration(entry->second);
+  return lines.text();
+}
+
 std::string describe_safetensors(const std::filesystem::path& path) {
   const nn::TensorFile file = nn::read_safetensors(path);
   const auto entry = [&](const char* key) {
@@ -118,6 +139,7 @@ std::string describe_safetensors(const std::filesystem::path& path) {
     return found == file.metadata.end() ? std::string() : found->second;
   };
   if (entry("format").starts_with("levda-surrogate-")) return describe_weights(path);
+  if (entry("format").starts_with("levda-encoder-")) return describe_encoder(path);
   Lines lines;
   if (entry("format").starts_with("levda-dataset-")) {
     add_dataset(lines, read_dataset(path), entry("source"));

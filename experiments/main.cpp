@@ -57,6 +57,7 @@ assimilated in its latent space, for the state and unknown parameters together.
                                         the score table is printed, report.html shows the rest
   levda generate | train | observe | assimilate | report tsunami
                                         the same, stage by stage
+  levda encode tsunami                  the observation encoder of LD-EnSF; run does without
   levda train --data D --out OUT        your own system, from its trajectories; then
   levda assimilate --weights OUT/weights.safetensors --observations O --out OUT
   levda keys tsunami                    what --set and --config can change
@@ -153,6 +154,8 @@ int run(int argc, char** argv) {
   const std::vector<Stage> stages{
       {"generate", "Run the solver: the data set OUT/data.*", &Pipeline::generate, false},
       {"train", "Train the surrogate on the data set: OUT/weights.safetensors", &Pipeline::train, true},
+      {"encode", "Train the observation encoder of LD-EnSF for the surrogate: OUT/encoder.safetensors",
+       &Pipeline::encode, true},
       {"observe", "Observe truths of test trajectories: OUT/observations/", &Pipeline::observe, false},
       {"assimilate", "Assimilate all observations and score: OUT/analysis/, OUT/results.json", &Pipeline::assimilate,
        true},
@@ -163,7 +166,8 @@ int run(int argc, char** argv) {
     CLI::App* command = app.add_subcommand(stage.name, stage.help);
     add_options(*command, a);
     if (stage.with_surrogate) add_device_options(*command, a);
-    if (stage.work == &Pipeline::train || stage.work == &Pipeline::run) add_time_limit(*command, a);
+    if (stage.work == &Pipeline::train || stage.work == &Pipeline::encode || stage.work == &Pipeline::run)
+      add_time_limit(*command, a);
     if (std::string(stage.name) == "run")
       command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");
     if (std::string(stage.name) == "run" || std::string(stage.name) == "assimilate")

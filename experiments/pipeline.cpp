@@ -9,6 +9,7 @@
 
 #include "autodiff/error.h"
 #include "experiments/dataset_file.h"
+#include "experiments/encoder_training.h"
 #include "experiments/generate.h"
 #include "experiments/interrupted.h"
 #include "experiments/netcdf_file.h"
@@ -184,6 +185,24 @@ void Pipeline::train() {
   fs::remove(checkpoint, ignored);
   weights_checksum_.clear();
   say("train: test_rel_rmse {}", surrogate_->provenance.at("test_rel_rmse"));
+}
+
+void Pipeline::encode() {
+  find_weights();
+  check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
+  const fs::path path = options_.out / "encoder.safetensors";
+  const fs::path checkpoint = options_.out / "encoder.checkpoint.safetensors";
+  models::TrainedEncoder encoder = train_encoder(options_.config, data(), surrogate(),
+                                                 {.checkpoint = checkpoint,
+                                                  .threads = options_.threads,
+                                                  .progress = stderr,
+                                                  .stop = options_.stop,
+                                                  .backend = options_.backend});
+  encoder.provenance["command"] = options_.command;
+  models::save_encoder(path, encoder);
+  std::error_code ignored;
+  fs::remove(checkpoint, ignored);
+  say("encoder: {}", path.string());
 }
 
 void Pipeline::prepare_twin() {

@@ -1,8 +1,8 @@
 #pragma once
 
 /// The stages of a run and the files between them. In the folder of a run:
-///   data.nc (data.safetensors in a build without NetCDF, which has these two stages only) -> weights.safetensors ->
-///   observations/EXPERIMENT-NN.nc -> analysis/EXPERIMENT-NN.nc, .json
+///   data.nc (data.safetensors in a build without NetCDF, which stops before the observations) ->
+///   weights.safetensors (-> encoder.safetensors) -> observations/EXPERIMENT-NN.nc -> analysis/EXPERIMENT-NN.nc, .json
 ///   -> results.json -> report.html, pictures/EXPERIMENT-CHANNEL.png
 
 #include <filesystem>
@@ -40,10 +40,11 @@ class Pipeline {
   // Interrupted when told to stop.
   void generate();
   void train();
+  void encode();
   void observe();
   void assimilate();
   void report();
-  /// All stages; those whose outputs match the configuration are skipped.
+  /// All stages but encode; those whose outputs match the configuration are skipped.
   void run();
 
  private:

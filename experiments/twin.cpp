@@ -162,6 +162,14 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
 
 void check_sensors(const Config& config, const models::Grid& grid) { parse_sensors(config.observations.sensors, grid); }
 
+models::SensorGrid sensor_grid(const Config& config, const models::Grid& grid) {
+  const auto fail = [](const char* message) { throw InputError("configuration", "observations.sensors", message); };
+  if (grid.listed()) fail("the encoder needs sensors on a regular grid, and the data set is a list of points");
+  const Sensors sensors = parse_sensors(config.observations.sensors, grid);
+  if (sensors.scattered > 0) fail("the encoder needs sensors that stay in place, grid:NXxNY");
+  return {.nx = sensors.nx, .ny = sensors.ny};
+}
+
 da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const std::string& experiment,
                         std::int64_t truth_index) {
   const AssimilationConfig& a = config.assimilation;

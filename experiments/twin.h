@@ -11,6 +11,7 @@
 #include "da/ensemble.h"
 #include "experiments/dataset.h"
 #include "experiments/observation_file.h"
+#include "models/encoder.h"
 
 namespace levda::experiments {
 
@@ -33,6 +34,9 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
 
 /// Throws InputError when the sensors make no sense on the grid.
 void check_sensors(const Config& config, const models::Grid& grid);
+
+/// The grid of sensors. Throws InputError when they are scattered, make no sense, or the grid is a list of points.
+models::SensorGrid sensor_grid(const Config& config, const models::Grid& grid);
 
 /// N members [s; u] from N distinct training trajectories of the surrogate, (N, d + p), parameters in [-1, 1].
 da::Ensemble draw_prior(const Config& config, const models::Surrogate& surrogate, const std::string& experiment,
