@@ -7,7 +7,7 @@
 namespace levda::experiments {
 
 const std::vector<Case>& cases() {
-  static const std::vector<Case> all{tsunami_case()};
+  static const std::vector<Case> all{tsunami_case(), kolmogorov_case(), atmosphere_case()};
   return all;
 }
 

@@ -35,5 +35,7 @@ const std::vector<Case>& cases();
 const Case& find_case(const std::string& name);
 
 Case tsunami_case();
+Case kolmogorov_case();
+Case atmosphere_case();
 
 }  // namespace levda::experiments

@@ -13,6 +13,8 @@ namespace levda::experiments {
 namespace {
 
 models::Tsunami solver(const DataConfig& data) {
+  if (!data.variant.empty()) throw InputError("configuration", "data.variant", "tsunami has none");
+  if (!data.initial.empty()) throw InputError("configuration", "data.initial", "tsunami takes none");
   models::TsunamiSettings settings{.nodes = data.nodes};
   const double dx = settings.length / static_cast<double>(data.nodes - 1);
   const double dt = data.frame_interval / static_cast<double>(data.steps_per_frame);

@@ -1,0 +1,86 @@
+#include "experiments/cases.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "autodiff/error.h"
+#include "experiments/generate.h"
+#include "experiments/presets.h"
+
+using namespace levda::experiments;
+using levda::InputError;
+
+namespace {
+
+/// A preset at a size for tests.
+Config tiny(const std::string& name, const std::string& preset, std::int64_t nodes) {
+  Config config = load_preset(name, preset);
+  config.data.nodes = nodes;
+  config.data.frames = 3;
+  config.data.train = 2;
+  config.data.valid = config.data.test = 1;
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("every preset is of a case, contradicts itself nowhere, and says what its data will be") {
+  for (const Preset& preset : presets()) {
+    CAPTURE(preset.name);
+    const std::size_t dash = preset.name.find('-');
+    const Config config = load_preset(preset.name.substr(0, dash), preset.name.substr(dash + 1));
+    check(config);
+    const levda::models::Description about = find_case(config.case_name).describe(config.data);
+    CHECK(about.case_name == config.case_name);
+    CHECK(about.frames == config.data.frames);
+    CHECK(about.parameter_units.size() == about.parameter_names.size());
+    CHECK(about.parameter_max.size() == about.parameter_names.size());
+    CHECK(about.channel_units.size() == about.channel_names.size());
+    CHECK(about.grid.offset_x.size() == about.channel_names.size());
+  }
+}
+
+TEST_CASE("each case makes a data set of its own description, members differ") {
+  std::vector<Config> configs{tiny("tsunami", "small", 64), tiny("kolmogorov", "small", 16),
+                              tiny("kolmogorov", "modes", 16), tiny("atmosphere", "small", 16)};
+  configs[1].data.steps_per_frame = 10;  // of 0.02, the scheme's own on such a grid
+  configs[2].data.steps_per_frame = 6;
+  configs[3].data.steps_per_frame = 8;  // of an hour: T10 is coarse
+  for (const Config& config : configs) {
+    CAPTURE(config.case_name);
+    const Dataset set = generate_dataset(config, {});
+    CHECK(set.fields.size() == static_cast<std::size_t>(4 * 3 * set.frame_size()));
+    for (const float value : set.fields) REQUIRE(std::isfinite(value));
+    double difference = 0;
+    for (std::int64_t i = 0; i < set.frame_size(); ++i)
+      difference = std::max(difference, std::abs(static_cast<double>(set.frame(0, 2)[i]) - set.frame(1, 2)[i]));
+    CHECK(difference > 0);
+  }
+}
+
+TEST_CASE("settings that a case cannot take are refused by their key") {
+  const auto refusal = [](Config config, void (*change)(DataConfig&)) -> std::string {
+    change(config.data);
+    try {
+      const Case& system = find_case(config.case_name);
+      system.describe(config.data);
+      system.solver(config.data);
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const Config kolmogorov = tiny("kolmogorov", "small", 16);
+  CHECK(refusal(kolmogorov, [](DataConfig& d) { d.variant = "waves"; }).find("data.variant") != std::string::npos);
+  CHECK(refusal(kolmogorov, [](DataConfig& d) { d.initial = "my.nc"; }).find("data.initial") != std::string::npos);
+  CHECK(refusal(kolmogorov, [](DataConfig& d) { d.steps_per_frame = 24; }).find("data.steps_per_frame") !=
+        std::string::npos);
+  const Config atmosphere = tiny("atmosphere", "small", 16);
+  CHECK(refusal(atmosphere, [](DataConfig& d) { d.variant = "modes"; }).find("data.variant") != std::string::npos);
+  CHECK(refusal(atmosphere, [](DataConfig& d) { d.initial = "no-such-file.nc"; }).find("no-such-file.nc") !=
+        std::string::npos);
+  const Config tsunami = tiny("tsunami", "small", 16);
+  CHECK(refusal(tsunami, [](DataConfig& d) { d.variant = "modes"; }).find("data.variant") != std::string::npos);
+  CHECK(refusal(tsunami, [](DataConfig& d) { d.initial = "my.nc"; }).find("data.initial") != std::string::npos);
+}
