@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nn/atomic_file.h"
+#include "experiments/twin.h"
 #include "nn/safetensors.h"
 #include "tests/autodiff/compare.h"
 #include "tests/autodiff/device.h"
@@ -119,6 +119,19 @@ TEST_CASE("encoder: its targets are the surrogate's latent states and parameters
   const Moments moments = field_moments(data);
   CHECK(encoder.field_mean == moments.mean);
   CHECK(encoder.field_std == moments.deviation);
+  // Observations of a twin experiment are in the order of its inputs.
+  Config config = problem.base.config;
+  for (const char* setting : {"observations.sigma=1e-12", "assimilation.frames=3", "assimilation.start_max=0"})
+    apply_setting(config, setting);
+  const std::int64_t member = data.first_test();
+  const std::vector<double> seen =
+      observe_truth(config, data, moments, {.index = 0, .member = member, .start = -1}, "cold").observations.value;
+  REQUIRE(seen.size() == 3 * 12);
+  for (std::int64_t frame = 0; frame < 3; ++frame)
+    for (std::int64_t k = 0; k < 12; ++k)
+      // Ten standard deviations.
+      CHECK(std::abs(seen[frame * 12 + k] - data.frame(member, frame)[k % 3 * 16 + cells[k / 3]]) <=
+            1e-11 * moments.deviation[k % 3]);
 }
 
 TEST_CASE("encoder: the same bits on any number of threads") {
