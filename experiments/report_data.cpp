@@ -99,17 +99,20 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
   return maps;
 }
 
-/// The stride that keeps a page's movies below some megabytes; on a sphere, one that goes round evenly.
-std::int64_t movie_stride(const models::Description& about, std::int64_t values_per_node) {
-  constexpr std::int64_t most = 3'000'000;  // values, of about half a byte each
+/// What keeps a page's movies below a megabyte or two: fewer frames, then fewer nodes; on a sphere, a stride that goes
+/// round evenly.
+Shown movie_extent(const models::Description& about, std::int64_t experiments) {
+  constexpr std::int64_t most = 2'000'000;  // values, of about half a byte each
   const models::Grid& grid = about.grid;
-  std::int64_t stride = 1;
+  const std::int64_t fields = experiments * about.channels() * 3;  // truth, analysis, error
+  Shown shown{.times = std::clamp<std::int64_t>(most / (fields * grid.cells()), 12, 20), .prior_and_spread = false};
   const auto fits = [&] {
-    const std::int64_t nodes = ((grid.nx + stride - 1) / stride) * ((grid.ny + stride - 1) / stride);
-    return nodes * values_per_node <= most && (grid.geometry != models::Geometry::sphere || grid.nx % stride == 0);
+    const auto nodes = [&](std::int64_t n) { return (n + shown.stride - 1) / shown.stride; };
+    return nodes(grid.nx) * nodes(grid.ny) * fields * shown.times <= most &&
+           (grid.geometry != models::Geometry::sphere || grid.nx % shown.stride == 0);
   };
-  while (stride < std::max(grid.nx, grid.ny) && !fits()) ++stride;
-  return stride;
+  while (shown.stride < grid.nx && !fits()) ++shown.stride;
+  return shown;
 }
 
 /// Parameter k of all members, physical units.
@@ -156,10 +159,7 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
                                config.assimilation.window, config.assimilation.shift)},
       {"Truths", fmt::format("{} test trajectories, seed {}", config.observations.truths, config.seed)},
       {"Program", fmt::format("levda {} on {}, {}", version(), machine(), timestamp())}};
-  constexpr std::int64_t movie_times = 20;
-  const std::int64_t movie_values =
-      static_cast<std::int64_t>(results.size()) * movie_times * s.about.channels() * 3;  // truth, analysis, error
-  for (std::size_t e = results.size(); e-- > 0;) {                                       // warm first
+  for (std::size_t e = results.size(); e-- > 0;) {  // warm first
     const ExperimentSummary& result = results[e];
     const ShownTruth& one = shown[e];
     const Truth& truth = one.observations.truth.value();
@@ -171,9 +171,7 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
                                    truth.member - data.first_test(),
                                    truth.start < 0 ? "" : fmt::format(", from frame {}", truth.start)),
         .maps = make_maps(s, data, one, {.times = 5}),
-        .frames =
-            make_maps(s, data, one,
-                      {.times = movie_times, .stride = movie_stride(s.about, movie_values), .prior_and_spread = false}),
+        .frames = make_maps(s, data, one, movie_extent(s.about, static_cast<std::int64_t>(results.size()))),
         .time_unit = time.name,
         .times = {},
         .curves = {},

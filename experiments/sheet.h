@@ -3,6 +3,7 @@
 /// Where the places of a field lie on a sheet of paper.
 
 #include <cstdint>
+#include <numbers>
 #include <span>
 #include <utility>
 #include <vector>
@@ -19,8 +20,8 @@ struct FieldMaps;
 /// and Characteristics, International Yearbook of Cartography 14, 1974, 145-155). Between them a cubic through the four
 /// entries around (Robinson used Aitken's scheme, which differs in the fourth digit).
 struct Robinson {
-  static constexpr double half_width = 2.6662697851;  ///< 0.8487 pi: x of the outermost meridian on the equator
-  static constexpr double half_height = 1.3523;       ///< y of the pole
+  static constexpr double half_width = 0.8487 * std::numbers::pi;  ///< x of the outermost meridian on the equator
+  static constexpr double half_height = 1.3523;                    ///< y of the pole
 
   /// Length of a parallel, in that of the equator, for a latitude in degrees; 0.5322 at a pole.
   static double width(double latitude);

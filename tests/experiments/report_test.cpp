@@ -11,9 +11,11 @@
 #include "autodiff/error.h"
 #include "experiments/gnuplot.h"
 #include "nn/atomic_file.h"
+#include "tests/experiments/page.h"
 
 using namespace levda;
 using namespace levda::experiments;
+using levda::testing::count;
 
 namespace fs = std::filesystem;
 
@@ -53,6 +55,7 @@ Report small_report(int parameters) {
       .description = "a < b & c",
       .truth_label = "truth 1",
       .maps = {maps},
+      .frames = {maps},
       .time_unit = "h",
       .times = {0, 1, 2},
       .curves = {{"LEVDA", {0.1, 0.1, NAN}, {0.1, 0.1, 0.1}}, {"free <run>", {1, 1, INFINITY}, {}}},
@@ -63,12 +66,6 @@ Report small_report(int parameters) {
   for (int p = 0; p < parameters; ++p)
     experiment.parameters.push_back({"p<" + std::to_string(p) + ">", "1", 0, 1, 0.5, {0.1, 0.9}, {0.45, 0.55}});
   return {.title = "levda <test>", .facts = {{"a & b", "<script>alert(1)</script>"}}, .experiments = {experiment}};
-}
-
-std::size_t count(const std::string& text, const std::string& part) {
-  std::size_t n = 0;
-  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++n;
-  return n;
 }
 
 }  // namespace
@@ -91,7 +88,13 @@ TEST_CASE("a report is one file that loads nothing") {
           count(html, "href='#") + count(html, "href=\"#") + count(html, "href='data:image/png;"));
     // Maps of 5 rows and 2 times, 3 colour bars.
     CHECK(count(html, "href='data:image/png;") == 13);
-    CHECK(count(html, "role=\"img\"") == (parameters > 0 ? 6 : 4));
+    CHECK(count(html, "role=\"img\"") == (parameters > 0 ? 9 : 7));  // the movie's three canvases among them
+    CHECK(count(html, "<script>") == 1);
+    CHECK(count(html, "</script>") == 1);
+    for (const char* element : {"figure", "div", "p", "select", "label", "button", "ul", "table", "section"})
+      CHECK_MESSAGE(count(html, std::string("<") + element + ">") + count(html, std::string("<") + element + " ") ==
+                        count(html, std::string("</") + element + ">"),
+                    element);
     CHECK(count(html, "<svg") == count(html, "</svg>"));
     CHECK(count(html, "<g ") + count(html, "<g>") == count(html, "</g>"));
     CHECK(count(html, "<tr class=\"levda\"") == 1);
@@ -106,7 +109,7 @@ TEST_CASE("labels of a report are text, never markup or commands") {
   const std::string html = nn::read_text_file(path);
   CHECK(html.find("<title>levda &lt;test&gt;</title>") != std::string::npos);
   CHECK(html.find("&lt;script&gt;alert(1)&lt;/script&gt;") != std::string::npos);
-  CHECK(html.find("<script") == std::string::npos);
+  CHECK(count(html, "<script") == 1);  // the movie's
   CHECK(html.find("free &lt;run&gt;") != std::string::npos);
   CHECK(html.find("eta &lt;&amp;&gt; &quot;&#39;`touch hacked`") != std::string::npos);
   CHECK(html.find("it's 1 s") != std::string::npos);
@@ -127,6 +130,59 @@ TEST_CASE("a report of values that are zero or not finite is drawn all the same"
     experiment.ranks.assign(3, 0);
     CHECK_NOTHROW(write_report(folder.path / "report.html", report));
   }
+}
+
+TEST_CASE("a report without frames has no script") {
+  const Folder folder;
+  Report report = small_report(0);
+  report.experiments[0].frames.clear();
+  write_report(folder.path / "report.html", report);
+  const std::string html = nn::read_text_file(folder.path / "report.html");
+  CHECK(html.find("<script") == std::string::npos);
+  CHECK(html.find("<figure class=\"movie\"") == std::string::npos);
+}
+
+TEST_CASE("a report and a picture of a sphere are small") {
+  const Folder folder;
+  FieldMaps maps{.channel = "vorticity",
+                 .unit = "s-1",
+                 .nx = 64,
+                 .ny = 32,
+                 .x_max = 360 - 360. / 64,
+                 .y_min = -90 + 180. / 64,
+                 .y_max = 90 - 180. / 64,
+                 .length_unit = "degree",
+                 .geometry = models::Geometry::sphere,
+                 .times = {"t = 0 h", "t = 8 h"},
+                 .sensors = {{0, 45}, {350, -80}}};
+  for (auto* rows : {&maps.truth, &maps.prior_mean, &maps.analysis_mean, &maps.spread})
+    for (int t = 0; t < 2; ++t) {
+      std::vector<float>& field = rows->emplace_back();
+      for (int j = 0; j < 32; ++j)
+        for (int i = 0; i < 64; ++i) field.push_back(static_cast<float>(std::sin(0.4 * i + t) * std::sin(0.1 * j)));
+    }
+  const ExperimentReport experiment{
+      .name = "warm", .truth_label = "truth 1", .maps = {maps}, .frames = {maps, maps}, .score_rows = {}};
+  const fs::path path = folder.path / "report.html";
+  write_report(path, {.title = "sphere", .facts = {}, .experiments = {experiment}});
+  CHECK(fs::file_size(path) < 200'000);
+  const std::string html = nn::read_text_file(path);
+  CHECK(html.find("Robinson") != std::string::npos);
+  CHECK(count(html, "href='data:image/png;") == 13);
+  write_pictures(folder.path / "pictures", experiment);
+  CHECK(fs::file_size(folder.path / "pictures" / "warm-vorticity.png") < 250'000);
+}
+
+TEST_CASE("a picture is a PNG file, the same each time, named by experiment and channel") {
+  const Folder folder;
+  ExperimentReport experiment = small_report(0).experiments[0];
+  experiment.name = "warm";
+  experiment.maps[0].channel = "u/v %\n";
+  for (const char* name : {"a", "b"}) write_pictures(folder.path / name, experiment);
+  const std::string png = nn::read_text_file(folder.path / "a" / "warm-u%2Fv %25%0A.png");
+  CHECK(png.starts_with("\x89PNG\r\n\x1a\n"));
+  CHECK(png == nn::read_text_file(folder.path / "b" / "warm-u%2Fv %25%0A.png"));
+  CHECK(png.size() < 250'000);
 }
 
 TEST_CASE("a report below a regular file is refused and nothing is written") {

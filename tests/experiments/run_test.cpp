@@ -26,7 +26,8 @@ TEST_CASE("run makes everything, and a second run only reads it") {
   CHECK(first.output.find("the shipped ones are of another configuration; training") != std::string::npos);
   const fs::path out = folder.path() / "run";
   for (const char* name : {"data.nc", "weights.safetensors", "observations/warm-00.nc", "observations/cold-01.nc",
-                           "analysis/warm-01.nc", "analysis/cold-00.json", "results.json", "report.html"})
+                           "analysis/warm-01.nc", "analysis/cold-00.json", "results.json", "report.html",
+                           "pictures/warm-u.png", "pictures/warm-v.png", "pictures/warm-eta.png"})
     CHECK_MESSAGE(fs::exists(out / name), name);
   CHECK_FALSE(fs::exists(out / "training.checkpoint.safetensors"));
 
