@@ -106,6 +106,7 @@ std::vector<Key> keys(Config& c) {
   return {
       {"seed", &c.seed, "of start frames, ensembles and observation noise", 0, 1e15},
       {"checkpoint_seconds", &c.checkpoint_seconds, "between checkpoints of a training", 0, 1e9},
+      {"shard_megabytes", &c.shard_megabytes, "values of a data set in one file, before compression", 1e-3, 1e5},
       {"data.seed", &c.data.seed, "of the trajectories' parameters", 0, 1e15},
       {"data.design", &c.data.design, "training parameters: even (a low-discrepancy sequence) or uniform (random)", 0,
        0},

@@ -81,6 +81,7 @@ struct Config {
   std::string preset;
   std::int64_t seed = 1;           ///< of start frames, ensembles and observation noise
   double checkpoint_seconds = 30;  ///< between checkpoints of a training; no output depends on it
+  double shard_megabytes = 32;     ///< of a data set, in one file; the values do not depend on it
   DataConfig data;
   models::LdnetArchitecture surrogate;
   std::string embedding = "natural";

@@ -1,6 +1,7 @@
 #include "experiments/dataset.h"
 
 #include <fmt/format.h>
+#include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
 #include <cmath>
@@ -61,10 +62,37 @@ bool has_missing(const Dataset& data) {
   return std::any_of(data.fields.begin(), data.fields.end(), [](float value) { return std::isnan(value); });
 }
 
-std::string checksum(std::string_view bytes) {
-  std::uint64_t hash = 0xcbf29ce484222325;
+void Checksum::add(std::string_view bytes) {
+  std::uint64_t hash = hash_;
   for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
-  return fmt::format("{:016x}", hash);
+  hash_ = hash;
+}
+
+std::string Checksum::text() const { return fmt::format("{:016x}", hash_); }
+
+std::string checksum(std::string_view bytes) {
+  Checksum sum;
+  sum.add(bytes);
+  return sum.text();
+}
+
+std::vector<std::int64_t> member_checksums(const Dataset& data) {
+  const BetweenFrames& between = data.between;
+  const std::int64_t intervals = between.points > 0 ? data.about.frames - 1 : 0;
+  std::vector<std::int64_t> sums(static_cast<std::size_t>(data.members()));
+  oneapi::tbb::parallel_for(std::int64_t{0}, data.members(), [&](std::int64_t member) {
+    Checksum sum;
+    const auto add = [&]<typename T>(const std::vector<T>& of_all, std::int64_t each) {
+      sum.add(std::span(of_all).subspan(static_cast<std::size_t>(member * each), static_cast<std::size_t>(each)));
+    };
+    add(data.fields, data.about.frames * data.frame_size());
+    add(between.fraction, intervals);
+    add(between.x, intervals * between.points);
+    add(between.y, intervals * between.points);
+    add(between.values, intervals * between.points * data.about.channels());
+    sums[static_cast<std::size_t>(member)] = static_cast<std::int64_t>(sum.value());
+  });
+  return sums;
 }
 
 }  // namespace levda::experiments

@@ -2,6 +2,8 @@
 
 /// Data sets: trajectories of a system with their parameters.
 
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +23,13 @@ struct BetweenFrames {
   std::vector<float> values;  ///< (members, frames - 1, points, c), physical units
 };
 
+/// What interpolation in the parameters reaches on the training trajectories (leave_one_out.h), as relative RMSE.
+struct InterpolationError {
+  double all = 0;
+  double first = 0;  ///< at the first frame
+  double last = 0;
+};
+
 struct Dataset {
   models::Description about;
   std::int64_t train = 0;  ///< members: first those for training, then validation, then test
@@ -32,6 +41,7 @@ struct Dataset {
   std::vector<float> fields;       ///< (members, frames, c, ny, nx), physical units; NaN where a value is missing
   BetweenFrames between;
   std::string fingerprint;  ///< the configuration that made it; of a foreign set, a checksum of its fields
+  std::optional<InterpolationError> interpolation = std::nullopt;  ///< where it is known
 
   std::int64_t members() const { return train + valid + test; }
   std::int64_t first_test() const { return train + valid; }
@@ -54,8 +64,25 @@ struct Moments {
 /// constant.
 Moments field_moments(const Dataset& dataset);
 
-/// FNV-1a, 64 bits, as 16 digits: tells whether something is what a result was made from.
+/// FNV-1a, 64 bits: tells whether something is what a result was made from, or what was written.
+class Checksum {
+ public:
+  void add(std::string_view bytes);
+  template <typename T>
+  void add(std::span<const T> values) {
+    add(std::string_view(reinterpret_cast<const char*>(values.data()), values.size_bytes()));
+  }
+  std::uint64_t value() const { return hash_; }
+  std::string text() const;  ///< 16 digits
+
+ private:
+  std::uint64_t hash_ = 0xcbf29ce484222325;
+};
+
 std::string checksum(std::string_view bytes);
+
+/// Of each member's values, at the frames and between them, as a file keeps them.
+std::vector<std::int64_t> member_checksums(const Dataset& dataset);
 
 /// Whether a value is missing somewhere.
 bool has_missing(const Dataset& dataset);

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <new>
@@ -19,8 +20,14 @@ namespace levda::experiments {
 namespace {
 
 constexpr const char* format_name = "levda-dataset-1";
+constexpr const char* shard_format_name = "levda-shard-1";
 constexpr const char* fingerprint_name = "levda_configuration";
 constexpr const char* geometry_name = "geometry";
+constexpr const char* first_member_name = "first_member";
+constexpr const char* checksum_name = "checksum";
+constexpr std::array interpolation_names{"leave_one_out", "leave_one_out_first_frame", "leave_one_out_last_frame"};
+constexpr const char* shards_name = "shard";
+constexpr const char* shard_members_name = "shard_members";
 
 bool holds_tensors(const std::filesystem::path& path) { return path.extension() == ".safetensors"; }
 
@@ -30,15 +37,91 @@ std::vector<double> axis(double first, double step, std::int64_t count) {
   return values;
 }
 
+/// A NetCDF file of a data set; complaints name file and variable.
+class File : public NetcdfReader {
+ public:
+  explicit File(const std::filesystem::path& path) : NetcdfReader(path), path_(path) {}
+
+  [[noreturn]] void fail(const std::string& field, const std::string& message) const {
+    throw InputError(path_.string(), field, message);
+  }
+
+  template <typename T>
+  std::vector<T> finite(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    require_shape(name, shape);
+    std::vector<T> values = read_unpacked<T>(name);
+    for (const T value : values)
+      if (!std::isfinite(value)) fail(name, "holds a value that is not finite");
+    return values;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void read_between(const File& file, Dataset& part) {
+  const models::Description& about = part.about;
+  if (!file.has_variable("between_field")) return;
+  const std::int64_t members = part.members();
+  const std::int64_t intervals = about.frames - 1;
+  BetweenFrames& between = part.between;
+  between.points = file.dimension("place");
+  between.fraction = file.finite<double>("between_fraction", {members, intervals});
+  for (const double fraction : between.fraction)
+    if (!(fraction > 0 && fraction < 1))
+      file.fail("between_fraction", fmt::format("{} is not between 0 and 1", fraction));
+  between.x = file.finite<float>("between_x", {members, intervals, between.points});
+  between.y = file.finite<float>("between_y", {members, intervals, between.points});
+  between.values = file.finite<float>("between_field", {members, intervals, between.points, about.channels()});
+  for (const float place : between.x)
+    if (!about.grid.contains_x(place)) file.fail("between_x", fmt::format("{} is outside the domain", place));
+  for (const float place : between.y)
+    if (!about.grid.contains_y(place)) file.fail("between_y", fmt::format("{} is outside the domain", place));
+}
+
+/// The values of a file's members, of which the first is number `first` of the set that is outlined.
+Dataset values_of(const File& file, const Dataset& outline, std::int64_t first, std::int64_t members) {
+  const models::Description& about = outline.about;
+  Dataset part{.about = about,
+               .train = members,
+               .valid = 0,
+               .test = 0,
+               .varying = outline.varying,
+               .parameters = {},
+               .fields = {},
+               .between = {},
+               .fingerprint = {}};
+  part.fields = file.read_unpacked<float>("field");
+  if (std::any_of(part.fields.begin(), part.fields.end(), [](float value) { return std::isinf(value); }))
+    file.fail("field", "holds a value that is not finite");
+  read_between(file, part);
+  if (file.has_attribute("levda_format") && file.has_variable(checksum_name)) {
+    file.require_shape(checksum_name, {members});
+    const std::vector<std::int64_t> expected = file.read<std::int64_t>(checksum_name);
+    const std::vector<std::int64_t> found = member_checksums(part);
+    const auto damaged = std::mismatch(expected.begin(), expected.end(), found.begin()).first;
+    if (damaged != expected.end())
+      file.fail(checksum_name, fmt::format("the values of member {} are damaged; levda generate makes them anew",
+                                           first + (damaged - expected.begin())));
+  }
+  return part;
+}
+
 /// Reads a file piece by piece; every complaint names the variable.
 class Reader {
  public:
   explicit Reader(const std::filesystem::path& path) : path_(path), file_(path) {
     if (file_.has_attribute("levda_format") && file_.text("levda_format") != format_name)
       fail("levda_format", fmt::format("not a data set (\"{}\" expected)", format_name));
-    if (!file_.has_variable("field")) fail("field", "no such variable: not a data set");
-    dimensions_ = file_.dimensions("field");
-    shape_ = file_.shape("field");
+    sharded_ = !file_.has_variable("field") && file_.has_attribute("levda_format") && file_.has_variable(shards_name);
+    if (sharded_) {
+      dimensions_ = {"member", "time", "channel", "y", "x"};
+      for (const std::string& name : dimensions_) shape_.push_back(file_.dimension(name));
+    } else {
+      if (!file_.has_variable("field")) fail("field", "no such variable: not a data set");
+      dimensions_ = file_.dimensions("field");
+      shape_ = file_.shape("field");
+    }
     if (dimensions_ != std::vector<std::string>{"member", "time", "channel", "y", "x"} &&
         dimensions_ != std::vector<std::string>{"member", "time", "channel", "point"})
       fail("field",
@@ -61,18 +144,17 @@ class Reader {
     read_places();
     read_channels();
     read_parameters();
-    read_fields();
-    read_between();
+    if (file_.has_attribute(fingerprint_name)) set_.fingerprint = file_.text(fingerprint_name);
     set_.about = about_;
+    read_values();
     check_channels();
-    set_.fingerprint = file_.has_attribute(fingerprint_name) ? file_.text(fingerprint_name) : content();
+    if (!file_.has_attribute(fingerprint_name)) set_.fingerprint = content();
+    read_interpolation();
     return std::move(set_);
   }
 
  private:
-  [[noreturn]] void fail(const std::string& field, const std::string& message) const {
-    throw InputError(path_.string(), field, message);
-  }
+  [[noreturn]] void fail(const std::string& field, const std::string& message) const { file_.fail(field, message); }
 
   template <typename T>
   static std::string_view bytes_of(const std::vector<T>& values) {
@@ -97,16 +179,8 @@ class Reader {
     return fmt::format("data = {}\n", checksum(text));
   }
 
-  template <typename T>
-  std::vector<T> finite(const std::string& name, const std::vector<std::int64_t>& shape) const {
-    file_.require_shape(name, shape);
-    std::vector<T> values = file_.read_unpacked<T>(name);
-    for (const T value : values)
-      if (!std::isfinite(value)) fail(name, "holds a value that is not finite");
-    return values;
-  }
   std::vector<double> numbers(const std::string& name, const std::vector<std::int64_t>& shape) const {
-    return finite<double>(name, shape);
+    return file_.finite<double>(name, shape);
   }
 
   /// The attribute `units` of a variable: "hours since ..." is hours.
@@ -302,24 +376,66 @@ class Reader {
     }
   }
 
-  void read_fields() {
-    set_.fields = file_.read_unpacked<float>("field");
-    bool any = false;
-    for (const float value : set_.fields) {
-      if (std::isinf(value)) fail("field", "holds a value that is not finite");
-      any = any || !std::isnan(value);
+  void read_values() {
+    if (!sharded_) {
+      Dataset all = values_of(file_, set_, 0, set_.members());
+      turn(all.fields);
+      add(std::move(all));
+    } else {
+      const std::vector<std::string> names = file_.read_strings(shards_name);
+      file_.require_shape(shard_members_name, {static_cast<std::int64_t>(names.size())});
+      const std::vector<std::int64_t> counts = file_.read<std::int64_t>(shard_members_name);
+      std::int64_t first = 0;
+      for (std::size_t i = 0; i < names.size(); ++i) {
+        if (counts[i] < 1 || counts[i] > set_.members() - first)
+          fail(shard_members_name, "does not add up to the members");
+        add(read_shard(path_.parent_path() / names[i], set_, first, counts[i]));
+        first += counts[i];
+      }
+      if (first != set_.members()) fail(shard_members_name, "does not add up to the members");
     }
-    if (!any) fail("field", "holds no value at all");
+    if (std::all_of(set_.fields.begin(), set_.fields.end(), [](float value) { return std::isnan(value); }))
+      fail("field", "holds no value at all");
+  }
+
+  void turn(std::vector<float>& fields) const {
     if (!turn_x_ && !turn_y_) return;
     const std::int64_t ny = shape_[3];
     const std::int64_t nx = shape_[4];
-    for (auto plane = set_.fields.begin(); plane != set_.fields.end(); plane += nx * ny) {
+    for (auto plane = fields.begin(); plane != fields.end(); plane += nx * ny) {
       if (turn_x_)
         for (std::int64_t j = 0; j < ny; ++j) std::reverse(plane + j * nx, plane + (j + 1) * nx);
       if (turn_y_)
         for (std::int64_t j = 0; j < ny / 2; ++j)
           std::swap_ranges(plane + j * nx, plane + (j + 1) * nx, plane + (ny - 1 - j) * nx);
     }
+  }
+
+  /// The next members.
+  void add(Dataset part) {
+    const auto append = [&]<typename T>(std::vector<T>& all, std::vector<T>& more) {
+      if (part.members() == set_.members()) {
+        all = std::move(more);
+        return;
+      }
+      if (all.empty())
+        all.reserve(more.size() / static_cast<std::size_t>(part.members()) * static_cast<std::size_t>(set_.members()));
+      all.insert(all.end(), more.begin(), more.end());
+    };
+    append(set_.fields, part.fields);
+    if (part.between.points == 0) return;
+    set_.between.points = part.between.points;
+    append(set_.between.fraction, part.between.fraction);
+    append(set_.between.x, part.between.x);
+    append(set_.between.y, part.between.y);
+    append(set_.between.values, part.between.values);
+  }
+
+  void read_interpolation() {
+    std::vector<double> values;
+    for (const char* name : interpolation_names)
+      if (file_.has_attribute(name)) values.push_back(file_.number(name));
+    if (values.size() == 3) set_.interpolation = {.all = values[0], .first = values[1], .last = values[2]};
   }
 
   /// Training normalises by a channel's moments, and takes its error from the validation members.
@@ -341,26 +457,9 @@ class Reader {
     }
   }
 
-  void read_between() {
-    if (!file_.has_variable("between_field")) return;
-    const std::int64_t members = set_.members();
-    const std::int64_t intervals = about_.frames - 1;
-    BetweenFrames& between = set_.between;
-    between.points = file_.dimension("place");
-    between.fraction = numbers("between_fraction", {members, intervals});
-    for (const double fraction : between.fraction)
-      if (!(fraction > 0 && fraction < 1)) fail("between_fraction", fmt::format("{} is not between 0 and 1", fraction));
-    between.x = finite<float>("between_x", {members, intervals, between.points});
-    between.y = finite<float>("between_y", {members, intervals, between.points});
-    between.values = finite<float>("between_field", {members, intervals, between.points, shape_[2]});
-    for (const float place : between.x)
-      if (!about_.grid.contains_x(place)) fail("between_x", fmt::format("{} is outside the domain", place));
-    for (const float place : between.y)
-      if (!about_.grid.contains_y(place)) fail("between_y", fmt::format("{} is outside the domain", place));
-  }
-
   std::filesystem::path path_;
-  NetcdfReader file_;
+  File file_;
+  bool sharded_ = false;
   std::vector<std::string> dimensions_;  // of field
   std::vector<std::int64_t> shape_;
   bool turn_x_ = false;
@@ -369,26 +468,17 @@ class Reader {
   Dataset set_;
 };
 
-}  // namespace
-
-std::string dataset_name() { return has_netcdf() ? "data.nc" : "data.safetensors"; }
-
-void write_dataset(const std::filesystem::path& path, const Dataset& set) {
-  if (holds_tensors(path)) return write_dataset_tensors(path, set);
+/// All but the values.
+void write_outline(NetcdfWriter& file, const Dataset& set, const char* format) {
   const models::Description& about = set.about;
   const models::Grid& grid = about.grid;
-  if (grid.listed() || set.varying) throw InputError(path.string(), "", "only gridded sets with constant parameters");
-  NetcdfWriter file(path);
   file.attribute("Conventions", "CF-1.10");
   file.attribute("title", about.case_name + " trajectories");
   file.attribute("source", "levda " + version());
-  file.attribute("levda_format", format_name);
+  file.attribute("levda_format", format);
   file.attribute(fingerprint_name, set.fingerprint);
   file.attribute("case", about.case_name);
   file.attribute(geometry_name, std::string(models::name(grid.geometry)));
-  file.attribute("train", set.train);
-  file.attribute("valid", set.valid);
-  file.attribute("test", set.test);
   file.attribute("first_time", about.first_time);
   file.attribute("frame_interval", about.frame_interval);
 
@@ -428,8 +518,15 @@ void write_dataset(const std::filesystem::path& path, const Dataset& set) {
   file.variable("parameters", Type::Float64, {"member", "parameter"},
                 {{"long_name", "parameters of the member, units in parameter_units"}});
   file.write("parameters", set.parameters);
+}
+
+void write_values(NetcdfWriter& file, const Dataset& set) {
+  const models::Description& about = set.about;
+  const models::Grid& grid = about.grid;
+  // A chunk is a frame. Of smooth fields in float32 the exponents' bytes compress, and higher levels gain nothing.
   file.variable("field", Type::Float32, {"member", "time", "channel", "y", "x"},
-                {{"long_name", "state, channels in channel_name, units in channel_units"}}, {});
+                {{"long_name", "state, channels in channel_name, units in channel_units"}},
+                {.deflate = 1, .chunk = {1, 1, about.channels(), grid.ny, grid.nx}});
   file.write("field", set.fields);
   if (const BetweenFrames& between = set.between; between.points > 0) {
     file.dimension("interval", about.frames - 1);
@@ -449,6 +546,73 @@ void write_dataset(const std::filesystem::path& path, const Dataset& set) {
                   {{"long_name", "state between frames and between nodes, units in channel_units"}});
     file.write("between_field", between.values);
   }
+  file.variable(checksum_name, Type::Int64, {"member"},
+                {{"long_name", "FNV-1a of the member's bytes: field, then between_fraction, _x, _y, _field"}});
+  file.write(checksum_name, member_checksums(set));
+}
+
+void write_members(NetcdfWriter& file, const Dataset& set) {
+  file.attribute("train", set.train);
+  file.attribute("valid", set.valid);
+  file.attribute("test", set.test);
+  if (!set.interpolation) return;
+  const InterpolationError& error = *set.interpolation;
+  const std::array values{error.all, error.first, error.last};
+  for (std::size_t i = 0; i < values.size(); ++i) file.attribute(interpolation_names[i], values[i]);
+}
+
+}  // namespace
+
+std::string dataset_name() { return has_netcdf() ? "data.nc" : "data.safetensors"; }
+
+void write_dataset(const std::filesystem::path& path, const Dataset& set) {
+  if (holds_tensors(path)) return write_dataset_tensors(path, set);
+  if (set.about.grid.listed() || set.varying)
+    throw InputError(path.string(), "", "only gridded sets with constant parameters");
+  NetcdfWriter file(path);
+  write_outline(file, set, format_name);
+  write_members(file, set);
+  write_values(file, set);
+  file.commit();
+}
+
+void write_shard(const std::filesystem::path& path, const Dataset& part, std::int64_t first) {
+  NetcdfWriter file(path);
+  write_outline(file, part, shard_format_name);
+  file.attribute(first_member_name, first);
+  write_values(file, part);
+  file.commit();
+}
+
+Dataset read_shard(const std::filesystem::path& path, const Dataset& outline, std::int64_t first,
+                   std::int64_t members) {
+  const File file(path);
+  if (!file.has_attribute("levda_format") || file.text("levda_format") != shard_format_name)
+    file.fail("levda_format", fmt::format("not a shard of a data set (\"{}\" expected)", shard_format_name));
+  if (!file.has_attribute(fingerprint_name) || file.text(fingerprint_name) != outline.fingerprint)
+    file.fail(fingerprint_name, "of another data set");
+  if (!file.has_attribute(first_member_name) || file.number(first_member_name) != static_cast<double>(first))
+    file.fail(first_member_name, fmt::format("is not {}", first));
+  const models::Description& about = outline.about;
+  file.require_shape("field", {members, about.frames, about.channels(), about.grid.ny, about.grid.nx});
+  return values_of(file, outline, first, members);
+}
+
+void write_index(const std::filesystem::path& path, const Dataset& outline, const std::vector<Shard>& shards) {
+  NetcdfWriter file(path);
+  write_outline(file, outline, format_name);
+  write_members(file, outline);
+  std::vector<std::string> names;
+  std::vector<std::int64_t> members;
+  for (const Shard& shard : shards) {
+    names.push_back(shard.name);
+    members.push_back(shard.members);
+  }
+  file.dimension(shards_name, static_cast<std::int64_t>(shards.size()));
+  file.write_strings(shards_name, shards_name, names);
+  file.variable(shard_members_name, Type::Int64, {shards_name},
+                {{"long_name", "members in the file `shard`, which lies beside this one"}});
+  file.write(shard_members_name, members);
   file.commit();
 }
 

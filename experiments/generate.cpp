@@ -9,7 +9,6 @@
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
-#include "experiments/cases.h"
 #include "models/interpolation.h"
 
 namespace levda::experiments {
@@ -30,12 +29,13 @@ std::vector<double> kronecker_steps(std::int64_t d) {
 }
 
 /// A time in each interval between frames, in solver steps after the frame before, and places; values are left open.
-BetweenFrames draw_between(const DataConfig& data, const models::Description& about, std::int64_t members) {
+BetweenFrames draw_between(const DataConfig& data, const models::Description& about, std::int64_t first,
+                           std::int64_t last) {
   BetweenFrames between;
   if (data.between == 0 || data.steps_per_frame < 2) return between;
   between.points = data.between;
   const models::Grid& grid = about.grid;
-  for (std::int64_t member = 0; member < members; ++member) {
+  for (std::int64_t member = first; member < last; ++member) {
     autodiff::Random random(static_cast<std::uint64_t>(data.seed), between_stream, static_cast<std::uint32_t>(member));
     for (std::int64_t interval = 0; interval + 1 < data.frames; ++interval) {
       const std::int64_t step = 1 + random.below(data.steps_per_frame - 1);
@@ -88,51 +88,73 @@ void simulate(const Solver& solver, const DataConfig& data, std::int64_t member,
 
 }  // namespace
 
-Dataset generate_dataset(const Config& config, const std::function<void(std::int64_t)>& finished) {
-  const Case& system = find_case(config.case_name);
-  const DataConfig& data = config.data;
-  Dataset set{.about = system.describe(data),
-              .train = data.train,
-              .valid = data.valid,
-              .test = data.test,
-              .varying = false,
-              .parameters = {},
-              .fields = {},
-              .between = {},
-              .fingerprint = fingerprint(config, {"data"})};
-  const std::int64_t p = set.about.parameters();
-  const auto seed = static_cast<std::uint64_t>(data.seed);
+Generator::Generator(const Config& config)
+    : data_(config.data),
+      outline_{.about = find_case(config.case_name).describe(data_),
+               .train = data_.train,
+               .valid = data_.valid,
+               .test = data_.test,
+               .varying = false,
+               .parameters = {},
+               .fields = {},
+               .between = {},
+               .fingerprint = fingerprint(config, {"data"})} {
+  const models::Description& about = outline_.about;
+  const std::int64_t p = about.parameters();
+  const auto seed = static_cast<std::uint64_t>(data_.seed);
   const std::vector<double> steps = kronecker_steps(p);
-  for (std::int64_t member = 0; member < set.members(); ++member) {
+  for (std::int64_t member = 0; member < outline_.members(); ++member) {
     // A member's parameters do not depend on how many others there are.
-    const bool even = member < data.train && data.design == "even";
+    const bool even = member < data_.train && data_.design == "even";
     autodiff::Random random = even ? autodiff::Random(seed, even_stream)
                                    : autodiff::Random(seed, uniform_stream, static_cast<std::uint32_t>(member));
     for (std::int64_t i = 0; i < p; ++i) {
       const double drawn = random.uniform();
       const double place = even ? std::fmod(drawn + static_cast<double>(member) * steps[i], 1.0) : drawn;
-      const double low = set.about.parameter_min[i];
-      set.parameters.push_back(low + (set.about.parameter_max[i] - low) * place);
+      const double low = about.parameter_min[i];
+      outline_.parameters.push_back(low + (about.parameter_max[i] - low) * place);
     }
   }
   constexpr double most = 1e10;  // values, 40 GB
-  const double size =
-      static_cast<double>(set.members()) * static_cast<double>(data.frames) * static_cast<double>(set.frame_size());
+  const double size = static_cast<double>(outline_.members()) * static_cast<double>(data_.frames) *
+                      static_cast<double>(outline_.frame_size());
   if (size > most)
     throw InputError("configuration", "data.frames",
                      fmt::format("a data set of {:.1e} values, at most {:.0e} are possible", size, most));
-  set.fields.resize(static_cast<std::size_t>(set.members() * data.frames * set.frame_size()));
-  set.between = draw_between(data, set.about, set.members());
-  const Solver solver = system.solver(data);
+  solver_ = find_case(config.case_name).solver(data_);
+}
+
+Dataset Generator::members(std::int64_t first, std::int64_t last, const std::function<void()>& finished) const {
+  const auto within = [&](std::int64_t begin, std::int64_t end) {
+    return std::max<std::int64_t>(0, std::min(last, end) - std::max(first, begin));
+  };
+  const std::int64_t p = outline_.about.parameters();
+  Dataset set{.about = outline_.about,
+              .train = within(0, outline_.train),
+              .valid = within(outline_.train, outline_.first_test()),
+              .test = within(outline_.first_test(), outline_.members()),
+              .varying = false,
+              .parameters = {outline_.parameters.begin() + first * p, outline_.parameters.begin() + last * p},
+              .fields = {},
+              .between = draw_between(data_, outline_.about, first, last),
+              .fingerprint = outline_.fingerprint};
+  set.fields.resize(static_cast<std::size_t>(set.members() * data_.frames * set.frame_size()));
   std::mutex mutex;
-  std::int64_t done = 0;
   oneapi::tbb::parallel_for(std::int64_t{0}, set.members(), [&](std::int64_t member) {
-    simulate(solver, data, member, set);
+    simulate(solver_, data_, member, set);
     const std::lock_guard lock(mutex);
+    if (finished) finished();
+  });
+  return set;
+}
+
+Dataset generate_dataset(const Config& config, const std::function<void(std::int64_t)>& finished) {
+  const Generator generator(config);
+  std::int64_t done = 0;
+  return generator.members(0, generator.outline().members(), [&] {
     ++done;
     if (finished) finished(done);
   });
-  return set;
 }
 
 }  // namespace levda::experiments

@@ -78,6 +78,9 @@ void add_dataset(Lines& lines, const Dataset& set, const std::string& source) {
   for (std::size_t c = 0; c < moments.mean.size(); ++c)
     lines.add("values of " + set.about.channel_names[c], "mean {:.4g}, standard deviation {:.4g} {}", moments.mean[c],
               moments.deviation[c], set.about.channel_units[c]);
+  if (set.interpolation)
+    lines.add("interpolation", "leave-one-out error {:.4f} (first frame {:.4f}, last frame {:.4f})",
+              set.interpolation->all, set.interpolation->first, set.interpolation->last);
   lines.add("source", "{}", source);
   lines.add_configuration(set.fingerprint);
 }
@@ -168,6 +171,12 @@ std::string describe_netcdf(const std::filesystem::path& path) {
   Lines lines;
   if (format.starts_with("levda-dataset-") || (format.empty() && file.has_variable("field"))) {
     add_dataset(lines, read_dataset(path), text("source"));
+  } else if (format.starts_with("levda-shard-")) {
+    const double first = file.number("first_member");
+    lines.add("file", "shard of a data set, which its index beside the folder stands for");
+    lines.add("trajectories", "members {} .. {}", first, first + static_cast<double>(file.dimension("member") - 1));
+    lines.add("source", "{}", text("source"));
+    lines.add_configuration(text("levda_configuration"));
   } else if (format.starts_with("levda-observations-")) {
     lines.add("file", "observations, for levda assimilate --observations");
     lines.add("experiment", "{}", text("experiment"));

@@ -166,7 +166,8 @@ int run(int argc, char** argv) {
     CLI::App* command = app.add_subcommand(stage.name, stage.help);
     add_options(*command, a);
     if (stage.with_surrogate) add_device_options(*command, a);
-    if (stage.work == &Pipeline::train || stage.work == &Pipeline::encode || stage.work == &Pipeline::run)
+    if (stage.work == &Pipeline::generate || stage.work == &Pipeline::train || stage.work == &Pipeline::encode ||
+        stage.work == &Pipeline::run)
       add_time_limit(*command, a);
     if (std::string(stage.name) == "run")
       command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");

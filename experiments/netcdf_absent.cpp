@@ -61,6 +61,10 @@ template <class T>
 std::vector<T> NetcdfReader::read_unpacked(const std::string&) const {
   std::abort();
 }
+template <class T>
+std::vector<T> NetcdfReader::read_unpacked_slab(const std::string&, Extents, Extents) const {
+  std::abort();
+}
 
 template std::vector<float> NetcdfReader::read(const std::string&) const;
 template std::vector<double> NetcdfReader::read(const std::string&) const;
@@ -68,5 +72,6 @@ template std::vector<std::int32_t> NetcdfReader::read(const std::string&) const;
 template std::vector<std::int64_t> NetcdfReader::read(const std::string&) const;
 template std::vector<float> NetcdfReader::read_unpacked(const std::string&) const;
 template std::vector<double> NetcdfReader::read_unpacked(const std::string&) const;
+template std::vector<float> NetcdfReader::read_unpacked_slab(const std::string&, Extents, Extents) const;
 
 }  // namespace levda::experiments

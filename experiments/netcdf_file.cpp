@@ -365,6 +365,12 @@ template std::vector<std::int64_t> NetcdfReader::read_slab(const std::string&, E
 
 template <class T>
 std::vector<T> NetcdfReader::read_unpacked(const std::string& variable) const {
+  const std::vector<std::int64_t> count = shape(variable);
+  return read_unpacked_slab<T>(variable, std::vector<std::int64_t>(count.size()), count);
+}
+
+template <class T>
+std::vector<T> NetcdfReader::read_unpacked_slab(const std::string& variable, Extents start, Extents count) const {
   nc_type type = NC_NAT;
   check(nc_inq_vartype(id_, find(variable), &type), variable);
   const auto unpack = [&]<class Stored>(std::vector<Stored> stored) {
@@ -396,11 +402,13 @@ std::vector<T> NetcdfReader::read_unpacked(const std::string& variable) const {
   };
   // All numbers of up to 16 bits, and floats, are floats exactly.
   const bool small = type == NC_BYTE || type == NC_UBYTE || type == NC_SHORT || type == NC_USHORT || type == NC_FLOAT;
-  return small ? unpack(read<float>(variable)) : unpack(read<double>(variable));
+  return small ? unpack(read_slab<float>(variable, start, count)) : unpack(read_slab<double>(variable, start, count));
 }
 
 template std::vector<float> NetcdfReader::read_unpacked(const std::string&) const;
 template std::vector<double> NetcdfReader::read_unpacked(const std::string&) const;
+template std::vector<float> NetcdfReader::read_unpacked_slab(const std::string&, Extents, Extents) const;
+template std::vector<double> NetcdfReader::read_unpacked_slab(const std::string&, Extents, Extents) const;
 
 bool NetcdfReader::holds_strings(const std::string& variable) const {
   nc_type type = NC_NAT;

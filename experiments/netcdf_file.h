@@ -8,7 +8,7 @@
 /// file in another.) Every failure throws InputError(path, variable or dimension or attribute, message);
 /// messages are one line. Numbers are converted between the file's type and the caller's; one out of range
 /// throws. To an integer, fractions are cut off and NaN is lost. _FillValue, missing_value, scale_factor and add_offset
-/// are applied by read_unpacked alone.
+/// are applied by read_unpacked and read_unpacked_slab alone.
 
 #include <cstdint>
 #include <filesystem>
@@ -113,7 +113,10 @@ class NetcdfReader {
   /// T: float, double.
   template <class T>
   std::vector<T> read_unpacked(const std::string& variable) const;
-  /// The block from index `start`, `count` long, one entry of each per dimension.
+  /// The block from index `start`, `count` long, one entry of each per dimension; as it is stored, or as CF has it.
+  template <class T>
+  std::vector<T> read_unpacked_slab(const std::string& variable, std::span<const std::int64_t> start,
+                                    std::span<const std::int64_t> count) const;
   template <class T>
   std::vector<T> read_slab(const std::string& variable, std::span<const std::int64_t> start,
                            std::span<const std::int64_t> count) const;

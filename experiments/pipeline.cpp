@@ -10,11 +10,11 @@
 #include "autodiff/error.h"
 #include "experiments/dataset_file.h"
 #include "experiments/encoder_training.h"
-#include "experiments/generate.h"
 #include "experiments/interrupted.h"
 #include "experiments/netcdf_file.h"
 #include "experiments/observation_file.h"
 #include "experiments/report_data.h"
+#include "experiments/shards.h"
 #include "experiments/training.h"
 #include "experiments/version.h"
 #include "nn/atomic_file.h"
@@ -101,8 +101,8 @@ fs::path pretrained_folder() {
 Pipeline::Pipeline(RunOptions options) : options_(std::move(options)), lock_(checked_folder(options_)) {
   if (options_.retrain && !options_.weights.empty())
     throw InputError("--retrain", "", "goes to OUT/weights.safetensors; leave --weights out");
-  for (const fs::path& folder :
-       {options_.out, options_.out / "observations", options_.out / "analysis", options_.out / "pictures"})
+  for (const fs::path& folder : {options_.out, options_.out / "data", options_.out / "observations",
+                                 options_.out / "analysis", options_.out / "pictures"})
     nn::remove_unfinished(folder);
 }
 
@@ -162,10 +162,9 @@ const models::Surrogate& Pipeline::surrogate() {
 void Pipeline::generate() {
   if (!options_.data.empty())
     throw InputError("--data", options_.data.string(), "would be overwritten; generate goes to OUT/" + dataset_name());
-  const DataConfig& d = options_.config.data;
-  nn::Progress progress("generate", d.train + d.valid + d.test);
-  data_ = generate_dataset(options_.config, [&](std::int64_t done) { progress.update(done); });
-  write_dataset(data_path(), *data_);
+  data_.reset();
+  generate_files(options_.config, data_path(),
+                 {.threads = options_.threads, .progress = stderr, .stop = options_.stop});
 }
 
 void Pipeline::train() {

@@ -15,7 +15,7 @@ echo "seed $seed"
 
 # Networks as small as can be, and as much work as makes each command take about a second.
 case=(tsunami --out run)
-for setting in checkpoint_seconds=0.05 data.nodes=32 data.frames=12 data.steps_per_frame=60 data.train=80 data.valid=4 \
+for setting in checkpoint_seconds=0.05 shard_megabytes=0.5 data.nodes=32 data.frames=12 data.steps_per_frame=60 data.train=80 data.valid=4 \
     data.test=12 surrogate.latent=3 surrogate.fourier_features=4 surrogate.dynamics_width=8 surrogate.dynamics_depth=1 \
     surrogate.decoder_width=8 surrogate.decoder_depth=2 training.steps=2000 training.trajectories=2 training.points=8 \
     observations.truths=12 observations.sensors=grid:4x4 assimilation.members=6 assimilation.frames=6 \
@@ -107,11 +107,11 @@ stage() {
 }
 
 quarter=$((kills / 4))
-stage generate "$quarter" data.nc
+stage generate "$quarter" data.nc data
 stage train "$quarter" weights.safetensors
 through whole observe
 through killed observe
 stage assimilate "$quarter" analysis results.json
 rm -r whole/run killed/run
 mkdir -p killed/run
-stage run $((kills - 3 * quarter)) data.nc weights.safetensors observations analysis results.json report.html
+stage run $((kills - 3 * quarter)) data.nc data weights.safetensors observations analysis results.json report.html

@@ -1,0 +1,171 @@
+/// Data sets in shards: the same values as in one piece, resumed, checked.
+
+#include "experiments/shards.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "autodiff/error.h"
+#include "autodiff/tensor.h"
+#include "experiments/dataset_file.h"
+#include "experiments/generate.h"
+#include "experiments/info.h"
+#include "experiments/interrupted.h"
+#include "experiments/training.h"
+#include "nn/atomic_file.h"
+#include "tests/nn/temporary_folder.h"
+
+namespace fs = std::filesystem;
+using namespace levda;
+using namespace levda::experiments;
+using testing::TemporaryFolder;
+
+namespace {
+
+/// Nine members, two in a shard.
+Config small() {
+  Config config = load_preset("tsunami", "small");
+  for (const char* setting : {"data.nodes=12", "data.frames=4", "data.frame_interval=2000", "data.steps_per_frame=10",
+                              "data.train=5", "data.valid=2", "data.test=2", "data.between=7", "shard_megabytes=0.016"})
+    apply_setting(config, setting);
+  return config;
+}
+
+void same(const Dataset& a, const Dataset& b) {
+  CHECK(a.fields == b.fields);
+  CHECK(a.parameters == b.parameters);
+  CHECK(a.between.fraction == b.between.fraction);
+  CHECK(a.between.x == b.between.x);
+  CHECK(a.between.y == b.between.y);
+  CHECK(a.between.values == b.between.values);
+  CHECK(a.fingerprint == b.fingerprint);
+  CHECK(a.train == b.train);
+  CHECK(a.test == b.test);
+}
+
+std::string shard(int i) { return fmt::format("data/{:04}.nc", i); }
+
+/// A byte in the middle of the compressed values.
+void damage(const fs::path& path) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  const auto middle = static_cast<std::streamoff>(fs::file_size(path) * 6 / 10);
+  file.seekg(middle);
+  const int byte = file.get();
+  file.seekp(middle);
+  file.put(static_cast<char>(byte ^ 0x20));
+}
+
+}  // namespace
+
+TEST_CASE("shards hold what one piece holds, bit by bit, at any number of threads") {
+  const TemporaryFolder folder;
+  const Config config = small();
+  const Dataset whole = generate_dataset(config, {});
+  for (const int threads : {1, 3, 64}) {
+    CAPTURE(threads);
+    const fs::path path = folder.path() / fmt::format("{}", threads) / "data.nc";
+    generate_files(config, path, {.threads = threads});
+    CHECK(fs::exists(path.parent_path() / shard(4)));
+    CHECK_FALSE(fs::exists(path.parent_path() / shard(5)));
+    CHECK(fingerprint_of(path) == whole.fingerprint);
+    const Dataset read = read_dataset(path);
+    same(read, whole);
+    REQUIRE(read.interpolation.has_value());
+    CHECK(read.interpolation->all > 0);
+    CHECK(nn::read_text_file(path) == nn::read_text_file(folder.path() / "1" / "data.nc"));
+    CHECK(nn::read_text_file(path.parent_path() / shard(4)) == nn::read_text_file(folder.path() / "1" / shard(4)));
+  }
+  CHECK(describe_file(folder.path() / "1" / "data.nc").find("leave-one-out") != std::string::npos);
+  CHECK(describe_file(folder.path() / "1" / shard(1)).find("members 2 .. 3") != std::string::npos);
+  // In one file where it is no larger than a shard: the same error of interpolation, too.
+  Config large = config;
+  apply_setting(large, "shard_megabytes=32");
+  generate_files(large, folder.path() / "one" / "data.nc", {});
+  CHECK_FALSE(fs::exists(folder.path() / "one" / "data"));
+  const Dataset one = read_dataset(folder.path() / "one" / "data.nc");
+  same(one, whole);
+  CHECK(one.interpolation->all == read_dataset(folder.path() / "1" / "data.nc").interpolation->all);
+}
+
+TEST_CASE("what is there is kept, what is missing, damaged or of another set is made") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "data.nc";
+  const Config config = small();
+  const auto written = [&](int i) { return fs::last_write_time(folder.path() / shard(i)); };
+  generate_files(config, path, {});
+  const std::string index = nn::read_text_file(path);
+  const std::string third = nn::read_text_file(folder.path() / shard(3));
+  const auto old = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  const auto age = [&] {
+    for (int i = 0; i < 5; ++i) fs::last_write_time(folder.path() / shard(i), old);
+  };
+  age();
+  // As a kill leaves it: no index, some shards, one of them of an earlier configuration.
+  fs::remove(path);
+  fs::remove(folder.path() / shard(3));
+  Config other = config;
+  apply_setting(other, "data.seed=9");
+  generate_files(other, folder.path() / "other" / "data.nc", {});
+  fs::copy_file(folder.path() / "other" / shard(0), folder.path() / shard(0), fs::copy_options::overwrite_existing);
+  damage(folder.path() / shard(1));
+  fs::last_write_time(folder.path() / shard(1), old);
+  nn::write_text_file(folder.path() / shard(7), "of a set of more shards");
+  generate_files(config, path, {});
+  CHECK(nn::read_text_file(path) == index);
+  CHECK(nn::read_text_file(folder.path() / shard(3)) == third);
+  for (const int kept : {2, 4}) CHECK(written(kept) - old < std::chrono::seconds(1));
+  for (const int made : {0, 1, 3}) CHECK(written(made) - old > std::chrono::minutes(30));
+  CHECK_FALSE(fs::exists(folder.path() / shard(7)));
+  same(read_dataset(path), generate_dataset(config, {}));
+
+  // All of another configuration.
+  generate_files(other, path, {});
+  same(read_dataset(path), generate_dataset(other, {}));
+}
+
+TEST_CASE("a shard that is damaged, missing or of another set is named") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "data.nc";
+  const Config config = small();
+  generate_files(config, path, {});
+  const auto refusal = [&] {
+    try {
+      read_dataset(path);
+    } catch (const InputError& error) {
+      return std::string(error.what()).substr(folder.path().string().size() + 1);
+    }
+    return std::string("read");
+  };
+  CHECK(refusal() == "read");
+  damage(folder.path() / shard(2));
+  CHECK(refusal().starts_with("data/0002.nc: "));
+  fs::remove(folder.path() / shard(2));
+  CHECK(refusal() == "data/0002.nc: no such file");
+  fs::copy_file(folder.path() / shard(1), folder.path() / shard(2));
+  CHECK(refusal() == "data/0002.nc: first_member: is not 4");
+
+  // A value that changed without the file noticing: the checksum does.
+  Dataset part = Generator(config).members(4, 6, {});
+  const std::vector<std::int64_t> sums = member_checksums(part);
+  part.fields[part.fields.size() - 1] += 1;
+  CHECK(member_checksums(part)[0] == sums[0]);
+  CHECK(member_checksums(part)[1] != sums[1]);
+  part.between.x[0] += 1;
+  CHECK(member_checksums(part)[0] != sums[0]);
+}
+
+TEST_CASE("a generate that is told to stop goes on from there; an index is of a complete set") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "data.nc";
+  const Config config = small();
+  int asked = 0;
+  const GenerateOptions options{.threads = 1, .stop = [&] { return ++asked == 2; }};
+  CHECK_THROWS_AS(generate_files(config, path, options), Interrupted);
+  CHECK_FALSE(fs::exists(path));
+  CHECK(fs::exists(folder.path() / shard(0)));
+  CHECK_FALSE(fs::exists(folder.path() / shard(4)));
+  generate_files(config, path, {});
+  same(read_dataset(path), generate_dataset(config, {}));
+}
