@@ -476,12 +476,11 @@ void Kolmogorov::draw_modes() {
   const std::int64_t n = settings_.nodes;
   constexpr std::array<std::array<double, 2>, 3> vectors{{{1, 0}, {0, 1}, {1, 1}}};
   autodiff::Random random(settings_.seed, phase_stream);
-  const double amplitude = settings_.mode_amplitude * rms_speed(base_) * std::numbers::sqrt2;
+  const double amplitude = settings_.mode_amplitude * rms_speed(base_) * std::numbers::sqrt2;  // mean of sin^2: 1/2
   for (std::size_t m = 0; m < modes_.size(); ++m) {
     const auto [kx, ky] = vectors[m];
     const double phase = 2 * std::numbers::pi * random.uniform();
-    // The mean square of a sine is 1/2.
-    const double each = std::numbers::sqrt2 * amplitude / std::hypot(kx, ky);
+    const double each = amplitude / std::hypot(kx, ky);
     modes_[m].resize(static_cast<std::size_t>(state_size()));
     for (std::size_t c = 0; c < 2; ++c)
       for (std::int64_t j = 0; j < n; ++j)

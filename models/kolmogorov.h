@@ -26,7 +26,7 @@ struct KolmogorovSettings {
   std::uint64_t seed = 0;                ///< of the initial field and of the modes' phases
   std::int64_t modes = 0;                ///< 0, or 3: amplitudes of three modes are parameters too
   double base_reynolds = 1000;           ///< modes: of the burn-in, one for all trajectories
-  double mode_amplitude = 0.2;           ///< modes: of one with parameter 1, in units of the base flow's rms speed
+  double mode_amplitude = 0.2;           ///< modes: rms speed of one with parameter 1 over that of the base flow
 };
 
 /// One square of water of density 1 and viscosity 1 / Reynolds number. A state is (2, n, n), row-major: channel
@@ -73,8 +73,8 @@ class Kolmogorov {
 
   /// States of one trajectory after given numbers of steps since the burn-in, which do not decrease: (steps, 2, n, n).
   /// parameters = (Reynolds number), also in the burn-in; or with modes (Reynolds number, a1, a2, a3): after the
-  /// burn-in at base_reynolds a_i x mode_amplitude x the rms speed x sqrt(2) times a divergence-free sine wave of unit
-  /// rms speed with wave vector (1, 0), (0, 1), (1, 1) and a phase from the seed is added for each i. Throws Error.
+  /// burn-in at base_reynolds three divergence-free sine waves with wave vectors (1, 0), (0, 1), (1, 1) and phases from
+  /// the seed are added, the i-th with an rms speed of a_i x mode_amplitude x that of the base flow. Throws Error.
   void states(std::span<const double> parameters, std::span<const std::int64_t> steps, std::span<float> out) const;
 
  private:

@@ -403,15 +403,14 @@ TEST_CASE("kolmogorov: modes are added to one base flow after its burn-in") {
   };
   const double single = 4 * 0x1p-24;  // of velocities below 8
   CHECK(largest_difference(start({500, 0, 0, 0}), base) <= single);
-  // Amplitudes are relative to speeds: |u| = 0.2 sqrt 2 of the base flow's, each mode in its direction and of its
-  // wavelength.
+  // A parameter of 1 is an rms speed of 0.2 of the base flow's.
   const std::array<std::array<double, 2>, 3> vectors{{{1, 0}, {0, 1}, {1, 1}}};
   for (std::size_t m = 0; m < 3; ++m) {
     std::array<double, 4> parameters{500, 0, 0, 0};
     parameters[1 + m] = -0.5;
     Field mode = start(parameters);
     for (std::size_t i = 0; i < each; ++i) mode[i] -= base[i];
-    CHECK(std::abs(norm(mode) / norm(base) - 0.1 * std::numbers::sqrt2) <= 1e-6);
+    CHECK(std::abs(norm(mode) / norm(base) - 0.1) <= 1e-6);
     Square wave = square;
     wave.state = mode;
     CHECK(wave.largest_divergence() <= 10 * single);
