@@ -92,8 +92,8 @@ class LatentOperator final : public ObservationOperator {
       for (const std::int64_t i : entries) {
         const std::int64_t c = observations.channel[i];
         column[i] = row * channels + c;
-        mean[i] = surrogate.field_mean[c];
-        deviation[i] = surrogate.field_std[c];
+        mean[i] = surrogate.offset(c);
+        deviation[i] = surrogate.scale(c);
       }
     }
     for (const auto& entry : times) times_.push_back(split(entry.second, surrogate.about.frame_interval));

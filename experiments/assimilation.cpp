@@ -67,6 +67,18 @@ void thin(std::span<const float> field, const models::Grid& grid, std::int64_t s
             field[static_cast<std::int64_t>(c) * grid.cells() + j * grid.nx + i] / static_cast<float>(deviation[c]);
 }
 
+/// What the network made, channels innermost, in units of the channels' standard deviations.
+void to_standard_units(const models::Surrogate& s, std::vector<float>& fields) {
+  const std::size_t c = s.field_std.size();
+  std::vector<float> offset;
+  std::vector<float> scale;
+  for (std::size_t k = 0; k < c; ++k) {
+    offset.push_back(static_cast<float>(s.offset(k) / s.field_std[k]));
+    scale.push_back(static_cast<float>(s.scale(k) / s.field_std[k]));  // 1 where it makes z-scores
+  }
+  for (std::size_t i = 0; i < fields.size(); ++i) fields[i] = offset[i % c] + scale[i % c] * fields[i];
+}
+
 }  // namespace
 
 std::vector<double> physical_parameters(const models::Surrogate& s, const da::Ensemble& ensemble) {
@@ -100,10 +112,7 @@ FieldMoments field_moments(const models::Surrogate& s, const da::Ensemble& ensem
 std::vector<float> decode_ensemble(const models::Surrogate& s, const da::Ensemble& ensemble, const Tensor& points) {
   const Tensor states = states_of(ensemble, s.net.architecture().latent).to(DType::float32);
   std::vector<float> fields = models::decode_states(s.net, states, points).to_floats();
-  const std::size_t c = s.field_std.size();
-  std::vector<float> offset;
-  for (std::size_t k = 0; k < c; ++k) offset.push_back(static_cast<float>(s.field_mean[k] / s.field_std[k]));
-  for (std::size_t i = 0; i < fields.size(); ++i) fields[i] += offset[i % c];
+  to_standard_units(s, fields);
   return fields;
 }
 
@@ -345,8 +354,7 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
         models::decode_states(s.net, latents.reshaped({s.about.frames, latents.shape()[2]}).rows(frame, frame + 1),
                               points)
             .to_floats();
-    for (std::size_t i = 0; i < fields.size(); ++i)
-      fields[i] += static_cast<float>(s.field_mean[i % c] / s.field_std[i % c]);
+    to_standard_units(s, fields);
     return fields;
   };
   result.methods["floor"].frames = score_frames(decode_floor, no_error);

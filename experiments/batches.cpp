@@ -33,15 +33,15 @@ std::span<const float> training_fields(const Dataset& data) {
   return std::span(data.fields).first(static_cast<std::size_t>(data.train * data.about.frames * data.frame_size()));
 }
 
-/// z-scores in float32.
+/// As the network has values, in float32.
 struct Normal {
   std::vector<float> mean;
   std::vector<float> scale;
 
   explicit Normal(const models::Surrogate& s) {
     for (std::size_t c = 0; c < s.field_mean.size(); ++c) {
-      mean.push_back(static_cast<float>(s.field_mean[c]));
-      scale.push_back(static_cast<float>(1 / s.field_std[c]));
+      mean.push_back(static_cast<float>(s.offset(c)));
+      scale.push_back(static_cast<float>(1 / s.scale(c)));
     }
   }
   float operator()(float value, std::int64_t c) const { return (value - mean[c]) * scale[c]; }

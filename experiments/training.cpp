@@ -111,7 +111,7 @@ Residuals residuals(const models::Surrogate& s, const Dataset& data, std::int64_
         for (std::int64_t i = 0; i < grid.nx; i += stride) {
           const double area = grid.area(i, j);
           for (std::int64_t k = 0; k < c; ++k)
-            sums.add(frame * c + k, s.field_mean[k] + s.field_std[k] * *found++,
+            sums.add(frame * c + k, s.offset(k) + s.scale(k) * *found++,
                      truth[k * grid.cells() + j * grid.nx + i], area);
         }
     }
@@ -148,7 +148,7 @@ Residuals between_residuals(const models::Surrogate& s, const Dataset& data, std
           s.net.decode_groups(weights, slice(states, 0, interval, 1), points).value().to_floats();
       for (std::size_t i = 0; i < found.size(); ++i) {
         const auto k = static_cast<std::int64_t>(i) % c;
-        sums.add(interval * c + k, s.field_mean[k] + s.field_std[k] * found[i],
+        sums.add(interval * c + k, s.offset(k) + s.scale(k) * found[i],
                  between.values[static_cast<std::size_t>(begin * c) + i], 1);
       }
     }

@@ -22,10 +22,10 @@ namespace {
 // Streams of random numbers: one per purpose, so that a change of one network leaves the others' weights alone.
 enum Stream : std::uint32_t { dynamics_stream = 1, decoder_stream = 2, fourier_stream = 3 };
 
-nn::ResidualMlp make_dynamics(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
+nn::Mlp make_dynamics(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
   Random random(seed, dynamics_stream);
-  return nn::ResidualMlp::make(parameters, "dynamics", a.parameters + a.latent, a.dynamics_width, a.dynamics_depth,
-                               a.latent, random);
+  return nn::Mlp::make(parameters, "dynamics", a.parameters + a.latent, a.dynamics_width, a.dynamics_depth, a.latent,
+                       random, a.dynamics_layers);
 }
 
 /// Distinct half-integer wave vectors, of normal entries rounded: sin and cos of 2 pi B x have period 2 in x. Of k and
@@ -48,13 +48,18 @@ Tensor periodic_frequencies(std::int64_t count, double scale, Random& random) {
   return Tensor::from(std::span<const double>(halves), {count, 2}, autodiff::DType::float32);
 }
 
-nn::FourierFeatures make_fourier(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
+std::optional<nn::FourierFeatures> make_fourier(nn::Parameters& parameters, const LdnetArchitecture& a,
+                                                std::uint64_t seed) {
+  if (a.fourier_features == 0) return std::nullopt;
   Random random(seed, fourier_stream);
   const char* name = "decoder.frequencies";
   if (a.geometry == Geometry::torus)
-    return {parameters.add(name, periodic_frequencies(a.fourier_features, a.fourier_scale, random), false)};
+    return nn::FourierFeatures{
+        parameters.add(name, periodic_frequencies(a.fourier_features, a.fourier_scale, random), a.fourier_trainable)};
   const std::int64_t coordinates = a.geometry == Geometry::sphere ? 3 : 2;
-  return nn::FourierFeatures::make(parameters, name, a.fourier_features, coordinates, a.fourier_scale, random);
+  using Draw = nn::FourierFeatures::Draw;
+  return nn::FourierFeatures::make(parameters, name, a.fourier_features, coordinates, a.fourier_scale, random,
+                                   a.fourier_uniform ? Draw::uniform : Draw::normal, a.fourier_trainable);
 }
 
 /// Of longitude / 180 and latitude / 90, in degrees, the place on the unit sphere: (rows, 2) -> (rows, 3).
@@ -64,10 +69,16 @@ Var on_sphere(const Var& x) {
   return autodiff::concat({cos(latitude) * cos(longitude), cos(latitude) * sin(longitude), sin(latitude)}, 1);
 }
 
-nn::ResidualMlp make_decoder(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
+/// Of coordinates of period 2 the place on a torus in four dimensions: (rows, 2) -> (rows, 4).
+Var on_torus(const Var& x) {
+  const Var angle = std::numbers::pi * x;
+  return autodiff::concat({cos(angle), sin(angle)}, 1);
+}
+
+nn::Mlp make_decoder(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
   Random random(seed, decoder_stream);
-  return nn::ResidualMlp::make(parameters, "decoder", 2 * a.fourier_features + a.latent, a.decoder_width,
-                               a.decoder_depth, a.channels, random);
+  return nn::Mlp::make(parameters, "decoder", a.features() + a.latent, a.decoder_width, a.decoder_depth, a.channels,
+                       random, a.decoder_layers);
 }
 
 }  // namespace
@@ -100,7 +111,9 @@ Var Ldnet::trajectory(Inputs w, const Vars& u, const Var& s0) const {
 }
 
 Var Ldnet::features(Inputs w, const Var& x) const {
-  return fourier_(w, architecture_.geometry == Geometry::sphere ? on_sphere(x) : x);
+  const Var place = architecture_.geometry == Geometry::sphere ? on_sphere(x) : x;
+  if (fourier_) return (*fourier_)(w, place);
+  return architecture_.geometry == Geometry::torus ? on_torus(x) : place;
 }
 
 Var Ldnet::decode(Inputs w, const Var& q, const Var& s) const { return decoder_(w, autodiff::concat({q, s}, -1)); }
@@ -130,12 +143,37 @@ std::int64_t Ldnet::decoder_weights() const {
   return count;
 }
 
+namespace {
+
+/// Parts of equal size, the fewest of at most 256 points, that a group of so many is cut into.
+std::int64_t parts_of(std::int64_t points) {
+  constexpr std::int64_t most = 256;
+  if (points <= most) return 1;
+  for (std::int64_t parts = (points + most - 1) / most; parts <= points / 64; ++parts)
+    if (points % parts == 0) return parts;
+  return 1;
+}
+
+/// Groups (groups, points, n) as (groups x parts, points / parts, n).
+Var cut(const Var& x, std::int64_t parts) {
+  if (parts == 1) return x;
+  const autodiff::Shape& shape = x.shape();
+  return reshape(x, {shape[0] * parts, shape[1] / parts, shape[2]});
+}
+
+}  // namespace
+
 Var decoding_error(const Ldnet& net, const Vars& w, const Var& s, const Var& x, const Var& y, std::int64_t tile,
                    const std::optional<Tensor>& mask) {
-  Vars rows{s, x, y};
+  const std::int64_t groups = s.shape()[0];
+  const std::int64_t d = s.shape()[1];
+  const std::int64_t parts = y.value().backend().lanes() > 1 ? parts_of(y.shape()[1]) : 1;
+  const Var states = parts == 1 ? s : reshape(expand(reshape(s, {groups, 1, d}), {groups, parts, d}),
+                                              {groups * parts, d});
+  Vars rows{states, cut(x, parts), cut(y, parts)};
   double count = static_cast<double>(y.shape().size());
   if (mask) {
-    rows.emplace_back(*mask);
+    rows.push_back(cut(Var(*mask), parts));
     count = std::max(1.0, sum(Var(*mask)).value().item());
   }
   const Var total = tiled_sum(

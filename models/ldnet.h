@@ -27,6 +27,18 @@ struct LdnetArchitecture {
   std::int64_t decoder_depth = 7;
   std::int64_t decoder_width = 96;
   Geometry geometry = Geometry::plane;  ///< that the decoder knows of: it is periodic where this is
+  /// Of the published networks (LD-EnSF): relu, residual_relu.
+  nn::Hidden dynamics_layers = nn::Hidden::residual_silu;
+  nn::Hidden decoder_layers = nn::Hidden::residual_silu;
+  bool fourier_uniform = false;  ///< frequencies start uniform in [-scale, scale] instead of normal; not on a torus
+  bool fourier_trainable = false;
+
+  /// Numbers that the decoder sees of a place: sines and cosines, or without Fourier features its coordinates, on a
+  /// torus or a sphere those of the place in space.
+  std::int64_t features() const {
+    if (fourier_features > 0) return 2 * fourier_features;
+    return geometry == Geometry::plane ? 2 : geometry == Geometry::torus ? 4 : 3;
+  }
 
   friend bool operator==(const LdnetArchitecture&, const LdnetArchitecture&) = default;
 };
@@ -51,12 +63,12 @@ class Ldnet {
   /// Its states without the first, stacked: (steps, rows, d). By one operation where the device has one lane: gradients
   /// of weights are then a sum in another order (rollout.h). Throws Error when there are no steps.
   autodiff::Var trajectory(autodiff::Inputs w, const autodiff::Vars& u, const autodiff::Var& s0) const;
-  /// What the decoder sees of coordinates x (rows, 2) in [-1, 1]: (rows, 2 fourier_features), Fourier features of x; on
-  /// a torus with wave vectors that have its period; on a sphere of the place in space. Depends on frozen weights only.
+  /// What the decoder sees of coordinates x (rows, 2) in [-1, 1]: (rows, features()), Fourier features of x; on a torus
+  /// with wave vectors that have its period; on a sphere of the place in space. Or the places themselves.
   autodiff::Var features(autodiff::Inputs w, const autodiff::Var& x) const;
-  /// q = features(x) (rows, 2 F), s (rows, d) -> (rows, c).
+  /// q = features(x) (rows, features()), s (rows, d) -> (rows, c).
   autodiff::Var decode(autodiff::Inputs w, const autodiff::Var& q, const autodiff::Var& s) const;
-  /// Every state at every point: q (points, 2 F), s (states, d) -> (states, points, c).
+  /// Every state at every point: q (points, features()), s (states, d) -> (states, points, c).
   autodiff::Var decode_all(autodiff::Inputs w, const autodiff::Var& q, const autodiff::Var& s) const;
 
   /// Every state at points of its own: s (groups, d), x (groups, points, 2) -> (groups, points, c).
@@ -68,13 +80,14 @@ class Ldnet {
  private:
   LdnetArchitecture architecture_;
   nn::Parameters parameters_;
-  nn::ResidualMlp dynamics_;
-  nn::FourierFeatures fourier_;
-  nn::ResidualMlp decoder_;
+  nn::Mlp dynamics_;
+  std::optional<nn::FourierFeatures> fourier_;
+  nn::Mlp decoder_;
 };
 
 /// Mean squared error of decoded states: s (groups, d), x (groups, points, 2), y (groups, points, c), in tiles of
-/// `tile` groups (tiled_sum: parallel, bounded memory). A scalar; a tape that it is on refers to `net`. With a mask, of
+/// `tile` groups (tiled_sum: parallel, bounded memory); on the CPU a group of more than 256 points counts as several,
+/// so that a tile's activations stay in a core's cache. A scalar; a tape that it is on refers to `net`. With a mask, of
 /// y's shape, of 1 where a value counts and 0 where it does not: over those that do, 0 where there are none.
 autodiff::Var decoding_error(const Ldnet& net, const autodiff::Vars& w, const autodiff::Var& s, const autodiff::Var& x,
                              const autodiff::Var& y, std::int64_t tile,

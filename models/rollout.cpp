@@ -17,6 +17,7 @@ using autodiff::Inputs;
 using autodiff::Shape;
 using autodiff::Strided;
 using autodiff::Tensor;
+using autodiff::Unary;
 using autodiff::Var;
 using autodiff::Vars;
 
@@ -31,7 +32,7 @@ struct Span {
 
 /// A rollout; positions are among the inputs of the operation.
 struct Problem {
-  nn::ResidualMlp f;
+  nn::Mlp f;
   std::vector<std::size_t> u;
   std::size_t s0;
   double dt;
@@ -128,6 +129,8 @@ void forward(const Problem& q, Backend& backend, Inputs x, Attributes& a, Tensor
   };
   Tensor s = value(q.s0);
   Tensor rate = Tensor::empty(s.shape(), s.dtype(), backend);
+  const bool relu = q.f.layers == nn::Hidden::relu;
+  const Tensor zero = relu && kept ? Tensor::zeros({}, s.dtype(), backend) : Tensor();
   for (const Span& span : q.spans()) {
     const Tensor& u = value(span.u);
     copy_columns(u, kept ? layers.inputs[0].rows(span.begin, span.end) : layers.inputs[0], 0);
@@ -139,6 +142,11 @@ void forward(const Problem& q, Backend& backend, Inputs x, Attributes& a, Tensor
         Tensor out = at(layers.inputs[j + 1], place);
         Tensor slope = kept ? at(layers.slopes[j], place) : Tensor();
         multiply(in, q.f.hidden[j], out);
+        if (relu) {
+          if (kept) backend.binary(Binary::greater, out, zero, slope);
+          backend.unary(Unary::relu, out, out);
+          continue;
+        }
         backend.silu(out, out, kept ? &slope : nullptr);
         if (j > 0) backend.binary(Binary::add, in, out, out);
       }
@@ -194,8 +202,9 @@ void backward(const Problem& q, const Call& n, const std::vector<int>& wanted, c
       of_sum = at(of_sums[j], of_sums[j].shape()[0] == 1 ? 0 : k);
       backend.binary(Binary::mul, of_h, at(layers.slopes[j], k), of_sum);
       if (j == 0) break;
-      backend.matmul(of_sum, false, value(q.f.hidden[j].weight), true, nullptr, through);
-      add_in_place(of_h, through);
+      const bool skip = q.f.layers == nn::Hidden::residual_silu;
+      backend.matmul(of_sum, false, value(q.f.hidden[j].weight), true, nullptr, skip ? through : of_h);
+      if (skip) add_in_place(of_h, through);
     }
     if (k == 0 && !wants(q.s0)) break;
     backend.matmul(of_sum, false, first_s, true, nullptr, of_s);
@@ -222,7 +231,7 @@ void backward(const Problem& q, const Call& n, const std::vector<int>& wanted, c
 
 }  // namespace
 
-Var rollout_by_steps(const nn::ResidualMlp& f, Inputs w, const Vars& u, const Var& s0, double dt) {
+Var rollout_by_steps(const nn::Mlp& f, Inputs w, const Vars& u, const Var& s0, double dt) {
   if (u.empty()) throw Error("[rollout] no steps");
   Vars states;
   Var s = s0;
@@ -233,7 +242,7 @@ Var rollout_by_steps(const nn::ResidualMlp& f, Inputs w, const Vars& u, const Va
   return reshape(concat(states, 0), s0.shape().prepend({static_cast<std::int64_t>(u.size())}));
 }
 
-Var rollout(const nn::ResidualMlp& f, Inputs w, const Vars& u, const Var& s0, double dt) {
+Var rollout(const nn::Mlp& f, Inputs w, const Vars& u, const Var& s0, double dt) {
   Vars list;
   const auto place = [&](const nn::Linear& layer) {
     list.push_back(w[layer.weight]);
@@ -244,7 +253,8 @@ Var rollout(const nn::ResidualMlp& f, Inputs w, const Vars& u, const Var& s0, do
   list.insert(list.end(), u.begin(), u.end());
   list.push_back(s0);
   const auto guarded = [](const Var& x) { return x.tracked() && x.tape()->guarded(); };
-  if (u.empty() || std::any_of(list.begin(), list.end(), guarded)) return rollout_by_steps(f, w, u, s0, dt);
+  if (u.empty() || f.layers == nn::Hidden::residual_relu || std::any_of(list.begin(), list.end(), guarded))
+    return rollout_by_steps(f, w, u, s0, dt);
 
   const autodiff::Distinct once(list);
   auto next = once.place.begin();
@@ -255,6 +265,7 @@ Var rollout(const nn::ResidualMlp& f, Inputs w, const Vars& u, const Var& s0, do
   Problem q;
   for (std::size_t j = 0; j < f.hidden.size(); ++j) q.f.hidden.push_back(placed());
   q.f.output = placed();
+  q.f.layers = f.layers;
   q.u.assign(next, once.place.end() - 1);
   q.s0 = once.place.back();
   q.dt = dt;

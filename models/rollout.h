@@ -1,14 +1,14 @@
 #pragma once
 
-/// Trajectories of latent dynamics s_{k+1} = s_k + dt F(u_k, s_k), where F is a residual network of [u, s]:
+/// Trajectories of latent dynamics s_{k+1} = s_k + dt F(u_k, s_k), where F is a network of [u, s]:
 /// u_k (rows, p), one per step, s0 (rows, d) -> s_1, s_2, .. (steps, rows, d). w: the list that F's weights are in.
 
 #include "nn/layers.h"
 
 namespace levda::models {
 
-/// Step by step, in some 4 L operations per step for L hidden layers. Throws Error when there are no steps.
-autodiff::Var rollout_by_steps(const nn::ResidualMlp& f, autodiff::Inputs w, const autodiff::Vars& u,
+/// Step by step, in some 4 L operations per step for L hidden layers, of any kind. Throws Error when there are no steps.
+autodiff::Var rollout_by_steps(const nn::Mlp& f, autodiff::Inputs w, const autodiff::Vars& u,
                                const autodiff::Var& s0, double dt);
 
 /// The same by one operation, for a device that is slow to start each product. States have the same bits where those of
@@ -19,8 +19,9 @@ autodiff::Var rollout_by_steps(const nn::ResidualMlp& f, autodiff::Inputs w, con
 /// On a tape it holds, per step and row, the input of every layer and the slope of every hidden one:
 /// p + d + 2 L width numbers, which Tape::bytes counts; where nothing is tracked, nothing. A reverse sweep needs
 /// d + L width more while it lasts. Tangents, and sweeps that are recorded, run rollout_by_steps; so does the whole
-/// under the tape's guard, for the name of the operation that fails. Errors as there.
-autodiff::Var rollout(const nn::ResidualMlp& f, autodiff::Inputs w, const autodiff::Vars& u, const autodiff::Var& s0,
+/// under the tape's guard, for the name of the operation that fails, and with layers in blocks (residual_relu). Errors
+/// as there.
+autodiff::Var rollout(const nn::Mlp& f, autodiff::Inputs w, const autodiff::Vars& u, const autodiff::Var& s0,
                       double dt);
 
 }  // namespace levda::models

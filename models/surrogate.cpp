@@ -174,6 +174,10 @@ nn::TensorFile packed(const Surrogate& s) {
   m["dynamics_width"] = number(a.dynamics_width);
   m["decoder_depth"] = number(a.decoder_depth);
   m["decoder_width"] = number(a.decoder_width);
+  m["dynamics_layers"] = name(a.dynamics_layers);
+  m["decoder_layers"] = name(a.decoder_layers);
+  m["fourier_uniform"] = a.fourier_uniform ? "1" : "0";
+  m["fourier_trainable"] = a.fourier_trainable ? "1" : "0";
 
   for (std::size_t i = 0; i < s.net.parameters().size(); ++i)
     file.tensors[s.net.parameters().name(i)] = s.net.parameters()[i];
@@ -187,6 +191,10 @@ nn::TensorFile packed(const Surrogate& s) {
   file.tensors["normalisation.parameter_max"] = vector_tensor(s.about.parameter_max);
   file.tensors["normalisation.field_mean"] = vector_tensor(s.field_mean);
   file.tensors["normalisation.field_std"] = vector_tensor(s.field_std);
+  if (s.scaling) {
+    file.tensors["normalisation.offset"] = vector_tensor(s.scaling->offset);
+    file.tensors["normalisation.scale"] = vector_tensor(s.scaling->scale);
+  }
   file.tensors["prior.parameters"] = s.training_parameters;
   file.tensors["prior.latents"] = s.training_latents;
   file.tensors["error_variance"] = s.error_variance;
@@ -257,14 +265,18 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
   const LdnetArchitecture architecture{.latent = m.positive("latent", 4096),
                                        .parameters = about.parameters(),
                                        .channels = about.channels(),
-                                       .fourier_features = m.positive("fourier_features", 4096),
+                                       .fourier_features = m.whole("fourier_features", 0, 4096),
                                        .fourier_scale = m.number<double>("fourier_scale"),
                                        .latent_dt = m.number<double>("latent_dt"),
                                        .dynamics_depth = m.positive("dynamics_depth", 1000),
                                        .dynamics_width = m.positive("dynamics_width", 8192),
                                        .decoder_depth = m.positive("decoder_depth", 1000),
                                        .decoder_width = m.positive("decoder_width", 8192),
-                                       .geometry = m.geometry("embedding")};
+                                       .geometry = m.geometry("embedding"),
+                                       .dynamics_layers = m.hidden("dynamics_layers"),
+                                       .decoder_layers = m.hidden("decoder_layers"),
+                                       .fourier_uniform = m.flag("fourier_uniform"),
+                                       .fourier_trainable = m.flag("fourier_trainable")};
 
   const auto tensor = [&](const std::string& name, const Shape& shape, DType dtype) {
     return finite_tensor(path, file, name, shape, dtype);
@@ -303,7 +315,7 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
     need(about.parameter_min[i] < about.parameter_max[i], "normalisation.parameter_max", "not above parameter_min");
 
   // The architecture must fit the file before so many weights are made.
-  const std::int64_t in = 2 * architecture.fourier_features + architecture.latent;
+  const std::int64_t in = architecture.features() + architecture.latent;
   const auto check_layers = [&](const char* network, std::int64_t inputs, std::int64_t width, std::int64_t depth) {
     for (std::int64_t k = 0; k < depth; ++k)
       tensor(fmt::format("{}.{}.weight", network, k), {k == 0 ? inputs : width, width}, DType::float32);
@@ -319,6 +331,10 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
               .error_variance = tensor("error_variance", {about.frames, c}, DType::float64),
               .between_variance = tensor("between_variance", {about.frames - 1, c}, DType::float64),
               .provenance = file.metadata};
+  if (file.tensors.count("normalisation.offset") > 0 || file.tensors.count("normalisation.scale") > 0) {
+    s.scaling = {numbers("normalisation.offset", c), numbers("normalisation.scale", c)};
+    for (const double scale : s.scaling->scale) need(scale > 0, "normalisation.scale", "not positive");
+  }
   for (const double deviation : s.field_std) need(deviation > 0, "normalisation.field_std", "not positive");
   for (const double variance : s.error_variance.to_vector()) need(variance >= 0, "error_variance", "negative");
   for (const double variance : s.between_variance.to_vector()) need(variance >= 0, "between_variance", "negative");

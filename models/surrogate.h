@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -94,11 +95,17 @@ struct Description {
   std::int64_t channels() const { return static_cast<std::int64_t>(channel_names.size()); }
 };
 
+/// Physical values as the network has them: (value - offset) / scale, per channel.
+struct Scaling {
+  std::vector<double> offset;
+  std::vector<double> scale;
+};
+
 /// Frame j (0-based) of the data set corresponds to the latent state s_{j+1}; s_0 = 0 is never decoded.
 struct Surrogate {
   Description about;
   Ldnet net;
-  std::vector<double> field_mean;  ///< per channel, physical units
+  std::vector<double> field_mean;  ///< of the training data, per channel, physical units
   std::vector<double> field_std;
   autodiff::Tensor training_parameters;  ///< (members, p) float64, physical units: with the latents, the prior; where
                                          ///< they change in time (members, frames, p), frame k's ending its step at k
@@ -108,7 +115,10 @@ struct Surrogate {
   autodiff::Tensor between_variance;     ///< (frames - 1, c) float64: the same at times between frames and places
                                          ///< between nodes
   std::map<std::string, std::string> provenance;  ///< command, seed, version, time, machine, figures
+  std::optional<Scaling> scaling = std::nullopt;  ///< of the network's output; none: z-scores of the training data
 
+  double offset(std::size_t channel) const { return scaling ? scaling->offset[channel] : field_mean[channel]; }
+  double scale(std::size_t channel) const { return scaling ? scaling->scale[channel] : field_std[channel]; }
   /// Parameters to [-1, 1] and back: (rows, p) row-major.
   std::vector<double> normal_parameters(std::span<const double> physical) const;
   std::vector<double> physical_parameters(std::span<const double> normal) const;
@@ -127,7 +137,7 @@ autodiff::Tensor grid_points(const Grid& grid, std::int64_t stride);
 /// Areas of the cells of these nodes, in their order.
 std::vector<double> grid_areas(const Grid& grid, std::int64_t stride);
 
-/// Normalised fields of states at points: s (states, d), x (points, 2) -> (states, points, c) float32. Computed and
+/// Fields as the network has them, of states at points: s (states, d), x (points, 2) -> (states, points, c) float32. Computed and
 /// returned as latent_trajectories is.
 autodiff::Tensor decode_states(const Ldnet& net, const autodiff::Tensor& s, const autodiff::Tensor& x,
                                std::int64_t most = rows_at_once);

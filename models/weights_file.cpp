@@ -31,17 +31,26 @@ T Metadata::number(const std::string& key) const {
 template std::int64_t Metadata::number<std::int64_t>(const std::string& key) const;
 template double Metadata::number<double>(const std::string& key) const;
 
-std::int64_t Metadata::positive(const std::string& key, std::int64_t most) const {
+std::int64_t Metadata::whole(const std::string& key, std::int64_t least, std::int64_t most) const {
   const auto value = number<std::int64_t>(key);
-  if (value < 1 || value > most)
-    throw InputError(path_.string(), key, fmt::format("{} is not in 1 .. {}", value, most));
+  if (value < least || value > most)
+    throw InputError(path_.string(), key, fmt::format("{} is not in {} .. {}", value, least, most));
   return value;
 }
 
 Geometry Metadata::geometry(const std::string& key) const {
-  if (entries_.find(key) == entries_.end()) return Geometry::plane;
+  if (!has(key)) return Geometry::plane;
   const std::optional<Geometry> value = geometry_of(text(key));
   if (!value) throw InputError(path_.string(), key, fmt::format("\"{}\" is none of plane, torus, sphere", text(key)));
+  return *value;
+}
+
+nn::Hidden Metadata::hidden(const std::string& key) const {
+  if (!has(key)) return nn::Hidden::residual_silu;
+  const std::optional<nn::Hidden> value = nn::hidden_of(text(key));
+  if (!value)
+    throw InputError(path_.string(), key,
+                     fmt::format("\"{}\" is none of residual_silu, relu, residual_relu", text(key)));
   return *value;
 }
 

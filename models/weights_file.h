@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/geometry.h"
+#include "nn/layers.h"
 #include "nn/safetensors.h"
 
 namespace levda::models {
@@ -22,14 +23,22 @@ class Metadata {
   /// T: std::int64_t or double, which must be finite.
   template <typename T>
   T number(const std::string& key) const;
+  /// In least .. most.
+  std::int64_t whole(const std::string& key, std::int64_t least, std::int64_t most) const;
   /// In 1 .. most.
-  std::int64_t positive(const std::string& key, std::int64_t most) const;
+  std::int64_t positive(const std::string& key, std::int64_t most) const { return whole(key, 1, most); }
   /// Plane where it is not said: weights of before there were others.
   Geometry geometry(const std::string& key) const;
+  /// Alike: residual_silu.
+  nn::Hidden hidden(const std::string& key) const;
+  /// 0 or 1; 0 where it is not said.
+  bool flag(const std::string& key) const { return has(key) && whole(key, 0, 1) == 1; }
   /// Parts between commas.
   std::vector<std::string> list(const std::string& key) const;
 
  private:
+  bool has(const std::string& key) const { return entries_.find(key) != entries_.end(); }
+
   std::filesystem::path path_;
   const std::map<std::string, std::string>& entries_;
 };

@@ -2,7 +2,10 @@
 
 /// Layers: where their weights are in a list of Parameters, and their formula.
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "autodiff/op.h"
@@ -26,25 +29,54 @@ struct Linear {
   autodiff::Var operator()(autodiff::Inputs p, const autodiff::Var& x) const;
 };
 
-/// h = silu(W_0 x + b_0), then h <- h + silu(W_k h + b_k) for each further hidden layer, then a linear output.
-struct ResidualMlp {
+/// What a hidden layer makes of the one before it, h. The first has none before it.
+enum class Hidden : std::uint8_t {
+  residual_silu,  ///< h + silu(W h + b); the first: silu(W x + b)
+  relu,           ///< relu(W h + b)
+  residual_relu   ///< two make a block, relu(W_2 relu(W_1 h + b_1) + b_2 + h); the first, and a last without a partner,
+                  ///< relu(W h + b) (He et al., CVPR 2016, as in LD-EnSF, arXiv 2411.19305)
+};
+
+constexpr std::string_view name(Hidden hidden) {
+  switch (hidden) {
+    case Hidden::residual_silu: return "residual_silu";
+    case Hidden::relu: return "relu";
+    case Hidden::residual_relu: return "residual_relu";
+  }
+  return "";
+}
+
+/// Nothing where the text is no name of such layers.
+constexpr std::optional<Hidden> hidden_of(std::string_view text) {
+  for (const Hidden hidden : {Hidden::residual_silu, Hidden::relu, Hidden::residual_relu})
+    if (text == name(hidden)) return hidden;
+  return std::nullopt;
+}
+
+/// Hidden layers of one width, then a linear output.
+struct Mlp {
   std::vector<Linear> hidden;
   Linear output;
+  Hidden layers = Hidden::residual_silu;
 
   /// `depth` hidden layers of `width`; weights "`name`.0", "`name`.1", ... "`name`.out". Throws Error when depth < 1.
-  static ResidualMlp make(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t width,
-                          std::int64_t depth, std::int64_t out, autodiff::Random& random);
+  static Mlp make(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t width,
+                  std::int64_t depth, std::int64_t out, autodiff::Random& random,
+                  Hidden layers = Hidden::residual_silu);
   /// x (rows, in) -> (rows, out).
   autodiff::Var operator()(autodiff::Inputs p, const autodiff::Var& x) const;
 };
 
-/// Frozen random features of coordinates (Tancik et al., arXiv 2006.10739): q = 2 pi x B', [sin q, cos q].
+/// Random features of coordinates (Tancik et al., arXiv 2006.10739): q = 2 pi x B', [sin q, cos q].
 struct FourierFeatures {
+  enum class Draw : std::uint8_t { normal, uniform };
+
   std::size_t frequencies;
 
-  /// Adds "`name`" of shape (features, coordinates) with entries N(0, scale^2), frozen.
+  /// Adds "`name`" of shape (features, coordinates) with entries N(0, scale^2), or uniform in [-scale, scale).
   static FourierFeatures make(Parameters& parameters, const std::string& name, std::int64_t features,
-                              std::int64_t coordinates, double scale, autodiff::Random& random);
+                              std::int64_t coordinates, double scale, autodiff::Random& random,
+                              Draw draw = Draw::normal, bool trainable = false);
   /// x (rows, coordinates) -> (rows, 2 features).
   autodiff::Var operator()(autodiff::Inputs p, const autodiff::Var& x) const;
 };

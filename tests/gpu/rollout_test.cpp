@@ -20,7 +20,7 @@ using Way = decltype(&rollout);
 
 /// A rollout of 20 steps and its gradients with respect to weights, parameters and start, all left in place.
 struct Gradients {
-  levda::nn::ResidualMlp f;
+  levda::nn::Mlp f;
   std::vector<Tensor> inputs;
   Tensor cotangent;
   std::vector<Tensor> results;
@@ -28,7 +28,7 @@ struct Gradients {
   Gradients(Backend& backend, DType dtype) {
     levda::nn::Parameters list;
     Random random(3);
-    f = levda::nn::ResidualMlp::make(list, "f", 12, 32, 4, 10, random);
+    f = levda::nn::Mlp::make(list, "f", 12, 32, 4, 10, random);
     for (std::size_t i = 0; i < list.size(); ++i) inputs.push_back(list[i].to(dtype).to(backend));
     inputs.push_back(normal_tensor({8, 2}, 1, dtype).to(backend));
     inputs.push_back(normal_tensor({8, 10}, 2, dtype).to(backend));

@@ -20,14 +20,14 @@ namespace {
 struct Regression {
   Backend& backend;
   Parameters parameters;
-  ResidualMlp net;
+  Mlp net;
   Tensor places;
   Tensor step;
   Tensor base;
 
   explicit Regression(Backend& device) : backend(device) {
     Random random(1);
-    net = ResidualMlp::make(parameters, "net", 1, 16, 3, 1, random);
+    net = Mlp::make(parameters, "net", 1, 16, 3, 1, random);
     for (std::size_t i = 0; i < parameters.size(); ++i) parameters.set(i, parameters[i].to(backend));
     std::vector<double> x(1000);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i) / 500 - 1;

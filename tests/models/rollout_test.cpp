@@ -16,7 +16,7 @@ using levda::models::Ldnet;
 using levda::models::rollout;
 using levda::models::rollout_by_steps;
 using levda::nn::Parameters;
-using levda::nn::ResidualMlp;
+using levda::nn::Mlp;
 using levda::testing::normal_tensor;
 using levda::testing::OneLane;
 using levda::testing::same_bits;
@@ -37,12 +37,12 @@ struct Sizes {
   bool own_u = false;  // one per step
 };
 
-using Way = Var (*)(const ResidualMlp&, Inputs, const Vars&, const Var&, double);
+using Way = Var (*)(const Mlp&, Inputs, const Vars&, const Var&, double);
 
 /// Dynamics with biases that are not zero, and a start. The inputs of a trajectory are the weights, the u's and s0.
 struct Example {
   Sizes n;
-  ResidualMlp f;
+  Mlp f;
   std::vector<Tensor> inputs;
   std::size_t weights;
   std::size_t parameters;  // u's
@@ -50,7 +50,7 @@ struct Example {
   explicit Example(const Sizes& sizes, DType dtype = DType::float64) : n(sizes) {
     Parameters list;
     Random random(3);
-    f = ResidualMlp::make(list, "f", n.p + n.d, n.width, n.depth, n.d, random);
+    f = Mlp::make(list, "f", n.p + n.d, n.width, n.depth, n.d, random);
     for (std::size_t i = 0; i < list.size(); ++i)
       inputs.push_back(list[i].shape().rank() == 2 ? list[i].to(dtype) : normal_tensor(list[i].shape(), 50 + i, dtype));
     weights = inputs.size();

@@ -94,7 +94,7 @@ TEST_CASE("residual network: the formula, against plain loops") {
     CAPTURE(depth);
     Parameters p;
     Random random(3);
-    const ResidualMlp net = ResidualMlp::make(p, "net", 3, 6, depth, 2, random);
+    const Mlp net = Mlp::make(p, "net", 3, 6, depth, 2, random);
     REQUIRE(net.hidden.size() == static_cast<std::size_t>(depth));
     CHECK(p.name(net.hidden[0].weight) == "net.0.weight");
     CHECK(p[net.hidden[0].weight].shape() == Shape{3, 6});
@@ -121,7 +121,7 @@ TEST_CASE("residual network: the formula, against plain loops") {
   }
   Parameters p;
   Random random(3);
-  CHECK_THROWS_WITH_AS(ResidualMlp::make(p, "net", 3, 6, 0, 2, random), "net: a network without a hidden layer",
+  CHECK_THROWS_WITH_AS(Mlp::make(p, "net", 3, 6, 0, 2, random), "net: a network without a hidden layer",
                        levda::Error);
 }
 
@@ -158,7 +158,7 @@ TEST_CASE("layers: derivatives with respect to weights and inputs") {
   Parameters p;
   Random random(6);
   const FourierFeatures fourier = FourierFeatures::make(p, "frequencies", 3, 2, 0.5, random);
-  const ResidualMlp net = ResidualMlp::make(p, "net", 6, 5, 3, 2, random);
+  const Mlp net = Mlp::make(p, "net", 6, 5, 3, 2, random);
   fill_biases(p);
   std::vector<Tensor> inputs = wide_values(p);
   inputs.push_back(normal_tensor({4, 2}, 7));
@@ -173,7 +173,7 @@ TEST_CASE("layers: the random numbers decide") {
   const auto weights = [](std::uint64_t seed) {
     Parameters p;
     Random random(seed);
-    ResidualMlp::make(p, "net", 3, 6, 2, 2, random);
+    Mlp::make(p, "net", 3, 6, 2, 2, random);
     return p;
   };
   CHECK(same_bits(weights(1)[2], weights(1)[2]));

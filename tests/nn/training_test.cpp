@@ -21,10 +21,10 @@ namespace {
 /// Fits y = cos(3 x) on [-1, 1] from 64 random points per step.
 struct Regression {
   Parameters parameters;
-  ResidualMlp net;
+  Mlp net;
   Regression() {
     Random random(1);
-    net = ResidualMlp::make(parameters, "net", 1, 16, 2, 1, random);
+    net = Mlp::make(parameters, "net", 1, 16, 2, 1, random);
   }
   Tensor x = Tensor::zeros({64, 1});
   Tensor y = Tensor::zeros({64, 1});

@@ -101,8 +101,8 @@ const std::map<std::string, Apply>& operations_by_name() {
 }
 
 /// With its weights first in the list of inputs: weight and bias of each hidden layer, then of the output.
-nn::ResidualMlp residual_mlp(std::size_t depth) {
-  nn::ResidualMlp mlp{.hidden = {}, .output = {2 * depth, 2 * depth + 1}};
+nn::Mlp residual_mlp(std::size_t depth) {
+  nn::Mlp mlp{.hidden = {}, .output = {2 * depth, 2 * depth + 1}};
   for (std::size_t k = 0; k < depth; ++k) mlp.hidden.push_back({2 * k, 2 * k + 1});
   return mlp;
 }
