@@ -24,10 +24,14 @@ void check_positive(const char* field, double value) {
     throw Error(fmt::format("kolmogorov: {} = {} must be positive", field, value));
 }
 
-/// Rows are padded so that neighbours need no wrapping, and to whole registers.
-constexpr std::int64_t pad = 16;
+/// Rows are padded so that neighbours need no wrapping, and to whole lines of the cache.
+template <typename T>
+constexpr std::int64_t pad = 64 / static_cast<std::int64_t>(sizeof(T));
 
-std::int64_t round_up(std::int64_t value) { return (value + pad - 1) / pad * pad; }
+template <typename T>
+std::int64_t round_up(std::int64_t value) {
+  return (value + pad<T> - 1) / pad<T> * pad<T>;
+}
 
 /// out = C c' across the faces between c and c_p1, C = scale (w1 + w2): see Kolmogorov::step. The correction
 /// (C / 2)(1 - C)(c_p1 - c) phi(r) is written as C (1 - C) a b / (a + b) with a = c_p1 - c, b = r a, where a b > 0.
@@ -90,7 +94,7 @@ template <typename T>
 class Kolmogorov::Scheme {
  public:
   explicit Scheme(std::int64_t n)
-      : n_(n), width_(round_up(n)), folds_(n % 2 == 0 ? 4 : 2), rows_(folds_ == 4 ? n / 4 + 1 : n / 2 + 1) {
+      : n_(n), width_(round_up<T>(n)), folds_(n % 2 == 0 ? 4 : 2), rows_(folds_ == 4 ? n / 4 + 1 : n / 2 + 1) {
     std::int64_t column = 0;
     root_.assign(static_cast<std::size_t>(width_), T(0));
     closure_.assign(static_cast<std::size_t>(width_), T(1));
@@ -127,7 +131,7 @@ class Kolmogorov::Scheme {
       }
       column += count;
     }
-    stride_ = width_ + 2 * pad;
+    stride_ = width_ + 2 * pad<T>;
     std::int64_t used = 0;
     const auto take = [&](std::int64_t size) { return std::exchange(used, used + size); };
     field_[0] = take(n * stride_);
@@ -139,7 +143,7 @@ class Kolmogorov::Scheme {
     folded_ = take(folds_ * rows_ * width_);
     waves_ = take(n * width_);
     carried_ = take(width_);
-    scratch_size_ = used + pad;  // to align
+    scratch_size_ = used + pad<T>;  // to align
   }
 
   std::int64_t scratch_size() const { return scratch_size_; }
@@ -151,7 +155,7 @@ class Kolmogorov::Scheme {
     finish(work, state);
   }
 
-  void step(std::span<T> state, double viscosity, double dt, double h, double drag, std::int64_t wavenumber,
+  void step(std::span<T> state, double viscosity, double dt, double h, double drag, const std::vector<double>& force,
             std::span<T> scratch) const {
     T* const work = aligned(scratch);
     for (int c = 0; c < 2; ++c)
@@ -166,7 +170,7 @@ class Kolmogorov::Scheme {
     const T diffusion = static_cast<T>(viscosity * dt / (h * h));
     const T loss = static_cast<T>(drag * dt);
     std::array<T*, 6> flux{};  // of u and v: across east faces, north faces, and the north faces of the row before
-    for (int k = 0; k < 6; ++k) flux[k] = work + fluxes_ + k * stride_ + pad;
+    for (int k = 0; k < 6; ++k) flux[k] = work + fluxes_ + k * stride_ + pad<T>;
     const auto across_north = [&](std::int64_t j) {
       const T* const v = row(work, field_[1], j);
       const T* const v_north = row(work, field_[1], wrap(j + 1));
@@ -175,7 +179,6 @@ class Kolmogorov::Scheme {
                  row(work, field_[c], wrap(j + 1)), row(work, field_[c], wrap(j + 2)), flux[2 + c]);
     };
     across_north(n_ - 1);
-    const double turn = 2 * std::numbers::pi * static_cast<double>(wavenumber) / static_cast<double>(n_);
     for (std::int64_t j = 0; j < n_; ++j) {
       std::swap(flux[2], flux[4]);
       std::swap(flux[3], flux[5]);
@@ -188,7 +191,7 @@ class Kolmogorov::Scheme {
         flux[c][-1] = flux[c][n_ - 1];
         update_row(width_, flux[c], flux[c] - 1, flux[2 + c], flux[4 + c], here, here - 1, here + 1,
                    row(work, field_[c], wrap(j - 1)), row(work, field_[c], wrap(j + 1)), diffusion,
-                   c == 0 ? static_cast<T>(dt * std::sin(turn * (static_cast<double>(j) + 0.5))) : T(0), loss,
+                   c == 0 ? static_cast<T>(dt * force[static_cast<std::size_t>(j)]) : T(0), loss,
                    row(work, next_[c], j));
       }
     }
@@ -210,7 +213,7 @@ class Kolmogorov::Scheme {
     return j == 0 || 4 * j == n_ ? 2 : 4;
   }
   std::int64_t wrap(std::int64_t j) const { return j < 0 ? j + n_ : j >= n_ ? j - n_ : j; }
-  T* row(T* work, std::int64_t field, std::int64_t j) const { return work + field + j * stride_ + pad; }
+  T* row(T* work, std::int64_t field, std::int64_t j) const { return work + field + j * stride_ + pad<T>; }
   T* aligned(std::span<T> scratch) const {
     const auto place = reinterpret_cast<std::uintptr_t>(scratch.data());
     return scratch.data() + (64 - place % 64) % 64 / sizeof(T);
@@ -339,21 +342,18 @@ class Kolmogorov::Scheme {
   /// has z = 0 here.
   void recur(T* waves, T* __restrict carried) const {
     const T* __restrict z = root_.data();
-    const T* __restrict closure = closure_.data();
-    const auto sweep = [&](std::int64_t first, std::int64_t step) {
+    const auto sweep = [&](T* first, std::int64_t to_next) {
       std::fill_n(carried, width_, T(0));
-      for (std::int64_t m = 0, i = first; m < n_; ++m, i += step) {
-        const T* __restrict d = waves + i * width_;
-        for (std::int64_t k = 0; k < width_; ++k) carried[k] = d[k] + z[k] * carried[k];
-      }
-      for (std::int64_t k = 0; k < width_; ++k) carried[k] *= closure[k];
-      for (std::int64_t m = 0, i = first; m < n_; ++m, i += step) {
-        T* __restrict d = waves + i * width_;
-        for (std::int64_t k = 0; k < width_; ++k) d[k] = carried[k] = d[k] + z[k] * carried[k];
-      }
+      const T* from = first;
+      for (std::int64_t i = 0; i < n_; ++i, from += to_next)
+        for (std::int64_t k = 0; k < width_; ++k) carried[k] = from[k] + z[k] * carried[k];
+      for (std::int64_t k = 0; k < width_; ++k) carried[k] *= closure_[static_cast<std::size_t>(k)];
+      T* __restrict to = first;
+      for (std::int64_t i = 0; i < n_; ++i, to += to_next)
+        for (std::int64_t k = 0; k < width_; ++k) to[k] = carried[k] = to[k] + z[k] * carried[k];
     };
-    sweep(0, 1);
-    sweep(n_ - 1, -1);
+    sweep(waves, width_);
+    sweep(waves + (n_ - 1) * width_, -width_);
   }
 
   std::int64_t n_;
@@ -412,7 +412,10 @@ Kolmogorov::Kolmogorov(const KolmogorovSettings& settings) : settings_(settings)
   dt_ = settings.outer_step / static_cast<double>(steps_per_outer_);
   single_ = std::make_shared<const Scheme<float>>(n);
   double_ = std::make_shared<const Scheme<double>>(n);
-  scratch_size_ = double_->scratch_size();
+  scratch_size_ = std::max(single_->scratch_size(), double_->scratch_size());
+
+  const double turn = 2 * std::numbers::pi * static_cast<double>(settings.wavenumber) / static_cast<double>(n);
+  for (std::int64_t j = 0; j < n; ++j) force_.push_back(std::sin(turn * (static_cast<double>(j) + offset_y[0])));
 
   draw_initial_state();
   if (settings.modes == 0) return;
@@ -505,7 +508,7 @@ void Kolmogorov::project(std::span<T> state, std::span<T> scratch) const {
 
 template <typename T>
 void Kolmogorov::step(std::span<T> state, double reynolds, std::span<T> scratch) const {
-  scheme<T>().step(state, 1 / reynolds, dt_, h_, settings_.drag, settings_.wavenumber, scratch);
+  scheme<T>().step(state, 1 / reynolds, dt_, h_, settings_.drag, force_, scratch);
 }
 
 template void Kolmogorov::project(std::span<float>, std::span<float>) const;

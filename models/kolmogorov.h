@@ -95,6 +95,7 @@ class Kolmogorov {
   std::int64_t scratch_size_;
   std::shared_ptr<const Scheme<float>> single_;
   std::shared_ptr<const Scheme<double>> double_;
+  std::vector<double> force_;  ///< on u, per row
   std::vector<double> initial_;
   std::vector<double> base_;                  ///< modes: after the burn-in
   std::array<std::vector<double>, 3> modes_;  ///< for parameters of 1

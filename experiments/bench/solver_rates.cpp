@@ -58,7 +58,7 @@ Solver tsunami(std::int64_t nodes) {
 void measure(const Solver& solver, int threads, double seconds) {
   std::vector<Trajectory> trajectories;
   for (int k = 0; k < threads; ++k) trajectories.push_back(solver.start());
-  const auto steps = std::max<std::int64_t>(10, 4'000'000 / solver.points);
+  const auto steps = std::max<std::int64_t>(10, 400'000 / solver.points);
   const auto all = [&] {
     oneapi::tbb::parallel_for(std::size_t{0}, trajectories.size(), [&](std::size_t k) {
       for (std::int64_t i = 0; i < steps; ++i) trajectories[k]();
