@@ -197,7 +197,7 @@ Canvas drawn_maps(const FieldMaps& maps, Purpose purpose, int number_of_colours)
   const double height = width * y.length() / x.length();
   Canvas canvas(left + columns * width + (columns - 1) * gap + right, top + 5 * height + 4 * gap + 2 * line + bottom);
   // A page smooths the few values that it gets.
-  constexpr double most = 6400;
+  constexpr double most = 4100;  // 64 x 64
   const double detail = purpose == Purpose::page ? std::min(1., std::sqrt(most / (width * height))) : 1;
   const auto pixels = [&](double length, std::int64_t nodes) {
     const auto all = static_cast<std::int64_t>(std::ceil(detail * length));
