@@ -25,14 +25,6 @@ enum Stream : std::uint32_t { order_stream = 100, point_stream = 1000 };
 /// for its gradients, weights and what the optimiser remembers, the evaluation, workspaces of the device's libraries.
 constexpr std::int64_t reserve = std::int64_t{4} << 30;
 
-bool any_missing(std::span<const float> values) {
-  return std::any_of(values.begin(), values.end(), [](float value) { return std::isnan(value); });
-}
-
-std::span<const float> training_fields(const Dataset& data) {
-  return std::span(data.fields).first(static_cast<std::size_t>(data.train * data.about.frames * data.frame_size()));
-}
-
 /// As the network has values, in float32.
 struct Normal {
   std::vector<float> mean;
@@ -77,7 +69,7 @@ Batches::Batches(const TrainingConfig& config, const Dataset& data, const models
                  Placement placement)
     : config_(config),
       data_(data),
-      missing_(any_missing(training_fields(data))),
+      missing_(training_has_missing(data)),
       device_(device),
       streamed_(placement == Placement::streamed || (placement == Placement::automatic && !fits())),
       home_(streamed_ ? autodiff::cpu() : device),
@@ -101,7 +93,9 @@ Batches::Batches(const TrainingConfig& config, const Dataset& data, const models
 bool Batches::fits() const {
   const std::int64_t c = data_.about.channels();
   const BetweenFrames& between = data_.between;
-  std::int64_t values = data_.train * data_.about.frames * data_.frame_size() * (missing_ ? 2 : 1);
+  const std::int64_t pool = data_.pool.points;
+  std::int64_t values = data_.train * data_.about.frames *
+                        (pool > 0 ? pool * (2 + c * (missing_ ? 2 : 1)) : data_.frame_size() * (missing_ ? 2 : 1));
   values += data_.train * (data_.about.frames - 1) * between.points * (2 + c);
   return device_.available() - reserve >= values * static_cast<std::int64_t>(sizeof(float));
 }
@@ -110,17 +104,27 @@ Batches::Table Batches::frame_table(const models::Surrogate& s) const {
   const std::int64_t frames = data_.about.frames;
   const std::int64_t cells = data_.about.grid.cells();
   const std::int64_t c = data_.about.channels();
-  const std::int64_t rows = frames * cells;  // of a member
+  const Pool& pool = data_.pool;
+  const std::int64_t places = pool.points > 0 ? pool.points : cells;
+  const std::int64_t rows = frames * places;  // of a member
   const std::int64_t groups = frames * config_.trajectories;
-  Table table{.x = models::grid_points(data_.about.grid, 1).to(home_),
+  const Tensor nodes = models::grid_points(data_.about.grid, 1);
+  Table table{.x = nodes.to(home_),
               .y = Tensor::empty({data_.train * rows, c}, DType::float32, home_),
               .mask = std::nullopt,
-              .places = cells,
+              .places = places,
               .times = frames,
               .points = config_.points,
               .stream = point_stream,
               .base = no_rows(groups, home_),
               .base_of_x = no_rows(groups, home_)};
+  const float* place = nodes.data<float>();
+  std::vector<float> x;
+  if (pool.points > 0) {
+    table.x = Tensor::empty({data_.train * rows, 2}, DType::float32, home_);
+    table.base_of_x = table.base;
+    x.resize(static_cast<std::size_t>(2 * rows));
+  }
   if (missing_) table.mask = Tensor::empty(table.y.shape(), DType::float32, home_);
   const Normal normal(s);
   // Member by member, so that the host holds no second copy of all. Channels innermost: a random node is one place in
@@ -129,15 +133,26 @@ Batches::Table Batches::frame_table(const models::Surrogate& s) const {
   std::vector<float> mask(missing_ ? values.size() : 0);
   for (std::int64_t member = 0; member < data_.train; ++member) {
     oneapi::tbb::parallel_for(std::int64_t{0}, frames, [&](std::int64_t frame) {
+      const auto put = [&](std::int64_t i, std::int64_t channel, float physical) {
+        const std::int64_t to = (frame * places + i) * c + channel;
+        const float value = normal(physical, channel);
+        values[to] = std::isnan(value) ? 0 : value;
+        if (missing_) mask[to] = std::isnan(value) ? 0 : 1;
+      };
+      if (pool.points > 0) {
+        const std::int64_t first = (member * frames + frame) * places;
+        for (std::int64_t i = 0; i < places; ++i) {
+          std::copy_n(place + 2 * pool.nodes[first + i], 2, x.data() + 2 * (frame * places + i));
+          for (std::int64_t channel = 0; channel < c; ++channel)
+            put(i, channel, pool.values[(first + i) * c + channel]);
+        }
+        return;
+      }
       const std::span<const float> from = data_.frame(member, frame);
       for (std::int64_t channel = 0; channel < c; ++channel)
-        for (std::int64_t i = 0; i < cells; ++i) {
-          const std::int64_t to = (frame * cells + i) * c + channel;
-          const float value = normal(from[channel * cells + i], channel);
-          values[to] = std::isnan(value) ? 0 : value;
-          if (missing_) mask[to] = std::isnan(value) ? 0 : 1;
-        }
+        for (std::int64_t i = 0; i < cells; ++i) put(i, channel, from[channel * cells + i]);
     });
+    if (pool.points > 0) table.x.rows(member * rows, (member + 1) * rows).set(std::span<const float>(x));
     table.y.rows(member * rows, (member + 1) * rows).set(std::span<const float>(values));
     if (missing_) table.mask->rows(member * rows, (member + 1) * rows).set(std::span<const float>(mask));
   }

@@ -139,6 +139,8 @@ std::vector<Key> keys(Config& c) {
       {"training.steps", &c.training.steps, "of the optimiser", 1, 1e9},
       {"training.trajectories", &c.training.trajectories, "per step", 1, many},
       {"training.points", &c.training.points, "per frame, drawn afresh each step", 1, many},
+      {"training.pool", &c.training.pool,
+       "nodes of each frame of a training trajectory, drawn once, that are kept in memory; 0: all", 0, 1e9, true},
       {"training.between", &c.training.between, "the same per time between frames, where the data have any", 1, many},
       {"training.rate", &c.training.rate, "learning rate at the start; falls to 0 along a cosine", 1e-12, 1e3},
       {"training.clip", &c.training.clip, "largest global norm of the gradient", 1e-12, infinity},

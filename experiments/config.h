@@ -35,6 +35,7 @@ struct TrainingConfig {
   std::int64_t steps = 20000;
   std::int64_t trajectories = 8;
   std::int64_t points = 16;
+  std::int64_t pool = 0;  ///< 0: all nodes
   std::int64_t between = 16;
   double rate = 3e-3;
   double clip = 1;

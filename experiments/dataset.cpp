@@ -22,44 +22,71 @@ std::span<const double> Dataset::parameters_at(std::int64_t member, std::int64_t
 
 std::span<const float> Dataset::frame(std::int64_t member, std::int64_t frame) const {
   const auto size = static_cast<std::size_t>(frame_size());
+  if (pool.points > 0) {
+    if (member < train) throw Error(fmt::format("of training trajectory {} only a pool of nodes is kept", member));
+    member -= train;
+  }
   return std::span(fields).subspan(static_cast<std::size_t>(member * about.frames + frame) * size, size);
 }
 
-Moments field_moments(const Dataset& data) {
-  const std::int64_t c = data.about.channels();
-  const std::int64_t cells = data.about.grid.cells();
-  const std::int64_t frames = data.train * data.about.frames;
-  const std::vector<double> areas = models::grid_areas(data.about.grid, 1);
-  Moments moments;
-  for (std::int64_t channel = 0; channel < c; ++channel) {
-    double sum = 0;
-    double squares = 0;
-    double count = 0;
-    for (std::int64_t frame = 0; frame < frames; ++frame) {
-      const float* values = data.fields.data() + (frame * c + channel) * cells;
-      double part = 0;
-      double part_squares = 0;
-      for (std::int64_t i = 0; i < cells; ++i) {
-        if (std::isnan(values[i])) continue;
-        part += areas[i] * values[i];
-        part_squares += areas[i] * static_cast<double>(values[i]) * values[i];
-        count += areas[i];
-      }
-      sum += part;
-      squares += part_squares;
+MomentSums::MomentSums(const models::Description& about)
+    : names_(about.channel_names),
+      areas_(models::grid_areas(about.grid, 1)),
+      sum_(names_.size(), 0.0),
+      squares_(sum_),
+      count_(sum_) {}
+
+void MomentSums::add(std::span<const float> frame) {
+  const std::size_t cells = areas_.size();
+  for (std::size_t channel = 0; channel < sum_.size(); ++channel) {
+    const float* values = frame.data() + channel * cells;
+    double part = 0;
+    double part_squares = 0;
+    for (std::size_t i = 0; i < cells; ++i) {
+      if (std::isnan(values[i])) continue;
+      part += areas_[i] * values[i];
+      part_squares += areas_[i] * static_cast<double>(values[i]) * values[i];
+      count_[channel] += areas_[i];
     }
-    const double mean = sum / count;
+    sum_[channel] += part;
+    squares_[channel] += part_squares;
+  }
+}
+
+Moments MomentSums::moments() const {
+  Moments moments;
+  for (std::size_t channel = 0; channel < sum_.size(); ++channel) {
+    const double mean = sum_[channel] / count_[channel];
     moments.mean.push_back(mean);
-    moments.deviation.push_back(std::sqrt(std::max(0.0, squares / count - mean * mean)));
+    moments.deviation.push_back(std::sqrt(std::max(0.0, squares_[channel] / count_[channel] - mean * mean)));
     if (!(moments.deviation.back() > 0))
-      throw Error(
-          fmt::format("channel {} of the data set is constant, or has no values", data.about.channel_names[channel]));
+      throw Error(fmt::format("channel {} of the data set is constant, or has no values", names_[channel]));
   }
   return moments;
 }
 
-bool has_missing(const Dataset& data) {
-  return std::any_of(data.fields.begin(), data.fields.end(), [](float value) { return std::isnan(value); });
+Moments field_moments(const Dataset& data) {
+  if (data.pool.points > 0) return data.pool.moments;
+  MomentSums sums(data.about);
+  for (std::int64_t member = 0; member < data.train; ++member)
+    for (std::int64_t frame = 0; frame < data.about.frames; ++frame) sums.add(data.frame(member, frame));
+  return sums.moments();
+}
+
+namespace {
+
+bool any_missing(std::span<const float> values) {
+  return std::any_of(values.begin(), values.end(), [](float value) { return std::isnan(value); });
+}
+
+}  // namespace
+
+bool has_missing(const Dataset& data) { return any_missing(data.fields) || any_missing(data.pool.values); }
+
+bool training_has_missing(const Dataset& data) {
+  if (data.pool.points > 0) return any_missing(data.pool.values);
+  return any_missing(
+      std::span(data.fields).first(static_cast<std::size_t>(data.train * data.about.frames * data.frame_size())));
 }
 
 void Checksum::add(std::string_view bytes) {

@@ -30,6 +30,20 @@ struct InterpolationError {
   double last = 0;
 };
 
+/// Mean and standard deviation per channel, physical units.
+struct Moments {
+  std::vector<double> mean;
+  std::vector<double> deviation;
+};
+
+/// Of a set that is too large for the memory: the training trajectories at random nodes only.
+struct Pool {
+  std::int64_t points = 0;          ///< of each frame; 0: there is no pool, all nodes are kept
+  std::vector<std::int32_t> nodes;  ///< (train, frames, points)
+  std::vector<float> values;        ///< (train, frames, points, c), physical units
+  Moments moments;                  ///< of all nodes
+};
+
 struct Dataset {
   models::Description about;
   std::int64_t train = 0;  ///< members: first those for training, then validation, then test
@@ -38,10 +52,12 @@ struct Dataset {
   bool varying = false;            ///< parameters change in time
   std::vector<double> parameters;  ///< (members, p), physical units; varying: (members, frames, p), in force on the
                                    ///< step that ends at the frame
-  std::vector<float> fields;       ///< (members, frames, c, ny, nx), physical units; NaN where a value is missing
+  std::vector<float> fields;  ///< (members, frames, c, ny, nx), physical units; NaN where a value is missing. With a
+                              ///< pool, without the training members
   BetweenFrames between;
   std::string fingerprint;  ///< the configuration that made it; of a foreign set, a checksum of its fields
   std::optional<InterpolationError> interpolation = std::nullopt;  ///< where it is known
+  Pool pool = {};
 
   std::int64_t members() const { return train + valid + test; }
   std::int64_t first_test() const { return train + valid; }
@@ -50,14 +66,23 @@ struct Dataset {
   std::span<const double> parameters_of(std::int64_t member) const;
   /// (p), of the step that ends at a frame.
   std::span<const double> parameters_at(std::int64_t member, std::int64_t frame) const;
-  /// (c, ny, nx)
+  /// (c, ny, nx). Throws Error for a training member of which there is a pool only.
   std::span<const float> frame(std::int64_t member, std::int64_t frame) const;
 };
 
-/// Mean and standard deviation per channel, physical units.
-struct Moments {
-  std::vector<double> mean;
-  std::vector<double> deviation;
+/// Sums for moments: over frames, one after the other, by area.
+class MomentSums {
+ public:
+  explicit MomentSums(const models::Description& about);
+  /// (c, ny, nx)
+  void add(std::span<const float> frame);
+  /// Throws Error when a channel is constant or has no values.
+  Moments moments() const;
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<double> areas_;
+  std::vector<double> sum_, squares_, count_;  // per channel
 };
 
 /// Over all training trajectories, frames and nodes, by area, that have values. Throws Error when a channel is
@@ -84,7 +109,8 @@ std::string checksum(std::string_view bytes);
 /// Of each member's values, at the frames and between them, as a file keeps them.
 std::vector<std::int64_t> member_checksums(const Dataset& dataset);
 
-/// Whether a value is missing somewhere.
+/// Whether a value is missing somewhere, or in the training trajectories.
 bool has_missing(const Dataset& dataset);
+bool training_has_missing(const Dataset& dataset);
 
 }  // namespace levda::experiments

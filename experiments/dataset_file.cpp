@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "autodiff/error.h"
+#include "autodiff/random.h"
 #include "experiments/dataset_tensors.h"
 #include "experiments/netcdf_file.h"
 #include "experiments/version.h"
@@ -110,7 +111,8 @@ Dataset values_of(const File& file, const Dataset& outline, std::int64_t first, 
 /// Reads a file piece by piece; every complaint names the variable.
 class Reader {
  public:
-  explicit Reader(const std::filesystem::path& path) : path_(path), file_(path) {
+  Reader(const std::filesystem::path& path, std::int64_t pool, std::int64_t seed)
+      : path_(path), file_(path), pool_(pool), seed_(seed) {
     if (file_.has_attribute("levda_format") && file_.text("levda_format") != format_name)
       fail("levda_format", fmt::format("not a data set (\"{}\" expected)", format_name));
     sharded_ = !file_.has_variable("field") && file_.has_attribute("levda_format") && file_.has_variable(shards_name);
@@ -174,7 +176,8 @@ class Reader {
     if (g.geometry != models::Geometry::plane) text += fmt::format("{}\n", models::name(g.geometry));
     for (const std::vector<double>* values : {&set_.parameters, &g.x, &g.y, &between.fraction})
       text += checksum(bytes_of(*values));
-    for (const std::vector<float>* values : {&set_.fields, &between.x, &between.y, &between.values})
+    text += fields_.text();
+    for (const std::vector<float>* values : {&between.x, &between.y, &between.values})
       text += checksum(bytes_of(*values));
     return fmt::format("data = {}\n", checksum(text));
   }
@@ -377,6 +380,8 @@ class Reader {
   }
 
   void read_values() {
+    moments_.emplace(about_);
+    if (pool_ < about_.grid.cells()) set_.pool.points = pool_;
     if (!sharded_) {
       Dataset all = values_of(file_, set_, 0, set_.members());
       turn(all.fields);
@@ -394,8 +399,7 @@ class Reader {
       }
       if (first != set_.members()) fail(shard_members_name, "does not add up to the members");
     }
-    if (std::all_of(set_.fields.begin(), set_.fields.end(), [](float value) { return std::isnan(value); }))
-      fail("field", "holds no value at all");
+    if (!any_value_) fail("field", "holds no value at all");
   }
 
   void turn(std::vector<float>& fields) const {
@@ -413,22 +417,49 @@ class Reader {
 
   /// The next members.
   void add(Dataset part) {
-    const auto append = [&]<typename T>(std::vector<T>& all, std::vector<T>& more) {
-      if (part.members() == set_.members()) {
+    any_value_ =
+        any_value_ || std::any_of(part.fields.begin(), part.fields.end(), [](float v) { return !std::isnan(v); });
+    if (set_.fingerprint.empty()) fields_.add(std::span<const float>(part.fields));
+    const std::int64_t first = added_;
+    added_ += part.members();
+    const std::int64_t pooled =
+        set_.pool.points > 0 ? std::clamp<std::int64_t>(set_.train - first, 0, part.members()) : 0;
+    for (std::int64_t i = 0; i < pooled; ++i) add_to_pool(part, i, first + i);
+    // So many members at first, of all that are kept.
+    const auto append = [&]<typename T>(std::vector<T>& all, std::vector<T>& more, std::int64_t left_out,
+                                        std::int64_t members) {
+      const std::size_t each = more.size() / static_cast<std::size_t>(part.members());
+      if (left_out == 0 && part.members() == members) {
         all = std::move(more);
         return;
       }
-      if (all.empty())
-        all.reserve(more.size() / static_cast<std::size_t>(part.members()) * static_cast<std::size_t>(set_.members()));
-      all.insert(all.end(), more.begin(), more.end());
+      if (all.empty()) all.reserve(each * static_cast<std::size_t>(members));
+      all.insert(all.end(), more.begin() + static_cast<std::ptrdiff_t>(each) * left_out, more.end());
     };
-    append(set_.fields, part.fields);
+    const std::int64_t members = set_.members();
+    append(set_.fields, part.fields, pooled, members - (set_.pool.points > 0 ? set_.train : 0));
     if (part.between.points == 0) return;
     set_.between.points = part.between.points;
-    append(set_.between.fraction, part.between.fraction);
-    append(set_.between.x, part.between.x);
-    append(set_.between.y, part.between.y);
-    append(set_.between.values, part.between.values);
+    append(set_.between.fraction, part.between.fraction, 0, members);
+    append(set_.between.x, part.between.x, 0, members);
+    append(set_.between.y, part.between.y, 0, members);
+    append(set_.between.values, part.between.values, 0, members);
+  }
+
+  void add_to_pool(const Dataset& part, std::int64_t i, std::int64_t member) {
+    constexpr std::uint32_t pool_stream = 90;  // of the training seed
+    autodiff::Random random(static_cast<std::uint64_t>(seed_), pool_stream, static_cast<std::uint32_t>(member));
+    const std::int64_t cells = about_.grid.cells();
+    for (std::int64_t frame = 0; frame < about_.frames; ++frame) {
+      const std::span<const float> field = part.frame(i, frame);
+      moments_->add(field);
+      for (std::int64_t k = 0; k < set_.pool.points; ++k) {
+        const std::int64_t node = random.below(cells);
+        set_.pool.nodes.push_back(static_cast<std::int32_t>(node));
+        for (std::int64_t channel = 0; channel < about_.channels(); ++channel)
+          set_.pool.values.push_back(field[channel * cells + node]);
+      }
+    }
   }
 
   void read_interpolation() {
@@ -439,9 +470,12 @@ class Reader {
   }
 
   /// Training normalises by a channel's moments, and takes its error from the validation members.
-  void check_channels() const {
+  void check_channels() {
     try {
-      field_moments(set_);
+      if (set_.pool.points > 0)
+        set_.pool.moments = moments_->moments();
+      else
+        field_moments(set_);
     } catch (const Error& error) {
       fail("field", error.what());
     }
@@ -459,7 +493,13 @@ class Reader {
 
   std::filesystem::path path_;
   File file_;
+  std::int64_t pool_;
+  std::int64_t seed_;
   bool sharded_ = false;
+  std::int64_t added_ = 0;  // members whose values are read
+  bool any_value_ = false;
+  Checksum fields_;                      // of a foreign set
+  std::optional<MomentSums> moments_;    // of the training trajectories where they are pooled
   std::vector<std::string> dimensions_;  // of field
   std::vector<std::int64_t> shape_;
   bool turn_x_ = false;
@@ -616,9 +656,11 @@ void write_index(const std::filesystem::path& path, const Dataset& outline, cons
   file.commit();
 }
 
-Dataset read_dataset(const std::filesystem::path& path) {
+Dataset read_dataset(const std::filesystem::path& path, std::int64_t pool, std::int64_t seed) {
+  if (pool > 0 && holds_tensors(path))
+    throw InputError(path.string(), "", "a pool of nodes, training.pool, is drawn from NetCDF files only");
   try {
-    return holds_tensors(path) ? read_dataset_tensors(path) : Reader(path).read();
+    return holds_tensors(path) ? read_dataset_tensors(path) : Reader(path, pool, seed).read();
   } catch (const std::bad_alloc&) {
     throw InputError(path.string(), "", "does not fit into memory");
   }

@@ -39,7 +39,9 @@ void write_index(const std::filesystem::path& path, const Dataset& outline, cons
 /// round; one that is not even makes a list of points.
 /// Throws InputError naming the file (of a set in shards, the shard) and the variable: missing, wrong shapes, values
 /// that are not finite or not those that were written, parameters outside their prior range.
-Dataset read_dataset(const std::filesystem::path& path);
+/// With a pool of so many points per frame, of the training trajectories only these are kept, drawn by the seed; where
+/// a frame has no more nodes than that, all are. A set in shards is then never in memory as a whole.
+Dataset read_dataset(const std::filesystem::path& path, std::int64_t pool = 0, std::int64_t seed = 0);
 
 /// The configuration that made the file, or "" where there is no such file or it does not say.
 std::string fingerprint_of(const std::filesystem::path& path);

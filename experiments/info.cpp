@@ -170,7 +170,8 @@ std::string describe_netcdf(const std::filesystem::path& path) {
   };
   Lines lines;
   if (format.starts_with("levda-dataset-") || (format.empty() && file.has_variable("field"))) {
-    add_dataset(lines, read_dataset(path), text("source"));
+    // One in shards need not fit into memory, and misses nothing.
+    add_dataset(lines, read_dataset(path, file.has_variable("shard") ? 1 : 0), text("source"));
   } else if (format.starts_with("levda-shard-")) {
     const double first = file.number("first_member");
     lines.add("file", "shard of a data set, which its index beside the folder stands for");

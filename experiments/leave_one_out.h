@@ -32,6 +32,8 @@ class LeaveOneOut {
 
   /// The trajectories of a part of the set, of which the first is number `first`.
   void add(const Dataset& part, std::int64_t first);
+  /// Of memory, with what error() needs beside.
+  double bytes() const { return static_cast<double>(values_.size()) * sizeof(float) * 2; }
   /// Once all are there: per channel the root of (mean squared residual / mean square), by area, over trajectories,
   /// frames and nodes; over channels the root mean square. None where parameters change in time, values are missing or
   /// leave_one_out_residuals are empty.

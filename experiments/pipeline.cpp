@@ -141,13 +141,16 @@ ObservationFile Pipeline::read_twin(const std::string& experiment, std::int64_t 
   return file;
 }
 
+Dataset Pipeline::read_data(std::int64_t pool) const {
+  Dataset data = read_dataset(data_path(), pool, options_.config.training.seed);
+  if (!options_.config.case_name.empty() && data.about.case_name != options_.config.case_name)
+    throw InputError(data_path().string(), "case",
+                     fmt::format("is {}, not {}", data.about.case_name, options_.config.case_name));
+  return data;
+}
+
 const Dataset& Pipeline::data() {
-  if (!data_) {
-    data_ = read_dataset(data_path());
-    if (!options_.config.case_name.empty() && data_->about.case_name != options_.config.case_name)
-      throw InputError(data_path().string(), "case",
-                       fmt::format("is {}, not {}", data_->about.case_name, options_.config.case_name));
-  }
+  if (!data_) data_ = read_data(0);
   return *data_;
 }
 
@@ -170,7 +173,13 @@ void Pipeline::generate() {
 void Pipeline::train() {
   const fs::path path = options_.out / "weights.safetensors";
   const fs::path checkpoint = options_.out / "training.checkpoint.safetensors";
-  surrogate_ = train_surrogate(options_.config, data(),
+  const std::int64_t pool = options_.config.training.pool;
+  std::optional<Dataset> pooled;
+  if (pool > 0) {
+    data_.reset();
+    pooled = read_data(pool);
+  }
+  surrogate_ = train_surrogate(options_.config, pooled ? *pooled : data(),
                                {.checkpoint = checkpoint,
                                 .threads = options_.threads,
                                 .progress = stderr,

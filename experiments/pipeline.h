@@ -64,6 +64,8 @@ class Pipeline {
   void prepare_twin();
   /// For stages on their own: the shipped weights where there are none in `out`.
   void find_weights();
+  /// pool: of the training trajectories, see read_dataset.
+  Dataset read_data(std::int64_t pool) const;
   const Dataset& data();
   const models::Surrogate& surrogate();
   /// Scores of all truths, as far as they are there for this configuration.

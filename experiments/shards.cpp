@@ -8,6 +8,7 @@
 #include <cmath>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <set>
 
 #include "autodiff/error.h"
@@ -78,7 +79,7 @@ class Generation {
     const double memory =
         std::min(2.0 * static_cast<double>(together_ * per_shard_), static_cast<double>(outline_.members())) *
             member_bytes_ +
-        2.0 * options_.threads * member_bytes_;
+        2.0 * options_.threads * member_bytes_ + leave_one_out_.bytes();
     say("generate: {} members x {} frames x {} channels x {} nodes, {} before compression; {} of memory, about {} to "
         "train on them\n",
         outline_.members(), about.frames, about.channels(), about.grid.cells(), bytes_text(bytes), bytes_text(memory),
@@ -92,6 +93,7 @@ class Generation {
     leave_one_out_.add(set, 0);
     set.interpolation = interpolation();
     write_dataset(path_, set);
+    remove_others(0);
   }
 
   void in_shards() {
@@ -113,9 +115,8 @@ class Generation {
 
   /// False where there is no such shard, as it should be, yet.
   bool take(std::int64_t shard) {
-    std::error_code ignored;
-    if (!fs::exists(path_of(shard), ignored)) return false;
     try {
+      if (fingerprint_of(path_of(shard)) != outline_.fingerprint) return false;
       leave_one_out_.add(read_shard(path_of(shard), outline_, first_of(shard), members_of(shard)), first_of(shard));
       return true;
     } catch (const InputError& error) {
@@ -133,7 +134,9 @@ class Generation {
     for (const std::int64_t shard : open) left += members_of(shard);
     std::int64_t done = outline_.members() - left;
     if (done > 0) say("generate: {} of {} members are there\n", done, outline_.members());
-    nn::Progress progress("generate", outline_.members(), options_.progress, done);
+    std::optional<nn::Progress> progress;
+    const auto show = [&] { progress.emplace("generate", outline_.members(), options_.progress, done); };
+    show();
     std::mutex mutex;
     const auto simulate = [&](std::int64_t from) {
       const std::int64_t count = std::min(together_, static_cast<std::int64_t>(open.size()) - from);
@@ -142,7 +145,7 @@ class Generation {
         const std::int64_t shard = open[from + i];
         parts[i] = generator_.members(first_of(shard), first_of(shard) + members_of(shard), [&] {
           const std::lock_guard lock(mutex);
-          progress.update(++done);
+          progress->update(++done);
         });
       });
       return parts;
@@ -171,6 +174,7 @@ class Generation {
       if (from > 0) continue;
       // The first group alone: how long the others will take, and whether they fit, is known before they begin.
       const double ratio = static_cast<double>(left - written) / static_cast<double>(written);
+      progress.reset();
       const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
       say("generate: the other {} members will take about {} and {} of disk\n", left - written,
           time_text(ratio * seconds), bytes_text(ratio * bytes));
@@ -179,6 +183,7 @@ class Generation {
         throw InputError(path_.string(), "",
                          fmt::format("{} more are needed for the data set, {} are free", bytes_text(ratio * bytes),
                                      bytes_text(available)));
+      show();
       running = start(from + together_);
     }
   }
@@ -192,16 +197,18 @@ class Generation {
     return error;
   }
 
-  /// Shards of a set that was divided otherwise.
+  /// Shards of a set that was divided otherwise, or of another one.
   void remove_others(std::int64_t shards) const {
+    std::error_code ignored;
+    const fs::path folder = path_of(0).parent_path();
     std::set<fs::path> own;
     for (std::int64_t shard = 0; shard < shards; ++shard) own.insert(path_of(shard).filename());
-    for (const auto& entry : fs::directory_iterator(path_of(0).parent_path())) {
+    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
       const fs::path name = entry.path().filename();
-      const std::string stem = name.stem().string();
-      if (name.extension() == ".nc" && stem.find_first_not_of("0123456789") == std::string::npos && !own.contains(name))
-        fs::remove(entry.path());
+      const bool numbered = name.stem().string().find_first_not_of("0123456789") == std::string::npos;
+      if (name.extension() == ".nc" && numbered && !own.contains(name)) fs::remove(entry.path(), ignored);
     }
+    if (own.empty() && fs::is_empty(folder, ignored)) fs::remove(folder, ignored);
   }
 
   fs::path path_;

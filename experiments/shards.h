@@ -13,7 +13,7 @@ namespace levda::experiments {
 struct GenerateOptions {
   int threads = 1;
   std::FILE* progress = nullptr;
-  std::function<bool()> stop;  ///< asked between shards: whether to leave; may be empty
+  std::function<bool()> stop = {};  ///< asked between shards: whether to leave; may be empty
 };
 
 /// Makes the data set of a configuration at `path`. One of more than config.shard_megabytes is an index there and

@@ -200,3 +200,46 @@ TEST_CASE("missing values are 0 where the mask is 0, and counted") {
     CHECK(batch.between->count() == static_cast<double>(batch.between->y.size()));
   }
 }
+
+TEST_CASE("with a pool, batches are of its nodes and of no others, each at its place") {
+  Example e;
+  const std::int64_t cells = e.data.about.grid.cells();
+  const std::int64_t frames = e.data.about.frames;
+  const std::int64_t c = e.data.about.channels();
+  Dataset whole = e.data;
+  e.data.pool.points = 6;
+  e.data.pool.moments = field_moments(whole);
+  Random random(7, 1);
+  for (std::int64_t i = 0; i < e.data.train * frames * 6; ++i) {
+    const std::int64_t node = random.below(cells);
+    e.data.pool.nodes.push_back(static_cast<std::int32_t>(node));
+    for (std::int64_t channel = 0; channel < c; ++channel)
+      e.data.pool.values.push_back(whole.frame(i / (6 * frames), i / 6 % frames)[channel * cells + node]);
+  }
+  e.data.fields.erase(e.data.fields.begin(), e.data.fields.begin() + e.data.train * frames * c * cells);
+  const std::vector<float> nodes = models::grid_points(e.data.about.grid, 1).to_floats();
+  for (autodiff::Backend* device : devices())
+    for (const Placement placement : {Placement::resident, Placement::streamed}) {
+      Batches batches = e.batches(*device, placement);
+      batches.select(1);
+      const std::vector<Tensor> found = parts(batches.batch());
+      const std::vector<float> x = found[1].to_floats();
+      const std::vector<float> y = found[2].to_floats();
+      const std::vector<std::int64_t> order =
+          Random(static_cast<std::uint64_t>(e.config.training.seed), 100, 0).permutation(7);
+      for (std::int64_t i = 0; i < frames * 3 * 4; ++i) {
+        const std::int64_t member = order[3 + i / 4 % 3];
+        const std::int64_t first = (member * frames + i / 12) * 6;
+        bool of_the_pool = false;
+        for (std::int64_t k = first; k < first + 6 && !of_the_pool; ++k) {
+          const std::int32_t node = e.data.pool.nodes[k];
+          of_the_pool = x[2 * i] == nodes[2 * node] && x[2 * i + 1] == nodes[2 * node + 1];
+          for (std::int64_t channel = 0; channel < c && of_the_pool; ++channel)
+            CHECK(y[i * c + channel] ==
+                  (e.data.pool.values[k * c + channel] - static_cast<float>(e.surrogate.field_mean[channel])) *
+                      static_cast<float>(1 / e.surrogate.field_std[channel]));
+        }
+        CHECK(of_the_pool);
+      }
+    }
+}

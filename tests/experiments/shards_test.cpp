@@ -5,7 +5,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
+#include <set>
 
 #include "autodiff/error.h"
 #include "autodiff/tensor.h"
@@ -168,4 +170,42 @@ TEST_CASE("a generate that is told to stop goes on from there; an index is of a 
   CHECK_FALSE(fs::exists(folder.path() / shard(4)));
   generate_files(config, path, {});
   same(read_dataset(path), generate_dataset(config, {}));
+}
+
+TEST_CASE("with a pool, random nodes of the training trajectories are kept, and all of the others") {
+  const TemporaryFolder folder;
+  const Config config = small();
+  generate_files(config, folder.path() / "data.nc", {});
+  const Dataset whole = read_dataset(folder.path() / "data.nc");
+  SUBCASE("in shards") {}
+  SUBCASE("in one file") { write_dataset(folder.path() / "data.nc", whole); }
+  const Dataset pooled = read_dataset(folder.path() / "data.nc", 10, 3);
+  const std::int64_t cells = 12 * 12;
+  CHECK(pooled.pool.points == 10);
+  CHECK(pooled.fields.size() == static_cast<std::size_t>(4 * 4 * 3 * cells));
+  REQUIRE(pooled.pool.nodes.size() == 5 * 4 * 10);
+  REQUIRE(pooled.pool.values.size() == 5 * 4 * 10 * 3);
+  CHECK(pooled.between.values == whole.between.values);
+  CHECK(pooled.parameters == whole.parameters);
+  CHECK(field_moments(pooled).mean == field_moments(whole).mean);
+  CHECK(field_moments(pooled).deviation == field_moments(whole).deviation);
+  std::set<std::int32_t> seen;
+  for (std::int64_t i = 0; i < 5 * 4 * 10; ++i) {
+    const std::int32_t node = pooled.pool.nodes[i];
+    REQUIRE(node >= 0);
+    REQUIRE(node < cells);
+    seen.insert(node);
+    for (std::int64_t c = 0; c < 3; ++c)
+      CHECK(pooled.pool.values[i * 3 + c] == whole.frame(i / 40, i / 10 % 4)[c * cells + node]);
+  }
+  // 200 draws of 144: 108 different ones, standard deviation 4.
+  CHECK(seen.size() > 80);
+  CHECK(seen.size() < 136);
+  for (std::int64_t member = 5; member < 9; ++member)
+    for (std::int64_t frame = 0; frame < 4; ++frame)
+      CHECK(std::ranges::equal(pooled.frame(member, frame), whole.frame(member, frame)));
+  CHECK_THROWS_WITH_AS(pooled.frame(4, 0), "of training trajectory 4 only a pool of nodes is kept", Error);
+  CHECK(read_dataset(folder.path() / "data.nc", 10, 3).pool.nodes == pooled.pool.nodes);
+  CHECK(read_dataset(folder.path() / "data.nc", 10, 4).pool.nodes != pooled.pool.nodes);
+  CHECK(read_dataset(folder.path() / "data.nc", cells, 3).pool.points == 0);
 }
