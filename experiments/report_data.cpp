@@ -22,7 +22,7 @@ struct TimeUnit {
 
 TimeUnit time_unit(const models::Description& about) {
   if (about.time_unit == "s" && about.frame_interval >= 60) return {"h", 3600};
-  return {about.time_unit, 1};
+  return {about.time_unit == "1" ? "" : about.time_unit, 1};
 }
 
 /// Which values of a truth's analysis to show.
