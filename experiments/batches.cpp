@@ -19,7 +19,7 @@ using autodiff::Var;
 namespace {
 
 // Streams of the training seed; point_stream is followed by one stream per group.
-enum Stream : std::uint32_t { order_stream = 100, point_stream = 1000 };
+enum Stream : std::uint32_t { order_stream = 100, once_stream = 101, once_between_stream = 102, point_stream = 1000 };
 
 /// Of a device, beside the training fields: 1 GiB of a step's activations (tile_of in training.cpp) and about as much
 /// for its gradients, weights and what the optimiser remembers, the evaluation, workspaces of the device's libraries.
@@ -74,6 +74,7 @@ Batches::Batches(const TrainingConfig& config, const Dataset& data, const models
       streamed_(placement == Placement::streamed || (placement == Placement::automatic && !fits())),
       home_(streamed_ ? autodiff::cpu() : device),
       step_(no_rows(1, home_)),
+      states_(no_rows(data.about.frames * config.trajectories, device)),
       frames_(frame_table(s)) {
   const std::int64_t times = data.varying ? data.about.frames : 1;
   const std::int64_t p = data.about.parameters();
@@ -87,6 +88,12 @@ Batches::Batches(const TrainingConfig& config, const Dataset& data, const models
                               DType::float32, home_);
     fraction_rows_ = no_rows(intervals * config.trajectories, home_);
   }
+  if (config.draw == "once")
+    for (Table* table : {&frames_, between_ ? &*between_ : nullptr}) {
+      if (table == nullptr) continue;
+      table->rows = no_rows(table->base.size() * table->points, home_);
+      table->rows_of_x = no_rows(table->rows.size(), home_);
+    }
   select(0);  // a recording may look before the first step
 }
 
@@ -116,8 +123,11 @@ Batches::Table Batches::frame_table(const models::Surrogate& s) const {
               .times = frames,
               .points = config_.points,
               .stream = point_stream,
+              .once_stream = once_stream,
               .base = no_rows(groups, home_),
-              .base_of_x = no_rows(groups, home_)};
+              .base_of_x = no_rows(groups, home_),
+              .rows = {},
+              .rows_of_x = {}};
   const float* place = nodes.data<float>();
   std::vector<float> x;
   if (pool.points > 0) {
@@ -181,8 +191,11 @@ Batches::Table Batches::between_table(const models::Surrogate& s) const {
           .times = intervals,
           .points = config_.between,
           .stream = point_stream + static_cast<std::uint32_t>(data_.about.frames * config_.trajectories),
+          .once_stream = once_between_stream,
           .base = base,
-          .base_of_x = base};
+          .base_of_x = base,
+          .rows = {},
+          .rows_of_x = {}};
 }
 
 void Batches::select(std::int64_t step) {
@@ -194,16 +207,22 @@ void Batches::select(std::int64_t step) {
   const std::span<const std::int64_t> chosen =
       std::span(order).subspan(static_cast<std::size_t>(step % per_epoch * size), static_cast<std::size_t>(size));
   // Rows of a table with `each` of them for every (member, time), times outermost as in the groups.
-  const auto put = [&](std::int64_t times, std::int64_t each, Tensor& rows) {
+  const auto first_rows = [&](std::int64_t times, std::int64_t each) {
     std::vector<std::int64_t> first;
     for (std::int64_t time = 0; time < times; ++time)
       for (const std::int64_t member : chosen) first.push_back((member * times + time) * each);
-    rows.set(std::span<const std::int64_t>(first));
+    return first;
+  };
+  const auto put = [&](std::int64_t times, std::int64_t each, Tensor& rows) {
+    rows.set(std::span<const std::int64_t>(first_rows(times, each)));
   };
   step_.set(std::span<const std::int64_t>(&step, 1));
   put(data_.varying ? data_.about.frames : 1, 1, parameter_rows_);
   put(frames_.times, frames_.places, frames_.base);
+  put(frames_.times, 1, states_);
+  if (frames_.rows) draw_once(first_rows(frames_.times, 1), frames_);
   if (between_) {
+    if (between_->rows) draw_once(first_rows(between_->times, 1), *between_);
     put(between_->times, between_->places, between_->base);
     put(between_->times, 1, fraction_rows_);
   }
@@ -215,6 +234,24 @@ void Batches::select(std::int64_t step) {
   if (!sent_.between) sent_.between.emplace();
   send(*batch.between, *sent_.between, device_);
   send(batch.fraction, sent_.fraction, device_);
+}
+
+/// The random numbers of a group are those of its (member, time): the same in every step.
+void Batches::draw_once(const std::vector<std::int64_t>& states, Table& table) const {
+  const bool own_x = table.base_of_x.storage() == table.base.storage();
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(table.rows.size()));
+  std::vector<std::int64_t> rows_of_x(rows.size());
+  oneapi::tbb::parallel_for(std::int64_t{0}, table.base.size(), [&](std::int64_t group) {
+    const std::int64_t state = states[static_cast<std::size_t>(group)];
+    Random random(static_cast<std::uint64_t>(config_.seed), table.once_stream, static_cast<std::uint32_t>(state));
+    for (std::int64_t i = group * table.points; i < (group + 1) * table.points; ++i) {
+      const std::int64_t place = random.below(table.places);
+      rows[i] = state * table.places + place;
+      rows_of_x[i] = own_x ? rows[i] : place;
+    }
+  });
+  table.rows.set(std::span<const std::int64_t>(rows));
+  table.rows_of_x.set(std::span<const std::int64_t>(rows_of_x));
 }
 
 Batch Batches::assemble() const {
@@ -243,16 +280,20 @@ Samples Batches::draw(const Table& table) const {
     const auto first = static_cast<std::uint32_t>(begin);
     const autodiff::RandomRows random{
         .seed = static_cast<std::uint64_t>(config_.seed), .stream = table.stream + first, .choices = table.places};
-    Tensor rows = Tensor::empty({(end - begin) * points}, DType::int64, home_);
+    const bool once = static_cast<bool>(table.rows);
+    Tensor rows = once ? table.rows.rows(begin * points, end * points)
+                       : Tensor::empty({(end - begin) * points}, DType::int64, home_);
     const auto take = [&](const Tensor& from, const Tensor& to) {
       Tensor own = to.rows(begin * points, end * points);
       home_.gather(from, rows, 0, own);
     };
-    home_.draw_rows(random, step_, table.base.rows(begin, end), rows);
+    if (!once) home_.draw_rows(random, step_, table.base.rows(begin, end), rows);
     take(table.y, y);
     if (table.mask) take(*table.mask, mask);
     // The same places once more where all (member, time) share coordinates.
-    if (table.base_of_x.storage() != table.base.storage())
+    if (once)
+      rows = table.rows_of_x.rows(begin * points, end * points);
+    else if (table.base_of_x.storage() != table.base.storage())
       home_.draw_rows(random, step_, table.base_of_x.rows(begin, end), rows);
     take(table.x, x);
   };

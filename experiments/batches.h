@@ -29,8 +29,7 @@ struct Batch {
 /// Where the training fields lie: on the device that trains, or in the host's memory, from which the batches are sent.
 enum class Placement : std::uint8_t { automatic, resident, streamed };
 
-/// Batches of the steps of a training. A batch depends on the seed and the step alone, bit for bit also on the
-/// placement.
+/// Batches of the steps of a training. A batch depends on the seed and the step alone, bit for bit, on any placement.
 class Batches {
  public:
   /// For a training on `device`. automatic: resident where the fields and what else a training needs fit there.
@@ -41,6 +40,8 @@ class Batches {
   void select(std::int64_t step);
   /// The batch of the selected step, on the device, by operations of its backend alone: may be recorded.
   Batch batch() const { return streamed_ ? sent_ : assemble(); }
+  /// (groups of frames), on the device, in place: member x frames + frame of each in the selected step.
+  const autodiff::Tensor& states() const { return states_; }
 
   bool streamed() const { return streamed_; }
   /// Values are missing: batches have masks.
@@ -54,10 +55,13 @@ class Batches {
     std::optional<autodiff::Tensor> mask;  // (rows, c)
     std::int64_t places = 0;
     std::int64_t times = 0;
-    std::int64_t points = 0;     // drawn in each group
-    std::uint32_t stream = 0;    // of the first group
+    std::int64_t points = 0;   // drawn in each group
+    std::uint32_t stream = 0;  // of the first group
+    std::uint32_t once_stream = 0;
     autodiff::Tensor base;       // (groups): first row of a group's (member, time)
     autodiff::Tensor base_of_x;  // the same in x
+    autodiff::Tensor rows;       // (groups x points): drawn by the host; none where draw() draws
+    autodiff::Tensor rows_of_x;
   };
 
   bool fits() const;
@@ -65,6 +69,7 @@ class Batches {
   Table between_table(const models::Surrogate& surrogate) const;
   Batch assemble() const;
   Samples draw(const Table& table) const;
+  void draw_once(const std::vector<std::int64_t>& states, Table& table) const;
 
   TrainingConfig config_;
   const Dataset& data_;
@@ -75,6 +80,7 @@ class Batches {
   autodiff::Tensor step_;            // int64 (1)
   autodiff::Tensor parameters_;      // (members x times, p)
   autodiff::Tensor parameter_rows_;  // (times x trajectories)
+  autodiff::Tensor states_;
   Table frames_;
   std::optional<Table> between_;
   autodiff::Tensor fractions_;      // (members x intervals, 1)

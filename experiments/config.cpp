@@ -46,7 +46,7 @@ class Assignment {
   }
   void set(std::vector<double>& target) const {
     const toml::array* list = node_.as_array();
-    if (list == nullptr || list->empty()) fail("a list of numbers is needed");
+    if (list == nullptr || (list->empty() && !key_.may_be_empty)) fail("a list of numbers is needed");
     std::vector<double> values;
     for (const toml::node& entry : *list) values.push_back(number(entry));
     target = std::move(values);
@@ -126,10 +126,21 @@ std::vector<Key> keys(Config& c) {
        0, true},
       {"surrogate.latent", &s.latent, "latent variables", 1, 4096},
       {"surrogate.latent_dt", &s.latent_dt, "latent time of one frame; 0: 4 in a whole trajectory", 0, 1e9},
-      {"surrogate.fourier_features", &s.fourier_features, "random frequencies of the coordinates", 1, 4096},
-      {"surrogate.fourier_scale", &s.fourier_scale, "standard deviation of the frequencies", 1e-9, 1e9},
+      {"surrogate.fourier_features", &s.fourier_features, "random frequencies of the coordinates; 0: the coordinates",
+       0, 4096},
+      {"surrogate.fourier_scale", &s.fourier_scale, "standard deviation of the frequencies, or their bound", 1e-9, 1e9},
       {"surrogate.embedding", &c.embedding,
        "of coordinates: natural (periodic where the domain is, on a sphere the place in space) or plane", 0, 0, true},
+      {"surrogate.fourier_init", &c.fourier_init, "frequencies at first: normal or uniform (in [-scale, scale])", 0, 0,
+       true},
+      {"surrogate.fourier_trainable", &c.fourier_trainable, "1: the frequencies are trained, too", 0, 1, true},
+      {"surrogate.dynamics_layers", &c.dynamics_layers,
+       "residual_silu, relu (a plain network, as published) or residual_relu (in blocks of two)", 0, 0, true},
+      {"surrogate.decoder_layers", &c.decoder_layers, "the same; as published residual_relu", 0, 0, true},
+      {"surrogate.field_min", &c.field_min,
+       "per channel: this and field_max become -1 and 1 for the network; []: z-scores", -infinity, infinity, true,
+       true},
+      {"surrogate.field_max", &c.field_max, "per channel", -infinity, infinity, true, true},
       {"surrogate.dynamics_depth", &s.dynamics_depth, "hidden layers of the dynamics", 1, 1000},
       {"surrogate.dynamics_width", &s.dynamics_width, "their width", 1, 8192},
       {"surrogate.decoder_depth", &s.decoder_depth, "hidden layers of the decoder", 1, 1000},
@@ -138,11 +149,22 @@ std::vector<Key> keys(Config& c) {
       {"training.optimiser", &c.training.optimiser, "soap or adam", 0, 0},
       {"training.steps", &c.training.steps, "of the optimiser", 1, 1e9},
       {"training.trajectories", &c.training.trajectories, "per step", 1, many},
-      {"training.points", &c.training.points, "per frame, drawn afresh each step", 1, many},
+      {"training.points", &c.training.points, "per frame", 1, many},
       {"training.pool", &c.training.pool,
        "nodes of each frame of a training trajectory, drawn once, that are kept in memory; 0: all", 0, 1e9, true},
       {"training.between", &c.training.between, "the same per time between frames, where the data have any", 1, many},
-      {"training.rate", &c.training.rate, "learning rate at the start; falls to 0 along a cosine", 1e-12, 1e3},
+      {"training.rate", &c.training.rate, "learning rate at the start", 1e-12, 1e3},
+      {"training.schedule", &c.training.schedule,
+       "of the rate: cosine (falls to 0) or step (times decay every decay_epochs)", 0, 0, true},
+      {"training.decay", &c.training.decay, "of the rate, schedule step", 1e-6, 1, true},
+      {"training.decay_epochs", &c.training.decay_epochs, "between two decays; in an epoch each trajectory comes once",
+       1, many, true},
+      {"training.draw", &c.training.draw,
+       "points of a frame: afresh at each step, or once for each (trajectory, frame)", 0, 0, true},
+      {"training.finetune_steps", &c.training.finetune_steps,
+       "after these: of the decoder alone, latent trajectories stay as they are", 0, 1e9, true},
+      {"training.finetune_rate", &c.training.finetune_rate, "its learning rate; falls to 0 along a cosine", 1e-12, 1e3,
+       true},
       {"training.clip", &c.training.clip, "largest global norm of the gradient", 1e-12, infinity},
       {"training.tile", &c.training.tile, "frames decoded together in one thread's cache", 1, many},
       {"training.validate_every", &c.training.validate_every, "steps", 1, 1e9},
@@ -240,6 +262,17 @@ void check(const Config& config) {
   };
   one_of("data.design", config.data.design, {"even", "uniform"});
   one_of("surrogate.embedding", config.embedding, {"natural", "plane"});
+  const auto layers = {"residual_silu", "relu", "residual_relu"};
+  one_of("surrogate.dynamics_layers", config.dynamics_layers, layers);
+  one_of("surrogate.decoder_layers", config.decoder_layers, layers);
+  one_of("surrogate.fourier_init", config.fourier_init, {"normal", "uniform"});
+  if (config.field_min.size() != config.field_max.size())
+    fail("surrogate.field_max", "needs as many numbers as surrogate.field_min");
+  for (std::size_t i = 0; i < config.field_min.size(); ++i)
+    if (!(std::isfinite(config.field_max[i] - config.field_min[i]) && config.field_max[i] > config.field_min[i]))
+      fail("surrogate.field_max", fmt::format("{} is not above {}", config.field_max[i], config.field_min[i]));
+  one_of("training.schedule", config.training.schedule, {"cosine", "step"});
+  one_of("training.draw", config.training.draw, {"afresh", "once"});
   one_of("training.optimiser", config.training.optimiser, {"adam", "soap"});
   one_of("assimilation.minimiser", a.minimiser, {"gauss_newton", "lbfgs", "ensemble"});
   one_of("assimilation.precision", a.precision, {"mixed", "float64"});

@@ -41,6 +41,12 @@ struct TrainingConfig {
   double clip = 1;
   std::int64_t tile = 16;
   std::int64_t validate_every = 500;
+  std::string schedule = "cosine";
+  double decay = 0.5;
+  std::int64_t decay_epochs = 200;
+  std::string draw = "afresh";
+  std::int64_t finetune_steps = 0;
+  double finetune_rate = 1e-4;
 };
 
 struct ObservationConfig {
@@ -86,6 +92,12 @@ struct Config {
   DataConfig data;
   models::LdnetArchitecture surrogate;
   std::string embedding = "natural";
+  std::string dynamics_layers = "residual_silu";
+  std::string decoder_layers = "residual_silu";
+  std::string fourier_init = "normal";
+  std::int64_t fourier_trainable = 0;
+  std::vector<double> field_min;  ///< per channel; empty: z-scores
+  std::vector<double> field_max;
   TrainingConfig training;
   ObservationConfig observations;
   EncoderConfig encoder;
@@ -99,7 +111,8 @@ struct Key {
   std::string help;
   double minimum;
   double maximum;
-  bool later = false;  ///< younger than some results: not part of a fingerprint where it has its default
+  bool later = false;         ///< younger than some results: not part of a fingerprint where it has its default
+  bool may_be_empty = false;  ///< a list
 };
 
 /// A key's value, as a user would set it.

@@ -28,7 +28,7 @@ std::int64_t tile_of(const models::LdnetArchitecture& a, const TrainingConfig& c
   if (backend.lanes() > 1) return config.tile;
   constexpr std::int64_t most = std::int64_t{1} << 30;  // bytes of activations
   constexpr std::int64_t copies = 4;
-  const std::int64_t values = a.decoder_width * a.decoder_depth + 2 * a.fourier_features + a.latent;  // of a row
+  const std::int64_t values = a.decoder_width * a.decoder_depth + a.features() + a.latent;  // of a row
   return std::max<std::int64_t>(1, most / (points * values * copies * static_cast<std::int64_t>(sizeof(float))));
 }
 
@@ -42,22 +42,29 @@ Var between_states(const Var& frames, const Tensor& fraction, std::int64_t traje
   return before + Var(fraction) * (after - before);
 }
 
-/// Mean squared error of a batch and its gradient.
-nn::LossAndGradients loss(const models::Ldnet& net, const Batch& batch, const TrainingConfig& config,
-                          std::int64_t frames) {
+/// Latent trajectories of a batch from rest: (frames x trajectories, d).
+Var rolled_out(const models::Ldnet& net, const Vars& w, const Batch& batch, const TrainingConfig& config,
+               std::int64_t frames) {
   Backend& backend = batch.frames.y.backend();
-  autodiff::Tape tape;
-  const Vars w = net.parameters().on(tape);
   Vars u;
   for (std::int64_t frame = 0; frame < frames; ++frame) {
     const std::int64_t time = std::min(frame, batch.u.shape()[0] - 1);
     u.emplace_back(batch.u.rows(time, time + 1).reshaped(batch.u.shape().part(1, 3)));
   }
   const Var s0(Tensor::zeros({config.trajectories, net.architecture().latent}, DType::float32, backend));
-  const Var s = reshape(net.trajectory(w, u, s0), {frames * config.trajectories, net.architecture().latent});
-  const auto error = [&](const Var& latents, const Samples& samples) {
+  return reshape(net.trajectory(w, u, s0), {frames * config.trajectories, net.architecture().latent});
+}
+
+/// Mean squared error of a batch and its gradient; of latent states that are given, where they are.
+nn::LossAndGradients loss(const models::Ldnet& net, const Batch& batch, const TrainingConfig& config,
+                          std::int64_t frames, const std::optional<Tensor>& latents = std::nullopt) {
+  Backend& backend = batch.frames.y.backend();
+  autodiff::Tape tape;
+  const Vars w = net.parameters().on(tape);
+  const Var s = latents ? Var(*latents) : rolled_out(net, w, batch, config, frames);
+  const auto error = [&](const Var& states, const Samples& samples) {
     const std::int64_t tile = tile_of(net.architecture(), config, samples.x.shape()[1], backend);
-    return models::decoding_error(net, w, latents, Var(samples.x), Var(samples.y), tile, samples.mask);
+    return models::decoding_error(net, w, states, Var(samples.x), Var(samples.y), tile, samples.mask);
   };
   Var total = error(s, batch.frames);
   if (batch.between) {
@@ -111,8 +118,8 @@ Residuals residuals(const models::Surrogate& s, const Dataset& data, std::int64_
         for (std::int64_t i = 0; i < grid.nx; i += stride) {
           const double area = grid.area(i, j);
           for (std::int64_t k = 0; k < c; ++k)
-            sums.add(frame * c + k, s.offset(k) + s.scale(k) * *found++,
-                     truth[k * grid.cells() + j * grid.nx + i], area);
+            sums.add(frame * c + k, s.offset(k) + s.scale(k) * *found++, truth[k * grid.cells() + j * grid.nx + i],
+                     area);
         }
     }
   }
@@ -191,6 +198,33 @@ double pooled(const Residuals& sums, std::int64_t c) {
   return std::sqrt(total / static_cast<double>(channels));
 }
 
+/// The range of the values that become -1 and 1.
+std::optional<models::Scaling> scaling_of(const Config& config, const models::Description& about) {
+  const std::size_t c = config.field_min.size();
+  if (c == 0) return std::nullopt;
+  if (c != about.channel_names.size())
+    throw InputError("configuration", "surrogate.field_min",
+                     fmt::format("{} numbers for {} channels", c, about.channel_names.size()));
+  models::Scaling scaling;
+  for (std::size_t k = 0; k < c; ++k) {
+    scaling.offset.push_back(0.5 * (config.field_min[k] + config.field_max[k]));
+    scaling.scale.push_back(0.5 * (config.field_max[k] - config.field_min[k]));
+  }
+  return scaling;
+}
+
+/// The dynamics' weights are trained, or not.
+void train_dynamics(nn::Parameters& parameters, bool trainable) {
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    if (parameters.name(i).starts_with("dynamics.")) parameters.set_trainable(i, trainable);
+}
+
+std::string duration(double seconds) {
+  if (seconds > 2 * 86400) return fmt::format("{:.1f} days", seconds / 86400);
+  if (seconds > 2 * 3600) return fmt::format("{:.1f} hours", seconds / 3600);
+  return fmt::format("{:.0f} minutes", seconds / 60);
+}
+
 std::unique_ptr<nn::Optimiser> make_optimiser(const std::string& name, const nn::Parameters& parameters) {
   if (name == "adam") return std::make_unique<nn::Adam>(parameters);
   return std::make_unique<nn::Soap>(parameters);
@@ -226,6 +260,28 @@ double product_rate(Backend& backend, std::int64_t n, int threads) {
 
 }  // namespace
 
+models::LdnetArchitecture architecture_of(const Config& config, const models::Description& about) {
+  models::LdnetArchitecture a = config.surrogate;
+  a.parameters = about.parameters();
+  a.channels = about.channels();
+  if (config.embedding == "natural") a.geometry = about.grid.geometry;
+  if (a.latent_dt == 0) a.latent_dt = 4 / static_cast<double>(about.frames);
+  a.dynamics_layers = nn::hidden_of(config.dynamics_layers).value_or(a.dynamics_layers);
+  a.decoder_layers = nn::hidden_of(config.decoder_layers).value_or(a.decoder_layers);
+  a.fourier_uniform = config.fourier_init == "uniform";
+  a.fourier_trainable = config.fourier_trainable == 1;
+  if (a.geometry == models::Geometry::torus && a.fourier_features > 0 && (a.fourier_uniform || a.fourier_trainable))
+    throw InputError("configuration", a.fourier_uniform ? "surrogate.fourier_init" : "surrogate.fourier_trainable",
+                     "such frequencies do not have the period of the domain; surrogate.embedding = plane does without");
+  return a;
+}
+
+nn::Schedule schedule_of(const TrainingConfig& config, std::int64_t trajectories) {
+  if (config.schedule == "cosine") return nn::CosineSchedule{.rate = config.rate, .steps = config.steps};
+  return nn::StepSchedule{
+      .rate = config.rate, .every = config.decay_epochs * (trajectories / config.trajectories), .gamma = config.decay};
+}
+
 std::string training_fingerprint(const Config& config, const Dataset& data) {
   return fingerprint(config, {"surrogate", "training"}) + data.fingerprint;
 }
@@ -241,38 +297,33 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
     throw InputError(
         "configuration", "training.trajectories",
         fmt::format("{}, but the data set has {} training trajectories", training.trajectories, data.train));
-  models::LdnetArchitecture architecture = config.surrogate;
-  architecture.parameters = about.parameters();
-  architecture.channels = about.channels();
-  if (config.embedding == "natural") architecture.geometry = about.grid.geometry;
-  if (architecture.latent_dt == 0) architecture.latent_dt = 4 / static_cast<double>(about.frames);
   const Moments moments = field_moments(data);
   models::Surrogate s{.about = about,
-                      .net = models::Ldnet(architecture, static_cast<std::uint64_t>(training.seed)),
+                      .net = models::Ldnet(architecture_of(config, about), static_cast<std::uint64_t>(training.seed)),
                       .field_mean = moments.mean,
                       .field_std = moments.deviation,
                       .training_parameters = {},
                       .training_latents = {},
                       .error_variance = {},
                       .between_variance = {},
-                      .provenance = {}};
+                      .provenance = {},
+                      .scaling = scaling_of(config, about)};
   Backend& backend = *options.backend;
   const bool device = backend.lanes() == 1;
   s.net.parameters().move(backend);
   Batches batches(training, data, s, backend, options.placement);
-  const std::unique_ptr<nn::Optimiser> optimiser = make_optimiser(training.optimiser, s.net.parameters());
+  nn::Parameters& weights = s.net.parameters();
   const std::string configuration = training_fingerprint(config, data);
   const Checkpoint saved(options.checkpoint, configuration);
-  const double before = saved.restore(s.net.parameters(), *optimiser);
-  const std::int64_t resumed = optimiser->steps();
+  const int last_stage = training.finetune_steps > 0 ? 1 : 0;
+  const int first_stage = saved.stage();
+  if (first_stage > last_stage)
+    throw InputError(options.checkpoint.string(), "stage",
+                     fmt::format("{}, where the last one is {}", first_stage, last_stage));
+  train_dynamics(weights, first_stage == 0);
+  std::unique_ptr<nn::Optimiser> optimiser = make_optimiser(training.optimiser, weights);
+  double seconds = saved.restore(weights, *optimiser);
 
-  const nn::TrainingSettings settings{.steps = training.steps,
-                                      .schedule = nn::CosineSchedule{.rate = training.rate, .steps = training.steps},
-                                      .clip = training.clip,
-                                      .validate_every = training.validate_every,
-                                      .read_every = device ? 50 : 1,
-                                      .checkpoint_seconds = config.checkpoint_seconds,
-                                      .progress = options.progress};
   std::int64_t values = about.frames * training.points;  // of a trajectory
   if (data.between.points > 0) values += (about.frames - 1) * training.between;
   const double rows = static_cast<double>(training.trajectories * values);
@@ -286,34 +337,78 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
   const std::int64_t edge = device ? 4096 : 1024;
   const int at_once = device ? 1 : options.threads;
   const double reference = training.steps >= measurable ? product_rate(backend, edge, at_once) : 0;
-  const nn::TrainingResult result =
-      nn::train(s.net.parameters(), *optimiser, settings,
-                {.select = [&](std::int64_t step) { batches.select(step); },
-                 .loss = [&] { return loss(s.net, batches.batch(), training, about.frames); },
-                 .recordable = !batches.missing(),
-                 .validate = validation,
-                 .checkpoint = [&](double so_far) { saved.save(s.net.parameters(), *optimiser, before + so_far); },
-                 .stop = options.stop});
-  if (!result.finished)
-    throw Interrupted(fmt::format("stopped after {} of {} steps of the training; the same command goes on from there",
-                                  optimiser->steps(), training.steps));
-  const double seconds = before + result.seconds;
-  const double rate = resumed < training.steps ? work * static_cast<double>(training.steps) / seconds : 0;
-  if (options.progress != nullptr && reference > 0)
-    fmt::print(
-        options.progress,
-        "train: {:.1f} s, {:.1f} GFLOP/s (6 x {} decoder weights x {:.0f} rows x {} steps); products of {}^3 on {}: "
-        "{:.1f} GFLOP/s; {:.0f}%\n",
-        seconds, rate * 1e-9, s.net.decoder_weights(), rows, training.steps, edge,
-        device ? "the device" : fmt::format("{} threads", options.threads), reference * 1e-9, 100 * rate / reference);
-
+  const std::int64_t all_steps = training.steps + training.finetune_steps;
+  const std::int64_t resumed = first_stage * training.steps + optimiser->steps();
+  if (!device && options.progress != nullptr && reference > 0 &&
+      work * static_cast<double>(all_steps - resumed) / reference > 1800) {
+    batches.select(resumed);
+    const auto begin = std::chrono::steady_clock::now();
+    loss(s.net, batches.batch(), training, about.frames);
+    const double one = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    fmt::print(options.progress,
+               "train: {} steps of {:.2g} s: about {} on this CPU; --time-limit stops with a checkpoint\n",
+               all_steps - resumed, one, duration(one * static_cast<double>(all_steps - resumed)));
+    std::fflush(options.progress);
+  }
   const std::int64_t p = about.parameters();
   const std::span<const double> prior = std::span(data.parameters)
                                             .first(data.parameters.size() / static_cast<std::size_t>(data.members()) *
                                                    static_cast<std::size_t>(data.train));
   s.training_parameters =
       Tensor::from(prior, data.varying ? autodiff::Shape{data.train, about.frames, p} : autodiff::Shape{data.train, p});
-  s.training_latents = models::latent_trajectories(s.net, s.normal_parameters(prior), data.train, about.frames);
+  const auto latents_of_prior = [&] {
+    return models::latent_trajectories(s.net, s.normal_parameters(prior), data.train, about.frames);
+  };
+  for (int stage = first_stage; stage <= last_stage; ++stage) {
+    const bool finetune = stage == 1;
+    if (stage > first_stage) {
+      train_dynamics(weights, false);
+      optimiser = make_optimiser(training.optimiser, weights);
+    }
+    nn::TrainingSettings settings{.steps = training.steps,
+                                  .schedule = schedule_of(training, data.train),
+                                  .clip = training.clip,
+                                  .validate_every = training.validate_every,
+                                  .read_every = device ? 50 : 1,
+                                  .checkpoint_seconds = config.checkpoint_seconds,
+                                  .progress = options.progress};
+    Tensor latents;  // of all training trajectories: (trajectories x frames, d)
+    if (finetune) {
+      settings.steps = training.finetune_steps;
+      settings.schedule = nn::CosineSchedule{.rate = training.finetune_rate, .steps = training.finetune_steps};
+      settings.name = "fine-tune";
+      latents = latents_of_prior().reshaped({data.train * about.frames, s.net.architecture().latent}).to(backend);
+    }
+    const auto stage_loss = [&] {
+      const Batch batch = batches.batch();
+      if (!finetune) return loss(s.net, batch, training, about.frames);
+      return loss(s.net, batch, training, about.frames, gather(Var(latents), 0, batches.states()).value());
+    };
+    const double before = seconds;
+    const nn::TrainingResult result =
+        nn::train(weights, *optimiser, settings,
+                  {.select = [&](std::int64_t step) { batches.select(stage * training.steps + step); },
+                   .loss = stage_loss,
+                   .recordable = !batches.missing(),
+                   .validate = validation,
+                   .checkpoint = [&](double so_far) { saved.save(weights, *optimiser, before + so_far, stage); },
+                   .stop = options.stop});
+    if (!result.finished)
+      throw Interrupted(fmt::format("stopped after {} of {} steps of the training; the same command goes on from there",
+                                    stage * training.steps + optimiser->steps(), all_steps));
+    seconds += result.seconds;
+  }
+  train_dynamics(weights, true);
+  const double rate = resumed < all_steps ? work * static_cast<double>(all_steps) / seconds : 0;
+  if (options.progress != nullptr && reference > 0)
+    fmt::print(
+        options.progress,
+        "train: {:.1f} s, {:.1f} GFLOP/s (6 x {} decoder weights x {:.0f} rows x {} steps); products of {}^3 on {}: "
+        "{:.1f} GFLOP/s; {:.0f}%\n",
+        seconds, rate * 1e-9, s.net.decoder_weights(), rows, all_steps, edge,
+        device ? "the device" : fmt::format("{} threads", options.threads), reference * 1e-9, 100 * rate / reference);
+
+  s.training_latents = latents_of_prior();
   s.error_variance = error_variance(residuals(s, data, data.train, data.first_test(), 1), s.field_std);
   // Where nothing is known between frames, the surrogate counts as good there as at the frame before.
   s.between_variance = data.between.points > 0

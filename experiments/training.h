@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "experiments/batches.h"
+#include "nn/schedule.h"
 
 namespace levda::experiments {
 
@@ -21,12 +22,19 @@ struct TrainingOptions {
 };
 
 /// Trains an LDNet as in Xiao et al. (LD-EnSF, arXiv 2411.19305): mean squared error of normalised fields over whole
-/// trajectories of a batch at random points, which are drawn afresh at each step; at the frames, and at times between
-/// them where the data set has such values. Missing values do not count. Fills everything that a Surrogate holds, with
-/// the relative RMSE over the test trajectories (keys test_rel_rmse and test_rel_rmse_between), seconds and machine in
-/// its provenance; its network is on the CPU. Throws Interrupted when told to stop, after a checkpoint, and InputError
-/// when the checkpoint belongs to another configuration.
+/// trajectories of a batch at random points; at the frames, and at times between them where the data set has such
+/// values. Then, where wanted, as there the decoder alone goes on with the latent trajectories as they are. Missing
+/// values do not count. A training that a CPU would take half an hour for says so first, in one line. Fills everything
+/// that a Surrogate holds, with the relative RMSE over the test trajectories (keys test_rel_rmse and
+/// test_rel_rmse_between), seconds and machine in its provenance; its network is on the CPU. Throws Interrupted when
+/// told to stop, after a checkpoint, and InputError when the checkpoint belongs to another configuration.
 models::Surrogate train_surrogate(const Config& config, const Dataset& data, const TrainingOptions& options);
+
+/// The networks for a data set. Throws InputError: frequencies on a torus that would not have its period.
+models::LdnetArchitecture architecture_of(const Config& config, const models::Description& about);
+
+/// The learning rate of each step. An epoch is as many steps as it takes to see each training trajectory once.
+nn::Schedule schedule_of(const TrainingConfig& config, std::int64_t trajectories);
 
 /// Groups of `points` rows that training decodes together. On the CPU a key of the configuration: their activations
 /// stay in a core's cache. A device is to be given as much as its memory allows at once: a row has, of every hidden

@@ -168,8 +168,8 @@ Var decoding_error(const Ldnet& net, const Vars& w, const Var& s, const Var& x, 
   const std::int64_t groups = s.shape()[0];
   const std::int64_t d = s.shape()[1];
   const std::int64_t parts = y.value().backend().lanes() > 1 ? parts_of(y.shape()[1]) : 1;
-  const Var states = parts == 1 ? s : reshape(expand(reshape(s, {groups, 1, d}), {groups, parts, d}),
-                                              {groups * parts, d});
+  const Var states =
+      parts == 1 ? s : reshape(expand(reshape(s, {groups, 1, d}), {groups, parts, d}), {groups * parts, d});
   Vars rows{states, cut(x, parts), cut(y, parts)};
   double count = static_cast<double>(y.shape().size());
   if (mask) {

@@ -7,9 +7,10 @@
 
 namespace levda::models {
 
-/// Step by step, in some 4 L operations per step for L hidden layers, of any kind. Throws Error when there are no steps.
-autodiff::Var rollout_by_steps(const nn::Mlp& f, autodiff::Inputs w, const autodiff::Vars& u,
-                               const autodiff::Var& s0, double dt);
+/// Step by step, in some 4 L operations per step for L hidden layers, of any kind. Throws Error when there are no
+/// steps.
+autodiff::Var rollout_by_steps(const nn::Mlp& f, autodiff::Inputs w, const autodiff::Vars& u, const autodiff::Var& s0,
+                               double dt);
 
 /// The same by one operation, for a device that is slow to start each product. States have the same bits where those of
 /// a product do not depend on where its result is in memory (on the CPU: from rows + inputs + outputs = 20 on). The

@@ -137,8 +137,8 @@ autodiff::Tensor grid_points(const Grid& grid, std::int64_t stride);
 /// Areas of the cells of these nodes, in their order.
 std::vector<double> grid_areas(const Grid& grid, std::int64_t stride);
 
-/// Fields as the network has them, of states at points: s (states, d), x (points, 2) -> (states, points, c) float32. Computed and
-/// returned as latent_trajectories is.
+/// Fields as the network has them, of states at points: s (states, d), x (points, 2) -> (states, points, c) float32.
+/// Computed and returned as latent_trajectories is.
 autodiff::Tensor decode_states(const Ldnet& net, const autodiff::Tensor& s, const autodiff::Tensor& x,
                                std::int64_t most = rows_at_once);
 

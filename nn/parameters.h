@@ -23,6 +23,8 @@ class Parameters {
   autodiff::Tensor& operator[](std::size_t i) { return values_[i]; }
   /// Replaces a value. Throws Error when the shape differs.
   void set(std::size_t i, autodiff::Tensor value);
+  /// Whether an entry is trained from here on. Optimisers that were made before do not know of it.
+  void set_trainable(std::size_t i, bool trainable) { trainable_[i] = trainable; }
   /// Moves all values to a device, the frozen ones too. What shares their storage stays where it was.
   void move(autodiff::Backend& backend);
   /// Number of trainable scalars.

@@ -92,7 +92,7 @@ TrainingResult train(Parameters& parameters, Optimiser& optimiser, const Trainin
                      const TrainingTask& task) {
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); };
-  Progress progress("train", settings.steps, settings.progress, optimiser.steps());
+  Progress progress(settings.name, settings.steps, settings.progress, optimiser.steps());
   double seconds = 0;
   double smooth = 0;
   double weight = 0;

@@ -24,6 +24,7 @@ struct TrainingSettings {
   std::int64_t read_every = 1;
   double checkpoint_seconds = 30;  ///< time between checkpoints
   std::FILE* progress = stderr;    ///< null: silent
+  const char* name = "train";      ///< in the progress line
 };
 
 struct LossAndGradients {

@@ -113,6 +113,30 @@ TEST_CASE("observations between frames and off the grid are what the surrogate's
   }
 }
 
+TEST_CASE("how the network's output is scaled does not matter where its last layer makes up for it") {
+  const models::Surrogate s = make_surrogate();
+  models::Surrogate other = make_surrogate();
+  other.scaling = models::Scaling{{-1, 0.7, 4}, {0.5, 3, 0.25}};
+  // y = mean + std (h W + b) = offset + scale (h W' + b').
+  levda::nn::Parameters& p = other.net.parameters();
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    const bool weight = p.name(i) == "decoder.out.weight";
+    if (!weight && p.name(i) != "decoder.out.bias") continue;
+    std::vector<double> values = p[i].to_vector();
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      const std::size_t c = k % 3;
+      values[k] = (s.field_std[c] * values[k] + (weight ? 0 : s.field_mean[c] - other.offset(c))) / other.scale(c);
+    }
+    p.set(i, Tensor::from(std::span<const double>(values), p[i].shape(), DType::float32));
+  }
+  const Observations o = random_observations(s, 40);
+  const Tensor v = normal_tensor({3, 6}, 7);
+  const Tensor expected = LatentModel(s).observe(o)->predict(v);
+  // Weights are rounded to float32.
+  CHECK(largest_difference(LatentModel(other).observe(o)->predict(v), expected) <=
+        1e-6 * levda::testing::largest(expected.to_vector()));
+}
+
 TEST_CASE("many members at once, and the tape, agree with single predictions") {
   const models::Surrogate s = make_surrogate();
   const LatentModel model(s);

@@ -60,7 +60,7 @@ TEST_CASE("words of the command line") {
   check_refused("", {"subcommand"});
   check_refused("run", {"CASE"});
   check_refused("run sunami", {"CASE: sunami: unknown; there are tsunami"});
-  check_refused("run tsunami --preset huge", {"--preset: huge: unknown; tsunami has small"});
+  check_refused("run tsunami --preset huge", {"--preset: huge: unknown; tsunami has paper, small"});
   check_refused("run tsunami --nonsense 1", {"--nonsense"});
   check_refused("run tsunami --threads 0", {"--threads"});
   CHECK(run_levda("--help").code == 0);

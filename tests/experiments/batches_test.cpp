@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <map>
+#include <set>
 
 #include "autodiff/random.h"
 #include "experiments/generate.h"
@@ -172,6 +174,57 @@ TEST_CASE("what a step reads stays in place, so that it can be recorded before t
         CHECK(levda::testing::same_bits(y.to(autodiff::cpu()), fresh.batch().frames.y));
       }
     }
+}
+
+TEST_CASE("drawn once: the same points of a trajectory and frame whenever it comes, others of others") {
+  Example e;
+  e.config.training.draw = "once";
+  using Points = std::vector<float>;
+  std::map<std::pair<std::vector<float>, std::int64_t>, Points> known;  // by (parameters of the trajectory, time)
+  std::map<std::pair<std::vector<float>, std::int64_t>, Points> known_between;
+  for (autodiff::Backend* device : devices())
+    for (const Placement placement : {Placement::resident, Placement::streamed}) {
+      Batches batches = e.batches(*device, placement);
+      for (const std::int64_t step : {0, 1, 2, 3, 9, 4}) {
+        batches.select(step);
+        const Batch batch = batches.batch();
+        const std::vector<float> u = batch.u.to_floats();
+        const std::vector<std::int64_t> order =
+            Random(static_cast<std::uint64_t>(e.config.training.seed), 100, static_cast<std::uint32_t>(step / 2))
+                .permutation(7);
+        const Tensor states = batches.states().to(autodiff::cpu());
+        const auto look = [&](const Samples& samples, auto& seen) {
+          const std::vector<float> x = samples.x.to_floats();
+          const std::vector<float> y = samples.y.to_floats();
+          for (std::int64_t group = 0; group < samples.x.shape()[0]; ++group) {
+            const std::vector<float> own{u[group % 3 * 2], u[group % 3 * 2 + 1]};
+            const std::int64_t points = samples.x.shape()[1];
+            Points p(x.begin() + group * points * 2, x.begin() + (group + 1) * points * 2);
+            p.insert(p.end(), y.begin() + group * points * 3, y.begin() + (group + 1) * points * 3);
+            CHECK(seen.try_emplace({own, group / 3}, p).first->second == p);
+          }
+        };
+        look(batch.frames, known);
+        look(*batch.between, known_between);
+        for (std::int64_t group = 0; group < 12; ++group)
+          CHECK(states.data<std::int64_t>()[group] == order[step % 2 * 3 + group % 3] * 4 + group / 3);
+      }
+    }
+  CHECK(known.size() == 7 * 4);
+  CHECK(known_between.size() == 7 * 3);
+  std::set<Points> different;
+  for (const auto& [key, points] : known) different.insert(points);
+  CHECK(different.size() == known.size());
+}
+
+TEST_CASE("a scaling of the network's own is what batches are normalised with") {
+  Example e;
+  e.surrogate.scaling = models::Scaling{{1, 2, 3}, {0.5, 4, 2}};
+  Example plain;
+  plain.surrogate.field_mean = {1, 2, 3};
+  plain.surrogate.field_std = {0.5, 4, 2};
+  CHECK(same_bits(e.batches(autodiff::cpu(), Placement::resident).batch(),
+                  plain.batches(autodiff::cpu(), Placement::resident).batch()));
 }
 
 TEST_CASE("missing values are 0 where the mask is 0, and counted") {

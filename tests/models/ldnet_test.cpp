@@ -298,6 +298,112 @@ TEST_CASE("ldnet: derivatives of a decoded rollout with respect to weights, para
   CHECK(check.finite_difference_error() <= 1e-7);
 }
 
+TEST_CASE("ldnet: the published networks see coordinates as they are, and have as many weights") {
+  LdnetArchitecture architecture = tiny;
+  architecture.fourier_features = 0;
+  architecture.dynamics_layers = levda::nn::Hidden::relu;
+  architecture.decoder_layers = levda::nn::Hidden::residual_relu;
+  const Ldnet net(architecture, 7);
+  const Plain plain(net);
+  CHECK(plain.weights.count("decoder.frequencies") == 0);
+  const Vars w = net.parameters().constants(DType::float64);
+  const Tensor x = normal_tensor({5, 2}, 3);
+  const Tensor s = normal_tensor({5, 2}, 4);
+  CHECK(same_bits(net.features(w, Var(x)).value(), x));
+  const Tensor y = net.decode(w, Var(x), Var(s)).value();
+  const auto relu_of = [](std::vector<double> z, const std::vector<double>& skip = {}) {
+    for (std::size_t i = 0; i < z.size(); ++i) z[i] = std::max(0.0, z[i] + (skip.empty() ? 0 : skip[i]));
+    return z;
+  };
+  for (std::int64_t i = 0; i < 5; ++i) {
+    std::vector<double> in = row(x, i);
+    for (const double value : row(s, i)) in.push_back(value);
+    const std::vector<double> h = relu_of(plain.affine("decoder.0", in));
+    const std::vector<double> block = relu_of(plain.affine("decoder.2", relu_of(plain.affine("decoder.1", h))), h);
+    CHECK(largest_difference(row(y, i), plain.affine("decoder.out", block)) <= tolerance);
+  }
+  const Tensor u = normal_tensor({5, 1}, 5);
+  const Tensor rate = net.rate(w, Var(u), Var(s)).value();
+  for (std::int64_t i = 0; i < 5; ++i) {
+    std::vector<double> in = row(u, i);
+    for (const double value : row(s, i)) in.push_back(value);
+    const std::vector<double> h = relu_of(plain.affine("dynamics.1", relu_of(plain.affine("dynamics.0", in))));
+    CHECK(largest_difference(row(rate, i), plain.affine("dynamics.out", h)) <= tolerance);
+  }
+  // The fact sheet's counts: matrices and biases of the decoders of K, T and A.
+  struct Published {
+    std::int64_t latent, features, depth, width, channels;
+    double millions;
+  };
+  for (const Published& p :
+       {Published{9, 10, 14, 500, 2, 3.27}, Published{10, 0, 10, 300, 3, 0.82}, Published{50, 50, 15, 500, 3, 3.58}}) {
+    LdnetArchitecture a = architecture;
+    a.latent = p.latent;
+    a.fourier_features = p.features;
+    a.channels = p.channels;
+    a.decoder_depth = p.depth;
+    a.decoder_width = p.width;
+    const Ldnet large(a, 1);
+    const auto count = static_cast<double>(large.decoder_weights() + p.depth * p.width + p.channels);
+    CHECK(std::abs(1e-6 * count - p.millions) <= 0.006);
+  }
+}
+
+TEST_CASE("ldnet: without Fourier features a torus and a sphere are places in space") {
+  for (const Geometry geometry : {Geometry::torus, Geometry::sphere}) {
+    LdnetArchitecture architecture = tiny;
+    architecture.fourier_features = 0;
+    architecture.geometry = geometry;
+    const Ldnet net(architecture, 7);
+    const Vars w = net.parameters().constants(DType::float64);
+    const auto at = [&](double x, double y) {
+      return net.features(w, Var(Tensor::from(std::vector<double>{x, y}, {1, 2}))).value();
+    };
+    CHECK(at(0.1, 0.2).shape() == Shape{1, architecture.features()});
+    CHECK(largest_difference(at(-1, 0.3), at(1, 0.3)) <= 1e-15);
+    CHECK(largest_difference(at(0.1, 0.3), at(0.4, 0.3)) > 0.1);
+    CHECK_NOTHROW(net.decode(w, at(0.1, 0.2), Var(normal_tensor({1, 2}, 1))));
+  }
+}
+
+TEST_CASE("ldnet: frequencies that are trained have the derivatives of their formula") {
+  LdnetArchitecture architecture = tiny;
+  architecture.fourier_trainable = true;
+  const Ldnet net(architecture, 7);
+  CHECK(net.parameters().count() == Ldnet(tiny, 7).parameters().count() + 6);
+  std::vector<Tensor> inputs;
+  for (const Var& weight : net.parameters().constants(DType::float64)) inputs.push_back(weight.value());
+  const Var s(normal_tensor({7, 2}, 5));
+  const Var x(normal_tensor({7, 4, 2}, 6));
+  const Var y(normal_tensor({7, 4, 3}, 7));
+  const DerivativeCheck check =
+      check_derivatives([&](const Vars& v) { return decoding_error(net, v, s, x, y, 3); }, inputs);
+  INFO(check.text());
+  CHECK(check.adjoint_error() <= 1e-11);
+  CHECK(check.finite_difference_error() <= 1e-7);
+}
+
+TEST_CASE("decoding_error: many points of a group are cut into parts, and make the same sum") {
+  const Ldnet net = tiny_net();
+  const Vars w = net.parameters().constants(DType::float64);
+  const Tensor s = normal_tensor({3, 2}, 5);
+  for (const std::int64_t points : {600, 257, 521}) {  // 257 and 521 are prime: whole
+    const Tensor x = normal_tensor({3, points, 2}, 6);
+    const Tensor y = normal_tensor({3, points, 3}, 7);
+    const Tensor found = net.decode_groups(w, Var(s), Var(x)).value();
+    const double expected = mean(square(Var(found) - Var(y))).value().item();
+    CHECK(std::abs(decoding_error(net, w, Var(s), Var(x), Var(y), 2).value().item() - expected) <= 1e-13 * expected);
+    const Tensor mask = Tensor::full(y.shape(), 1, DType::float64);
+    CHECK(std::abs(decoding_error(net, w, Var(s), Var(x), Var(y), 2, mask).value().item() - expected) <=
+          1e-13 * expected);
+    const auto gradient = [&](const Function& f) { return value_and_grad(f, std::vector<Tensor>{s}).gradients[0]; };
+    CHECK(largest_difference(gradient([&](const Vars& v) { return decoding_error(net, w, v[0], Var(x), Var(y), 2); }),
+                             gradient([&](const Vars& v) {
+                               return mean(square(net.decode_groups(w, v[0], Var(x)) - Var(y)));
+                             })) <= 1e-13);
+  }
+}
+
 TEST_CASE("the decoder's view of coordinates is periodic on a torus, and one value at a pole of a sphere") {
   LdnetArchitecture architecture = tiny;
   architecture.fourier_features = 40;  // more than there are wave vectors of the wanted length

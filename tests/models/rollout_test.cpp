@@ -15,8 +15,9 @@ using namespace levda::autodiff;
 using levda::models::Ldnet;
 using levda::models::rollout;
 using levda::models::rollout_by_steps;
-using levda::nn::Parameters;
+using levda::nn::Hidden;
 using levda::nn::Mlp;
+using levda::nn::Parameters;
 using levda::testing::normal_tensor;
 using levda::testing::OneLane;
 using levda::testing::same_bits;
@@ -35,6 +36,7 @@ struct Sizes {
   std::int64_t width = 13;
   std::int64_t depth = 3;
   bool own_u = false;  // one per step
+  Hidden layers = Hidden::residual_silu;
 };
 
 using Way = Var (*)(const Mlp&, Inputs, const Vars&, const Var&, double);
@@ -50,7 +52,7 @@ struct Example {
   explicit Example(const Sizes& sizes, DType dtype = DType::float64) : n(sizes) {
     Parameters list;
     Random random(3);
-    f = Mlp::make(list, "f", n.p + n.d, n.width, n.depth, n.d, random);
+    f = Mlp::make(list, "f", n.p + n.d, n.width, n.depth, n.d, random, n.layers);
     for (std::size_t i = 0; i < list.size(); ++i)
       inputs.push_back(list[i].shape().rank() == 2 ? list[i].to(dtype) : normal_tensor(list[i].shape(), 50 + i, dtype));
     weights = inputs.size();
@@ -85,7 +87,10 @@ std::vector<Sizes> many_sizes() {
           {.rows = 1, .width = 17, .depth = 1},
           {.rows = 9, .p = 1, .d = 2, .width = 16, .depth = 4, .own_u = true},
           {.steps = 2, .rows = 0, .width = 17},
-          {.steps = 2, .rows = 0, .width = 17, .own_u = true}};
+          {.steps = 2, .rows = 0, .width = 17, .own_u = true},
+          {.layers = Hidden::relu},
+          {.rows = 9, .width = 16, .depth = 4, .own_u = true, .layers = Hidden::relu},
+          {.width = 17, .depth = 1, .layers = Hidden::relu}};
 }
 
 /// What the gradient would be if all that is multiplied on the way were positive. A computed gradient is off by at most
@@ -104,8 +109,9 @@ std::vector<Tensor> magnitudes(const Example& e) {
     for (std::size_t j = 0; j < f.hidden.size(); ++j) {
       ins[k].push_back(wide(h));
       const Var z = linear(h, x[f.hidden[j].weight], x[f.hidden[j].bias]);
-      slopes[k].push_back(wide(silu_derivative(z)));
-      h = j == 0 ? silu(z) : h + silu(z);
+      const bool plain = n.layers == Hidden::relu;
+      slopes[k].push_back(wide(plain ? greater(z, Var(Tensor::zeros({}, z.dtype()))) : silu_derivative(z)));
+      h = plain ? relu(z) : j == 0 ? silu(z) : h + silu(z);
     }
     ins[k].push_back(wide(h));
     s = s + dt * linear(h, x[f.output.weight], x[f.output.bias]);
@@ -125,7 +131,7 @@ std::vector<Tensor> magnitudes(const Example& e) {
     Var of_h = layer(f.output, ins[k].back(), dt * of_s);
     for (std::size_t j = f.hidden.size(); j-- > 0;) {
       const Var through = layer(f.hidden[j], ins[k][j], of_h * slopes[k][j]);
-      of_h = j == 0 ? through : of_h + through;
+      of_h = j == 0 || n.layers == Hidden::relu ? through : of_h + through;
     }
     add(u(k), slice(of_h, 1, 0, n.p));
     of_s = of_s + slice(of_h, 1, n.p, n.d);

@@ -193,6 +193,65 @@ TEST_CASE("surrogate: a geometry survives the file; one that does not exist is r
   CHECK(load_surrogate(folder / "old").about.grid.geometry == Geometry::plane);
 }
 
+TEST_CASE("surrogate: published networks and their scaling survive the file; what they cannot be is refused") {
+  const TemporaryFolder folder;
+  for (const std::int64_t features : {0, 3})
+    for (const auto& [dynamics, decoder] :
+         {std::pair{levda::nn::Hidden::relu, levda::nn::Hidden::residual_relu},
+          std::pair{levda::nn::Hidden::residual_relu, levda::nn::Hidden::residual_silu}}) {
+      LdnetArchitecture architecture = tiny;
+      architecture.fourier_features = features;
+      architecture.dynamics_layers = dynamics;
+      architecture.decoder_layers = decoder;
+      architecture.fourier_uniform = architecture.fourier_trainable = features > 0;
+      Surrogate a = example();
+      a.net = Ldnet(architecture, 3);
+      a.scaling = Scaling{{0.1, 0.2, 0.3}, {1.0 / 3, 4, 5}};
+      save_surrogate(folder / "w", a);
+      const Surrogate b = load_surrogate(folder / "w");
+      CHECK(b.net.architecture() == architecture);
+      REQUIRE(b.net.parameters().size() == a.net.parameters().size());
+      for (std::size_t i = 0; i < a.net.parameters().size(); ++i) {
+        CHECK(b.net.parameters().trainable(i) == a.net.parameters().trainable(i));
+        CHECK(same_bits(b.net.parameters()[i], a.net.parameters()[i]));
+      }
+      REQUIRE(b.scaling);
+      CHECK(b.scaling->offset == a.scaling->offset);
+      CHECK(b.scaling->scale == a.scaling->scale);
+      CHECK(b.offset(1) == 0.2);
+      CHECK(b.scale(1) == 4);
+      CHECK(b.field_std == a.field_std);
+    }
+  const TensorFile good = read_safetensors(folder / "w");
+  const auto refused = [&](const std::string& message, auto change) {
+    TensorFile file = good;
+    change(file);
+    write_safetensors(folder / "bad", file);
+    CHECK_THROWS_WITH_AS(load_surrogate(folder / "bad"), ((folder / "bad").string() + ": " + message).c_str(),
+                         InputError);
+  };
+  refused("decoder_layers: \"gelu\" is none of residual_silu, relu, residual_relu",
+          [](TensorFile& f) { f.metadata["decoder_layers"] = "gelu"; });
+  refused("fourier_trainable: 2 is not in 0 .. 1", [](TensorFile& f) { f.metadata["fourier_trainable"] = "2"; });
+  refused("fourier_features: -1 is not in 0 .. 4096", [](TensorFile& f) { f.metadata["fourier_features"] = "-1"; });
+  refused("decoder.0.weight: float32 (8, 5), where float32 (4, 5) is needed",
+          [](TensorFile& f) { f.metadata["fourier_features"] = "0"; });
+  refused("normalisation.scale: not positive",
+          [](TensorFile& f) { f.tensors["normalisation.scale"] = Tensor::full({3}, 0, DType::float64); });
+  refused("normalisation.offset: no such tensor", [](TensorFile& f) { f.tensors.erase("normalisation.offset"); });
+  // Files of before: what they do not say is as it was.
+  save_surrogate(folder / "w", example());
+  TensorFile old = read_safetensors(folder / "w");
+  CHECK(old.tensors.count("normalisation.scale") == 0);
+  for (const char* key : {"dynamics_layers", "decoder_layers", "fourier_uniform", "fourier_trainable"})
+    old.metadata.erase(key);
+  write_safetensors(folder / "old", old);
+  const Surrogate s = load_surrogate(folder / "old");
+  CHECK(s.net.architecture() == tiny);
+  CHECK(s.offset(1) == s.field_mean[1]);
+  CHECK(s.scale(1) == s.field_std[1]);
+}
+
 TEST_CASE("surrogate: the grid's points as network coordinates") {
   const Grid grid = example().about.grid;
   CHECK(grid.cells() == 45);

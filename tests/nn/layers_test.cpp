@@ -121,8 +121,60 @@ TEST_CASE("residual network: the formula, against plain loops") {
   }
   Parameters p;
   Random random(3);
-  CHECK_THROWS_WITH_AS(Mlp::make(p, "net", 3, 6, 0, 2, random), "net: a network without a hidden layer",
-                       levda::Error);
+  CHECK_THROWS_WITH_AS(Mlp::make(p, "net", 3, 6, 0, 2, random), "net: a network without a hidden layer", levda::Error);
+}
+
+TEST_CASE("published networks: plain layers and blocks of two, against plain loops") {
+  for (const Hidden layers : {Hidden::relu, Hidden::residual_relu})
+    for (const std::int64_t depth : {1, 2, 3, 4, 5, 6}) {
+      CAPTURE(depth);
+      CHECK(hidden_of(name(layers)) == layers);
+      Parameters p;
+      Random random(3);
+      const Mlp net = Mlp::make(p, "net", 3, 6, depth, 2, random, layers);
+      for (std::int64_t k = 0; k < depth; ++k)
+        CHECK(p.name(net.hidden[k].weight) == "net." + std::to_string(k) + ".weight");
+      fill_biases(p);
+      const auto relu_of = [&](const Linear& layer, const std::vector<double>& in, const std::vector<double>& skip) {
+        std::vector<double> z = affine(p, layer, in);
+        for (std::size_t i = 0; i < z.size(); ++i) z[i] = std::max(0.0, z[i] + (skip.empty() ? 0 : skip[i]));
+        return z;
+      };
+      const Tensor x = normal_tensor({5, 3}, 4);
+      const Tensor y = net(p.constants(DType::float64), Var(x)).value();
+      for (std::size_t row = 0; row < 5; ++row) {
+        std::vector<double> h = relu_of(net.hidden[0], rows_of(x)[row], {});
+        const std::int64_t blocks = layers == Hidden::relu ? 0 : (depth - 1) / 2;
+        for (std::int64_t b = 0; b < blocks; ++b)
+          h = relu_of(net.hidden[2 * b + 2], relu_of(net.hidden[2 * b + 1], h, {}), h);
+        for (std::int64_t k = 1 + 2 * blocks; k < depth; ++k) h = relu_of(net.hidden[k], h, {});
+        // Seven products of six terms each of order ten at most, one after the other.
+        CHECK(largest_difference(rows_of(y)[row], affine(p, net.output, h)) <= 1e-12);
+      }
+      std::vector<Tensor> inputs = wide_values(p);
+      inputs.push_back(x);
+      const DerivativeCheck check = check_derivatives([&](const Vars& v) { return net(v, v.back()); }, inputs);
+      INFO(check.text());
+      CHECK(check.scale > 0);
+      CHECK(check.adjoint_error() <= 1e-12);           // sums of a few hundred terms
+      CHECK(check.finite_difference_error() <= 1e-8);  // no kink is near
+    }
+  CHECK_FALSE(hidden_of("gelu").has_value());
+}
+
+TEST_CASE("Fourier features: uniform within a bound, trained where wanted") {
+  Parameters p;
+  Random random(4);
+  const FourierFeatures fourier =
+      FourierFeatures::make(p, "frequencies", 500, 2, 0.7, random, FourierFeatures::Draw::uniform, true);
+  CHECK(p.count() == 1000);
+  double variance = 0;
+  for (const double value : p[fourier.frequencies].to_vector()) {
+    CHECK(std::abs(value) <= static_cast<float>(0.7));
+    variance += value * value / 1000;
+  }
+  // Of a uniform variable's square the relative deviation is sqrt(4 / 5).
+  CHECK(std::abs(variance - 0.49 / 3) <= 5 * 0.49 / 3 * std::sqrt(0.8 / 1000));
 }
 
 TEST_CASE("Fourier features: frozen, scaled, and their formula") {
