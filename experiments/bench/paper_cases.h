@@ -7,13 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "models/ldnet.h"
+#include "experiments/cases.h"
+#include "experiments/training.h"
 
 namespace levda::bench {
 
 struct PaperCase {
   std::string name;
   models::LdnetArchitecture net;
+  experiments::TrainingConfig training;
   std::int64_t trajectories;  ///< of a batch, whole
   std::int64_t frames;
   std::int64_t points;     ///< per frame
@@ -23,54 +25,26 @@ struct PaperCase {
   std::int64_t rows() const { return groups() * points; }
 };
 
-/// Depths, widths, batches and the number of Fourier features are the paper's. The layers are ours (layers.h: one
-/// matrix per residual layer, SiLU), where the paper has ReLU and, in the decoder, two matrices per block: the same
-/// number of matrices. With the paper's latent steps (0.04 to 1.5) untrained networks of ours overflow; the cost is the
-/// same with a smaller one. T has no Fourier features in the paper but the coordinates themselves; one feature, sine
-/// and cosine, is as wide.
+/// Those of the presets "paper", networks and all.
 inline std::vector<PaperCase> paper_cases() {
-  return {{.name = "T-paper",
-           .net = {.latent = 10,
-                   .parameters = 2,
-                   .channels = 3,
-                   .fourier_features = 1,
-                   .latent_dt = 0.01,
-                   .dynamics_depth = 8,
-                   .dynamics_width = 50,
-                   .decoder_depth = 10,
-                   .decoder_width = 300},
-           .trajectories = 2,
-           .frames = 51,
-           .points = 2000,
-           .published_error = 0.0168},
-          {.name = "K-paper",
-           .net = {.latent = 9,
-                   .parameters = 1,
-                   .channels = 2,
-                   .fourier_features = 10,
-                   .latent_dt = 0.01,
-                   .dynamics_depth = 9,
-                   .dynamics_width = 200,
-                   .decoder_depth = 14,
-                   .decoder_width = 500},
-           .trajectories = 6,
-           .frames = 40,
-           .points = 5000,
-           .published_error = 0.0123},
-          {.name = "A-paper",
-           .net = {.latent = 50,
-                   .parameters = 2,
-                   .channels = 3,
-                   .fourier_features = 50,
-                   .latent_dt = 0.01,
-                   .dynamics_depth = 8,
-                   .dynamics_width = 200,
-                   .decoder_depth = 15,
-                   .decoder_width = 500},
-           .trajectories = 2,
-           .frames = 63,
-           .points = 5000,
-           .published_error = 0.0656}};
+  struct Published {
+    const char* name;
+    const char* system;
+    double error;
+  };
+  std::vector<PaperCase> all;
+  for (const Published& p : {Published{"T-paper", "tsunami", 0.0168}, Published{"K-paper", "kolmogorov", 0.0123},
+                             Published{"A-paper", "atmosphere", 0.0656}}) {
+    const experiments::Config config = experiments::load_preset(p.system, "paper");
+    all.push_back({.name = p.name,
+                   .net = experiments::architecture_of(config, experiments::find_case(p.system).describe(config.data)),
+                   .training = config.training,
+                   .trajectories = config.training.trajectories,
+                   .frames = config.data.frames,
+                   .points = config.training.points,
+                   .published_error = p.error});
+  }
+  return all;
 }
 
 /// The same with widths, frames and points smaller by a factor: to try the program where there is no time.

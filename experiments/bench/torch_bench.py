@@ -4,7 +4,7 @@
 
 Two modes. eager: as written. compiled: the two networks by torch.compile, and the whole step (rollout, loss, gradient,
 clipping, fused Adam) captured as one CUDA graph, so that no launch waits for Python. (Compiling the unrolled rollout
-as one function takes minutes and gains nothing over the graph: --whole does so.) Sizes are those of paper_cases.h.
+as one function takes minutes and gains nothing over the graph: --whole does so.) Sizes are those of the presets.
 Where the memory does not hold a step, the decoder's rows go through in 2, 4, .. parts whose gradients are summed.
 """
 
@@ -24,13 +24,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-# Of paper_cases.h.
+# Of the presets "paper".
 CASES = {
-    "T-paper": dict(latent=10, parameters=2, channels=3, fourier=1, dt=0.01, dynamics=(8, 50), decoder=(10, 300),
+    "T-paper": dict(latent=10, parameters=2, channels=3, fourier=0, dt=1.4778, dynamics=(8, 50), decoder=(10, 300),
                     trajectories=2, frames=51, points=2000),
-    "K-paper": dict(latent=9, parameters=1, channels=2, fourier=10, dt=0.01, dynamics=(9, 200), decoder=(14, 500),
+    "K-paper": dict(latent=9, parameters=1, channels=2, fourier=10, dt=0.2, dynamics=(9, 200), decoder=(14, 500),
                     trajectories=6, frames=40, points=5000),
-    "A-paper": dict(latent=50, parameters=2, channels=3, fourier=50, dt=0.01, dynamics=(8, 200), decoder=(15, 500),
+    "A-paper": dict(latent=50, parameters=2, channels=3, fourier=50, dt=0.04, dynamics=(8, 200), decoder=(15, 500),
                     trajectories=2, frames=63, points=5000),
 }
 
@@ -46,42 +46,53 @@ def scaled(case, factor):
     return case
 
 
-class ResidualMlp(nn.Module):
-    def __init__(self, inputs, depth, width, outputs):
+class Mlp(nn.Module):
+    """The published networks: plain (dynamics), or in blocks of two with a skip (decoder)."""
+
+    def __init__(self, inputs, depth, width, outputs, blocks):
         super().__init__()
         self.first = nn.Linear(inputs, width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.last = nn.Linear(width, outputs)
+        self.paired = 2 * ((depth - 1) // 2) if blocks else 0
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_normal_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x):
-        h = F.silu(self.first(x))
-        for layer in self.hidden:
-            h = h + F.silu(layer(h))
+        h = F.relu(self.first(x))
+        for k in range(0, self.paired, 2):
+            h = F.relu(self.hidden[k + 1](F.relu(self.hidden[k](h))) + h)
+        for layer in self.hidden[self.paired:]:
+            h = F.relu(layer(h))
         return self.last(h)
 
 
 class Decoder(nn.Module):
     def __init__(self, case):
         super().__init__()
-        self.register_buffer("frequencies", 0.5 * torch.randn(case["fourier"], 2))
-        self.mlp = ResidualMlp(2 * case["fourier"] + case["latent"], *case["decoder"], case["channels"])
+        fourier = case["fourier"]
+        if fourier:
+            self.frequencies = nn.Parameter((2 * torch.rand(fourier, 2) - 1) / math.sqrt(2))
+        self.fourier = fourier
+        self.mlp = Mlp((2 * fourier or 2) + case["latent"], *case["decoder"], case["channels"], True)
 
     def forward(self, s, x, y):
         """Sum of squares: s (groups, latent), x (groups, points, 2), y (groups, points, channels)."""
-        q = 2 * math.pi * (x @ self.frequencies.T)
+        places = [x]
+        if self.fourier:
+            q = 2 * math.pi * (x @ self.frequencies.T)
+            places = [torch.sin(q), torch.cos(q)]
         states = s[:, None, :].expand(-1, x.shape[1], -1)
-        return (self.mlp(torch.cat([torch.sin(q), torch.cos(q), states], -1)) - y).square().sum()
+        return (self.mlp(torch.cat([*places, states], -1)) - y).square().sum()
 
 
 class Ldnet(nn.Module):
     def __init__(self, case):
         super().__init__()
         self.latent, self.dt, self.frames = case["latent"], case["dt"], case["frames"]
-        self.dynamics = ResidualMlp(case["parameters"] + case["latent"], *case["dynamics"], case["latent"])
+        self.dynamics = Mlp(case["parameters"] + case["latent"], *case["dynamics"], case["latent"], False)
         self.decoder = Decoder(case)
 
     def rollout(self, u):
