@@ -118,7 +118,8 @@ TEST_CASE("the error of a set: none of trajectories linear in the parameters, al
     const std::span<const double> u = set.parameters_of(i / (20 * size));
     // Ten times as large and without a pattern at the last frame.
     const bool last = i / size % 20 == 19;
-    linear.fields[i] = static_cast<float>(last ? 10 * random.normal() : 1 + u[0] + static_cast<double>(i % 7) * u[1]);
+    linear.fields[i] =
+        static_cast<float>(last ? 10 * random.normal() : 1 + u[0] + static_cast<double>(i % size % 7) * u[1]);
     noise.fields[i] = static_cast<float>(random.normal());
   }
   CHECK(error_of(linear).first <= 1e-5);
