@@ -9,6 +9,7 @@
 
 #include "autodiff/error.h"
 #include "experiments/cases.h"
+#include "experiments/dataset.h"
 #include "experiments/presets.h"
 #include "nn/atomic_file.h"
 
@@ -312,7 +313,11 @@ std::string fingerprint(Config config, const std::vector<std::string>& sections)
     const Key& key = all[i];
     const std::string section = key.name.substr(0, key.name.find('.'));
     if (std::find(sections.begin(), sections.end(), section) == sections.end()) continue;
-    const std::string value = text_of(key);
+    std::string value = text_of(key);
+    // What the file says counts, not where it lies.
+    std::error_code missing;
+    if (key.name == "data.initial" && std::filesystem::is_regular_file(value, missing))
+      value = checksum(nn::read_text_file(value));
     if (key.later && value == text_of(defaults[i])) continue;
     text += fmt::format("{} = {}\n", key.name, value);
   }

@@ -38,6 +38,7 @@ struct Arguments {
   std::string weights;
   std::string observations;
   std::string experiment;
+  std::string initial;
   std::optional<std::int64_t> seed;
   int threads = oneapi::tbb::info::default_concurrency();
   std::int64_t batch = 0;
@@ -80,6 +81,8 @@ void add_options(CLI::App& stage, Arguments& a) {
   stage.add_option("--data", a.data, fmt::format("Data set (default OUT/{})", dataset_name()));
   stage.add_option("--weights", a.weights,
                    "Surrogate (default OUT/weights.safetensors; run: the shipped one where it fits)");
+  stage.add_option("--initial", a.initial,
+                   "Atmosphere: your own initial condition, NetCDF with u, v, h, orography on lat, lon");
   stage.add_option("--seed", a.seed,
                    "Of start frames, ensembles and observation noise; data and training have their own");
   stage.add_option("--threads", a.threads, "Threads; the results do not depend on it")
@@ -128,6 +131,7 @@ Config configuration(const Arguments& a) {
   Config config = a.case_name.empty() ? own_config() : load_preset(a.case_name, a.preset);
   if (!a.config.empty()) apply_file(config, a.config);
   for (const std::string& setting : a.settings) apply_setting(config, setting);
+  if (!a.initial.empty()) config.data.initial = a.initial;
   if (a.seed) apply_setting(config, fmt::format("seed={}", *a.seed));
   return config;
 }

@@ -7,6 +7,8 @@
 #include "autodiff/error.h"
 #include "experiments/generate.h"
 #include "experiments/presets.h"
+#include "nn/atomic_file.h"
+#include "tests/nn/temporary_folder.h"
 
 using namespace levda::experiments;
 using levda::InputError;
@@ -83,4 +85,19 @@ TEST_CASE("settings that a case cannot take are refused by their key") {
   const Config tsunami = tiny("tsunami", "small", 16);
   CHECK(refusal(tsunami, [](DataConfig& d) { d.variant = "modes"; }).find("data.variant") != std::string::npos);
   CHECK(refusal(tsunami, [](DataConfig& d) { d.initial = "my.nc"; }).find("data.initial") != std::string::npos);
+}
+
+TEST_CASE("an initial condition counts by what its file says, not by where it lies") {
+  const levda::testing::TemporaryFolder folder;
+  levda::nn::write_text_file(folder / "a.nc", "one");
+  levda::nn::write_text_file(folder / "b.nc", "one");
+  levda::nn::write_text_file(folder / "c.nc", "two");
+  const auto with = [&](const char* file) {
+    Config config = load_preset("atmosphere", "small");
+    config.data.initial = (folder / file).string();
+    return fingerprint(config, {"data"});
+  };
+  CHECK(with("a.nc") == with("b.nc"));
+  CHECK(with("a.nc") != with("c.nc"));
+  CHECK(with("a.nc") != fingerprint(load_preset("atmosphere", "small"), {"data"}));
 }
