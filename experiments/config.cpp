@@ -111,7 +111,7 @@ std::vector<Key> keys(Config& c) {
       {"data.seed", &c.data.seed, "of the trajectories' parameters", 0, 1e15},
       {"data.design", &c.data.design, "training parameters: even (a low-discrepancy sequence) or uniform (random)", 0,
        0},
-      {"data.nodes", &c.data.nodes, "grid nodes in x and in y", 4, 4096},
+      {"data.nodes", &c.data.nodes, "grid nodes in x and in y; of the atmosphere latitudes", 4, 4096},
       {"data.frames", &c.data.frames, "per trajectory", 2, many},
       {"data.frame_interval", &c.data.frame_interval, "time between frames, in the case's unit", 1e-9, 1e9},
       {"data.steps_per_frame", &c.data.steps_per_frame, "solver steps between frames", 1, many},

@@ -196,7 +196,7 @@ int run(int argc, char** argv) {
   }
   std::string file;
   CLI::App* info = app.add_subcommand("info", "Explain a file: what it holds, how it was made");
-  info->add_option("FILE", file, "Data set, observations, analysis, weights, checkpoint, scores or results")
+  info->add_option("FILE", file, "Data set, observations, analysis, weights, encoder, checkpoint, scores or results")
       ->required();
   CLI::App* list = app.add_subcommand("keys", "List the keys of a configuration with their values");
   add_options(*list, a);

@@ -57,7 +57,7 @@ class Sheet {
   /// Column of the field at a share of a row's length: first_column() + share * columns().
   double first_column() const { return first_column_; }
   double columns() const { return columns_; }
-  /// Whether the column after the last is the first.
+  /// Whether the column after the last is the first: on a sphere. A torus is drawn up to its edges, as a plane is.
   bool periodic() const { return sphere_; }
 
   /// A field (ny, nx) on a raster of (height, width) values, bottom row first: bilinear, the nearest value beside one

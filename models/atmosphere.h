@@ -21,7 +21,7 @@ struct AtmosphereSettings {
   /// quadratic term, so this is 2 H. All of it is in the implicit term.
   double depth = 2e4;
   /// m^2 / s; nu = hyperdiffusion radius^2, in m^4 / s, is the factor of -laplacian^2. The published value, at every
-  /// truncation: degree 42 then decays in 36 hours, degree 170 in 8 minutes.
+  /// truncation: degree 42 then decays in 35 hours, degree 170 in 8 minutes.
   double hyperdiffusion = 1e5 / (32 * 32);
   /// Hours before time 0 of the trajectories; their first 195 take the fast waves out: ten times h is set to what
   /// balances the wind. 0 leaves the initial state as it is.
