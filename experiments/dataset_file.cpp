@@ -287,6 +287,7 @@ class Reader {
                        .x = {},
                        .y = {},
                        .geometry = geometry()};
+        if (const std::string fault = about_.grid.fault(); !fault.empty()) fail(geometry_name, fault);
         return;
       }
       if (file_.has_variable("offset_x") || file_.has_variable("offset_y"))

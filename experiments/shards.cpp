@@ -224,7 +224,11 @@ class Generation {
 }  // namespace
 
 void generate_files(const Config& config, const fs::path& path, const GenerateOptions& options) {
-  Generation(config, path, options).run();
+  try {
+    Generation(config, path, options).run();
+  } catch (const fs::filesystem_error& error) {
+    throw InputError(error.path1().string(), "", error.code().message());
+  }
 }
 
 }  // namespace levda::experiments

@@ -96,6 +96,18 @@ void check_initial(const AtmosphereInitial& initial) {
     throw Error("atmosphere: latitudes of the initial state are not within -90 .. 90 degrees");
   if (!(initial.longitude.back() - initial.longitude.front() < 360 - 1e-6))
     throw Error("atmosphere: longitudes of the initial state span 360 degrees or more");
+  // All round the sphere, or the cubics would make most of it up.
+  const auto check_gaps = [](const char* name, std::vector<double> x, double first, double last) {
+    const double most = 3 * (last - first) / static_cast<double>(x.size());
+    x.insert(x.begin(), first);
+    x.push_back(last);
+    for (std::size_t i = 1; i < x.size(); ++i)
+      if (x[i] - x[i - 1] > most)
+        throw Error(fmt::format("atmosphere: {} of the initial state leaves a gap from {:g} to {:g} degrees", name,
+                                x[i - 1], x[i]));
+  };
+  check_gaps("latitude", initial.latitude, -90, 90);
+  check_gaps("longitude", initial.longitude, initial.longitude.front(), initial.longitude.front() + 360);
   const auto check = [&](const char* name, const std::vector<double>& field) {
     const std::size_t wanted = initial.latitude.size() * initial.longitude.size();
     if (field.size() != wanted)

@@ -550,6 +550,8 @@ void Kolmogorov::states(std::span<const double> parameters, std::span<const std:
     if (wanted < done) throw Error(fmt::format("kolmogorov: step {} is wanted after step {}", wanted, done));
     advance(state, reynolds, wanted - done);
     done = wanted;
+    if (!std::all_of(state.begin(), state.end(), [](double value) { return std::isfinite(value); }))
+      throw Error(fmt::format("kolmogorov: not finite at step {} with Reynolds number {}", done, reynolds));
     to = std::transform(state.begin(), state.end(), to, [](double value) { return static_cast<float>(value); });
   }
 }

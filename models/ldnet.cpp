@@ -33,8 +33,10 @@ nn::Mlp make_dynamics(nn::Parameters& parameters, const LdnetArchitecture& a, st
 Tensor periodic_frequencies(std::int64_t count, double scale, Random& random) {
   std::vector<double> halves;
   std::set<std::pair<double, double>> known{{0, 0}};
-  for (int rejected = 0; static_cast<std::int64_t>(halves.size()) < 2 * count;) {
-    const double spread = 2 * scale * (1 + 0.01 * rejected);  // there may be too few of the wanted length
+  constexpr double least = 0.5;  // below, all are rounded to 0
+  for (std::int64_t rejected = 0; static_cast<std::int64_t>(halves.size()) < 2 * count;) {
+    // There may be too few of the wanted length.
+    const double spread = std::max(2 * scale, least) * (1 + 0.01 * static_cast<double>(rejected));
     const double k = std::round(spread * random.normal());
     const double l = std::round(spread * random.normal());
     if (known.count({k, l}) > 0 || known.count({-k, -l}) > 0) {

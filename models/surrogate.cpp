@@ -38,6 +38,14 @@ std::vector<double> Surrogate::physical_parameters(std::span<const double> norma
   return physical;
 }
 
+std::string Grid::fault() const {
+  if (geometry != Geometry::sphere) return "";
+  constexpr double slack = 1e-6;
+  if (y0 < -90 - slack || y0 + height() > 90 + slack) return "latitudes of a sphere lie between -90 and 90 degrees";
+  if (!(std::abs(period_x() - 360) <= 1e-3 * dx)) return "longitudes of a sphere go round in 360 degrees";
+  return "";
+}
+
 double Grid::area(std::int64_t i, std::int64_t j) const {
   return geometry == Geometry::sphere ? std::cos(node_y(i, j) * std::numbers::pi / 180) : 1;
 }
@@ -306,6 +314,8 @@ Surrogate load_surrogate(const std::filesystem::path& path) {
     need(about.grid.dx > 0, "grid_dx", "not positive");
     need(about.grid.dy > 0, "grid_dy", "not positive");
   }
+  if (const std::string fault = about.grid.fault(); !fault.empty())
+    throw InputError(path.string(), "grid_geometry", fault);
   need(architecture.latent_dt > 0, "latent_dt", "not positive");
   about.grid.offset_x = numbers("grid.offset_x", c);
   about.grid.offset_y = numbers("grid.offset_y", c);

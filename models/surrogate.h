@@ -60,7 +60,9 @@ struct Grid {
     if (geometry == Geometry::sphere) return std::abs(place) <= 90;
     return periodic_y() ? std::abs(normal_y(place)) <= 3 : contains(place, y0, dy, height());
   }
-  /// Area of cell i of row j, in units of the largest.
+  /// What of a sphere's coordinates cannot be: empty where all is well.
+  std::string fault() const;
+  /// Area of cell i of row j: on a sphere the cosine of the latitude, elsewhere 1.
   double area(std::int64_t i, std::int64_t j) const;
 
  private:

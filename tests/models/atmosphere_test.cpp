@@ -458,6 +458,12 @@ TEST_CASE("atmosphere: an initial state that does not fit together is named") {
           [](AtmosphereInitial& a) { a.latitude[3] = 91; });
   refused("atmosphere: longitudes of the initial state span 360 degrees or more",
           [](AtmosphereInitial& a) { a.longitude[3] = 360; });
+  refused("atmosphere: latitude of the initial state leaves a gap from -90 to 50 degrees", [](AtmosphereInitial& a) {
+    a.latitude = {50, 60, 70, 80};
+  });
+  refused("atmosphere: longitude of the initial state leaves a gap from 30 to 360 degrees", [](AtmosphereInitial& a) {
+    a.longitude = {0, 10, 20, 30};
+  });
   refused("atmosphere: v of the initial state has 15 values, not 16", [](AtmosphereInitial& a) { a.v.pop_back(); });
   refused("atmosphere: orography of the initial state is not finite at 5",
           [&](AtmosphereInitial& a) { a.orography[5] = nan; });

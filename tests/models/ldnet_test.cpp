@@ -416,6 +416,9 @@ TEST_CASE("the decoder's view of coordinates is periodic on a torus, and one val
   };
   // Arguments of some 100 are rounded by 100 x 2^-53, a few times.
   CHECK(largest_difference(view(torus, {-1, 0.3, 0.2, -1}), view(torus, {1, 0.3, 0.2, 1})) <= 1e-12);
+  architecture.fourier_scale = 0;  // as of a file: there are wave vectors all the same
+  CHECK(Ldnet(architecture, 7).parameters().size() == torus.parameters().size());
+  architecture.fourier_scale = 0.5;
   architecture.geometry = Geometry::sphere;
   const Ldnet sphere(architecture, 7);
   CHECK(largest_difference(view(sphere, {-1, 0.3, 0.2, 1}), view(sphere, {1, 0.3, -0.6, 1})) <= 1e-12);

@@ -165,6 +165,15 @@ TEST_CASE("surrogate: network coordinates and areas of a torus and a sphere") {
   CHECK(sphere.contains_x(-180));
   CHECK(sphere.contains_y(90));
   CHECK_FALSE(sphere.contains_y(90.1));
+  CHECK(sphere.fault().empty());
+  Grid wrong = sphere;
+  wrong.y0 = -50;
+  CHECK(wrong.fault() == "latitudes of a sphere lie between -90 and 90 degrees");
+  wrong = sphere;
+  wrong.dx = 29;
+  CHECK(wrong.fault() == "longitudes of a sphere go round in 360 degrees");
+  wrong.geometry = Geometry::plane;
+  CHECK(wrong.fault().empty());
   const std::vector<double> areas = grid_areas(sphere, 2);
   REQUIRE(areas.size() == 18);
   CHECK(std::abs(areas[0] - std::cos(75 * std::numbers::pi / 180)) <= 1e-15);
