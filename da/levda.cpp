@@ -1,7 +1,6 @@
 #include "da/levda.h"
 
 #include <fmt/format.h>
-#include <oneapi/tbb/parallel_for.h>
 
 #include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
@@ -11,6 +10,7 @@
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
+#include "da/internal/matrices.h"
 #include "nn/lbfgs.h"
 
 namespace levda::da {
@@ -19,33 +19,8 @@ using autodiff::DType;
 using autodiff::Tensor;
 using autodiff::Var;
 using autodiff::Vars;
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using Vector = Eigen::VectorXd;
 
 namespace {
-
-/// Rows of a float64 tensor on the host.
-Matrix matrix_of(const Tensor& x) {
-  const std::vector<double> values = x.to_vector();
-  const std::int64_t columns = x.shape()[-1];
-  return Eigen::Map<const Matrix>(values.data(), x.size() / std::max<std::int64_t>(columns, 1), columns);
-}
-
-Vector vector_of(const Tensor& x) { return matrix_of(x).reshaped<Eigen::RowMajor>(); }
-
-Tensor tensor_of(const Matrix& x) {
-  return Tensor::from(std::span<const double>(x.data(), static_cast<std::size_t>(x.size())), {x.rows(), x.cols()});
-}
-
-Tensor tensor_of(const Vector& x) {
-  return Tensor::from(std::span<const double>(x.data(), static_cast<std::size_t>(x.size())), {x.size()});
-}
-
-/// f(0) .. f(count - 1), each a task of its own.
-template <typename F>
-void in_parallel(std::size_t count, const F& f) {
-  oneapi::tbb::parallel_for(std::size_t{0}, count, f, oneapi::tbb::simple_partitioner());
-}
 
 /// What the model says near a point of w-space, whitened.
 struct Local {
@@ -108,12 +83,6 @@ struct Point {
   const Objective* objective;
   const Vector* w;
 };
-
-/// The part of outermost index k.
-Tensor part(const Tensor& x, std::size_t k) {
-  const auto i = static_cast<std::int64_t>(k);
-  return x.rows(i, i + 1).reshaped(x.shape().part(1, x.shape().rank()));
-}
 
 /// The model at some points, in a type of its own, in one call; f(k, innovation at point k), in parallel.
 template <typename F>

@@ -12,8 +12,6 @@ namespace levda::da {
 using autodiff::Tensor;
 using autodiff::Vars;
 
-namespace {
-
 void check(const Problem& p) {
   if (p.prior.controls() != p.model.controls())
     throw Error(fmt::format("an ensemble of {} controls for a model of {}", p.prior.controls(), p.model.controls()));
@@ -26,6 +24,10 @@ void check(const Problem& p) {
   if (p.windows.length < 1 || p.windows.shift < 1 || p.windows.shift > p.windows.length)
     throw Error(fmt::format("windows of length {} and shift {}", p.windows.length, p.windows.shift));
 }
+
+namespace {
+
+constexpr std::uint32_t window_stream = 60;  // of the problem's seed
 
 /// The times [begin, end) of one window, and the seconds from its control vector on.
 struct Window {
@@ -147,6 +149,8 @@ std::vector<Analysis> WindowMethod::assimilate_all(std::span<const Problem> prob
       for (const std::int64_t i : members.back()) entered[i] += 1;
     }
     std::vector<Ensemble> ensembles = priors_of(group);
+    std::vector<autodiff::Random> random;
+    for (const Problem* one : group) random.emplace_back(one->seed, window_stream);
     double now = 0;
     bool first = true;
     for (std::size_t w = 0; w < windows.size(); ++w) {
@@ -164,6 +168,8 @@ std::vector<Analysis> WindowMethod::assimilate_all(std::span<const Problem> prob
           some.push_back({.prior = ensembles[k],
                           .values = Tensor::from(std::span<const double>(values), {observations.size()}),
                           .covariance = group[k]->covariance.part(members[w], factors),
+                          .observations = observations,
+                          .random = random[k],
                           .diagnostics = out[k]->diagnostics});
         }
         ensembles = analyse(*p.model.observe(observations), some, first);

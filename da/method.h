@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "autodiff/random.h"
 #include "da/ensemble.h"
 #include "da/error_covariance.h"
 #include "da/forward_model.h"
@@ -27,7 +28,11 @@ struct Problem {
   const ErrorCovariance& covariance;  ///< of all observations, in their order
   std::vector<double> times;          ///< increasing and >= 0: where the analysis is wanted; they cut the windows
   Windows windows;
+  std::uint64_t seed = 0;  ///< of what a method draws for this problem
 };
+
+/// Throws Error when the parts of a problem do not fit together.
+void check(const Problem& problem);
 
 /// What a method says of itself, by name ("iterations", "cost"); per window where it has several.
 using Diagnostics = std::map<std::string, std::vector<double>>;
@@ -61,6 +66,8 @@ struct WindowProblem {
   const Ensemble& prior;                              ///< where the window's control vector lies
   autodiff::Tensor values;                            ///< (m) observed
   std::unique_ptr<const ErrorCovariance> covariance;  ///< of the m errors
+  const Observations& observations;                   ///< the m: times, places and channels are those of all problems
+  autodiff::Random& random;                           ///< of the problem
   Diagnostics& diagnostics;                           ///< of the problem; to be added to
 };
 
