@@ -1,0 +1,44 @@
+#include "da/internal/ensemble_space.h"
+
+#include <Eigen/Eigenvalues>
+#include <cmath>
+
+namespace levda::da {
+
+using autodiff::Var;
+
+Predictions predictions_of(const ObservationOperator& observe, const WindowProblem& problem) {
+  const auto whiten = [&](const autodiff::Tensor& x) { return problem.covariance->whiten(Var(x)).value(); };
+  const Matrix members = matrix_of(whiten(observe.predict(problem.prior.members())));
+  const Vector mean = members.colwise().mean();
+  const double scale = 1 / std::sqrt(static_cast<double>(members.rows() - 1));
+  return {scale * (members.rowwise() - mean.transpose()), vector_of(whiten(problem.values)) - mean};
+}
+
+Weights weights_of(const Matrix& s, const Vector& d) {
+  const std::int64_t n = s.rows();
+  if (s.cols() < n) {
+    // With S'S = V L V': (I + S S')^-1 S = S V (1 + L)^-1 V', and (1 / sqrt(1 + l) - 1) / l without its cancellation.
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(s.transpose() * s);
+    const Eigen::ArrayXd root = (1 + eigen.eigenvalues().array().max(0)).sqrt();
+    const Matrix sv = s * eigen.eigenvectors();
+    const Eigen::VectorXd inverse = root.square().inverse();
+    const Eigen::VectorXd shrink = (root * (1 + root)).inverse();
+    return {sv * inverse.cwiseProduct(eigen.eigenvectors().transpose() * d),
+            Matrix::Identity(n, n) - sv * shrink.asDiagonal() * sv.transpose()};
+  }
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(s * s.transpose());
+  const Eigen::ArrayXd plus_one = 1 + eigen.eigenvalues().array().max(0);
+  const Eigen::MatrixXd& u = eigen.eigenvectors();
+  const Eigen::VectorXd inverse = plus_one.inverse();
+  const Eigen::VectorXd root = plus_one.rsqrt();
+  return {u * inverse.cwiseProduct(u.transpose() * (s * d)), u * root.asDiagonal() * u.transpose()};
+}
+
+Matrix members_of(const Weights& weights, const Matrix& anomalies, const Vector& mean) {
+  const std::int64_t n = anomalies.rows();
+  const Matrix each = (std::sqrt(static_cast<double>(n - 1)) * weights.transform).rowwise() + weights.mean.transpose();
+  return (each * anomalies).rowwise() + mean.transpose();
+}
+
+}  // namespace levda::da
