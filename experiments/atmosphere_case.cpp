@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <memory>
 
 #include "autodiff/error.h"
@@ -19,6 +20,30 @@ using models::Atmosphere;
 models::AtmosphereSettings settings_of(const DataConfig& data) {
   if (!data.variant.empty()) throw InputError("configuration", "data.variant", "atmosphere has none");
   return {.nodes = data.nodes, .dt = data.frame_interval * 3600 / static_cast<double>(data.steps_per_frame)};
+}
+
+std::shared_ptr<const Atmosphere> model_of(const DataConfig& data) {
+  const models::AtmosphereSettings settings = settings_of(data);
+  return std::make_shared<const Atmosphere>(
+      data.initial.empty() ? Atmosphere(settings) : Atmosphere(settings, read_atmosphere_initial(data.initial)));
+}
+
+/// Sampled states become harmonics and come back.
+models::Propagator propagator(const DataConfig& data) {
+  const std::shared_ptr<const Atmosphere> model = model_of(data);
+  const auto to_gaussian = std::make_shared<const models::EvenToGaussian>(data.nodes);
+  return {.advance =
+              [model, to_gaussian](std::span<double> fields, double time, std::int64_t steps,
+                                   std::span<const double> parameters) {
+                Atmosphere::Scratch scratch;
+                Atmosphere::State state;
+                model->analyse(fields, *to_gaussian, state, scratch);
+                for (std::int64_t k = 0; k < steps; ++k)
+                  model->step(state, time + static_cast<double>(k) * model->dt() / 3600, parameters, scratch);
+                model->sample(state, fields, scratch);
+              },
+          .least = {std::numeric_limits<double>::lowest(), 0},
+          .clock = true};
 }
 
 models::Description describe(const DataConfig& data) {
@@ -52,16 +77,15 @@ models::Description describe(const DataConfig& data) {
 }  // namespace
 
 Case atmosphere_case() {
-  return {
-      .name = "atmosphere",
-      .about = "shallow water on the sphere under a heating of unknown strength and width",
-      .describe = describe,
-      .solver = [](const DataConfig& data) -> Solver {
-        const models::AtmosphereSettings settings = settings_of(data);
-        const auto model = std::make_shared<const Atmosphere>(
-            data.initial.empty() ? Atmosphere(settings) : Atmosphere(settings, read_atmosphere_initial(data.initial)));
-        return [model](auto parameters, auto steps, auto out) { model->states(parameters, steps, out); };
-      }};
+  return {.name = "atmosphere",
+          .about = "shallow water on the sphere under a heating of unknown strength and width",
+          .describe = describe,
+          .solver = [](const DataConfig& data) -> Solver {
+            return [model = model_of(data)](auto parameters, auto steps, auto out) {
+              model->states(parameters, steps, out);
+            };
+          },
+          .propagator = propagator};
 }
 
 }  // namespace levda::experiments

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "experiments/config.h"
+#include "models/propagator.h"
 #include "models/surrogate.h"
 
 namespace levda::experiments {
@@ -24,6 +25,8 @@ struct Case {
   models::Description (*describe)(const DataConfig& data);
   /// What all trajectories share, a spin-up for example, is computed here.
   Solver (*solver)(const DataConfig& data);
+  /// The same solver from any state on, frame_interval / steps_per_frame at a step.
+  models::Propagator (*propagator)(const DataConfig& data);
 };
 
 /// Solver step of frame j, 0-based.

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 #include <memory>
+#include <utility>
 
 #include "autodiff/error.h"
 #include "experiments/cases.h"
@@ -81,6 +83,22 @@ Case kolmogorov_case() {
             const auto model = std::make_shared<const Kolmogorov>(settings_of(data));
             check_steps(data, *model);
             return [model](auto parameters, auto steps, auto out) { model->states(parameters, steps, out); };
+          },
+          .propagator = [](const DataConfig& data) -> models::Propagator {
+            // The modes are in the initial condition alone: without them no base flow is burnt in.
+            models::KolmogorovSettings settings = settings_of(data);
+            const std::int64_t modes = std::exchange(settings.modes, 0);
+            const auto model = std::make_shared<const Kolmogorov>(settings);
+            check_steps(data, *model);
+            std::vector<double> least(static_cast<std::size_t>(1 + modes), std::numeric_limits<double>::lowest());
+            least[0] = model->least_reynolds();
+            return {.advance =
+                        [model](auto state, double, auto steps, auto parameters) {
+                          std::vector<double> scratch(static_cast<std::size_t>(model->scratch_size()));
+                          for (std::int64_t k = 0; k < steps; ++k)
+                            model->step(state, parameters[0], std::span(scratch));
+                        },
+                    .least = std::move(least)};
           }};
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
+#include <vector>
 
 #include "autodiff/error.h"
 #include "experiments/cases.h"
@@ -57,6 +59,16 @@ Case tsunami_case() {
           .solver = [](const DataConfig& data) -> Solver {
             return
                 [model = solver(data)](auto parameters, auto steps, auto out) { model.states(parameters, steps, out); };
+          },
+          .propagator = [](const DataConfig& data) -> models::Propagator {
+            // The source's place is in the initial condition alone.
+            constexpr double lowest = std::numeric_limits<double>::lowest();
+            return {.advance =
+                        [model = solver(data), nodes = data.nodes](auto state, double, auto steps, auto) {
+                          std::vector<double> scratch(static_cast<std::size_t>(3 * nodes));
+                          for (std::int64_t k = 0; k < steps; ++k) model.step(state, scratch);
+                        },
+                    .least = {lowest, lowest}};
           }};
 }
 

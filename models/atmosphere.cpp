@@ -440,6 +440,25 @@ void Atmosphere::sample(const State& state, std::span<double> out, Scratch& scra
     out[index(k)] *= settings_.radius / std::cos(latitude(k % points / nlon) * degree);
 }
 
+void Atmosphere::analyse(std::span<const double> sampled, const EvenToGaussian& to_gaussian, State& state,
+                         Scratch& scratch) const {
+  const auto size = index(harmonics_.size());
+  const int64_t nlon = output_.nlon();
+  const int64_t points = output_.nlat() * nlon;
+  std::vector<double> even(sampled.begin(), sampled.end());
+  for (int64_t k = 0; k < 2 * points; ++k)
+    even[index(k)] *= std::cos(latitude(k % points / nlon) * degree) / settings_.radius;
+  std::vector<double> gaussian(even.size());
+  to_gaussian(even, gaussian);
+  state.assign(3 * size, 0.0);
+  scratch.in.resize(4 * size);
+  harmonics_.wind_analysis(std::span(gaussian).first(index(2 * points)), std::span(scratch.in).first(2 * size),
+                           scratch.work);
+  harmonics_.curl(scratch.in.data(), scratch.in.data() + size, state.data());
+  harmonics_.divergence(scratch.in.data(), scratch.in.data() + size, state.data() + size);
+  harmonics_.analysis(std::span(gaussian).subspan(index(2 * points)), std::span(state).subspan(2 * size), scratch.work);
+}
+
 void Atmosphere::start_up(State& state, std::span<const double> parameters, Scratch& scratch) const {
   const int64_t steps = std::llround(settings_.start_up * hour / settings_.dt);
   std::size_t next = 0;

@@ -98,6 +98,9 @@ class Atmosphere {
   void balance(State& state, Scratch& scratch) const;
   /// (3, nodes, 2 nodes), as in `states`.
   void sample(const State& state, std::span<double> out, Scratch& scratch) const;
+  /// The state that was sampled, exactly; of any other fields their projection. EvenToGaussian is that of `nodes`.
+  void analyse(std::span<const double> sampled, const EvenToGaussian& to_gaussian, State& state,
+               Scratch& scratch) const;
 
  private:
   void prepare();

@@ -427,7 +427,7 @@ Kolmogorov::Kolmogorov(const KolmogorovSettings& settings) : settings_(settings)
 
 void Kolmogorov::check_reynolds(double reynolds) const {
   check_positive("reynolds", reynolds);
-  const double least = 4 * dt_ / (h_ * h_);
+  const double least = least_reynolds();
   if (reynolds < least)
     throw Error(fmt::format("kolmogorov: reynolds = {} is below {:.3g}, where steps of {:.3g} are unstable", reynolds,
                             least, dt_));

@@ -48,6 +48,8 @@ class Kolmogorov {
   std::int64_t parameters() const { return 1 + settings_.modes; }
   std::int64_t state_size() const { return channels * settings_.nodes * settings_.nodes; }
   std::int64_t scratch_size() const { return scratch_size_; }
+  /// Below it the steps are unstable.
+  double least_reynolds() const { return 4 * dt_ / (h_ * h_); }
 
   /// The random field before the burn-in. Per component white noise times
   ///   exp(-(ln k - ln peak - 1/4)^2 / (2/4) - ln k) / k,  k = (kx^2 + ky^2)^(1/2) in units of 2 pi / length,

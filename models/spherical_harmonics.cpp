@@ -135,6 +135,60 @@ GaussRule gauss_rule(std::int64_t n) {
   return rule;
 }
 
+EvenToGaussian::EvenToGaussian(std::int64_t nlat) : nlat_(nlat) {
+  // P_lm of even m is a sum of cosines of the polar distance, of odd m one of sines; the even latitudes lie in the
+  // middles of nlat cells from pole to pole.
+  constexpr double pi = std::numbers::pi;
+  const auto n = static_cast<double>(nlat);
+  for (const double mu : gauss_rule(nlat).abscissa) {
+    const double at = std::acos(-mu);  // from the south pole
+    for (int64_t j = 0; j < nlat; ++j) {
+      const double from = pi * (static_cast<double>(j) + 0.5) / n;
+      double cosines = 1 / n;
+      double sines = 0;
+      for (int64_t k = 1; k < nlat; ++k) {
+        const auto wave = static_cast<double>(k);
+        cosines += 2 / n * std::cos(wave * at) * std::cos(wave * from);
+        sines += 2 / n * std::sin(wave * at) * std::sin(wave * from);
+      }
+      even_orders_.push_back(cosines);
+      odd_orders_.push_back(sines + std::sin(n * at) * std::sin(n * from) / n);
+    }
+  }
+}
+
+void EvenToGaussian::operator()(std::span<const double> even, std::span<double> gaussian) const {
+  const int64_t nlon = 2 * nlat_;
+  const int64_t points = nlat_ * nlon;
+  if (even.size() != gaussian.size() || static_cast<int64_t>(even.size()) % points != 0)
+    throw Error(
+        fmt::format("spherical harmonics: {} values to {}, on grids of {}", even.size(), gaussian.size(), points));
+  // Half a turn away even orders are the same, odd ones change sign.
+  std::vector<double> sums(even.size());
+  for (int64_t row = 0; row < static_cast<int64_t>(even.size()); row += nlon)
+    for (int64_t i = 0; i < nlat_; ++i) {
+      sums[index(row + i)] = 0.5 * (even[index(row + i)] + even[index(row + i + nlat_)]);
+      sums[index(row + i + nlat_)] = 0.5 * (even[index(row + i)] - even[index(row + i + nlat_)]);
+    }
+  std::vector<double> line(index(nlon));
+  for (int64_t first = 0; first < static_cast<int64_t>(even.size()); first += points)
+    for (int64_t j = 0; j < nlat_; ++j) {
+      std::fill(line.begin(), line.end(), 0.0);
+      for (int64_t k = 0; k < nlat_; ++k) {
+        const double* __restrict from = sums.data() + first + k * nlon;
+        const double a = even_orders_[index(j * nlat_ + k)];
+        const double b = odd_orders_[index(j * nlat_ + k)];
+        for (int64_t i = 0; i < nlat_; ++i) line[index(i)] += a * from[i];
+        for (int64_t i = nlat_; i < nlon; ++i) line[index(i)] += b * from[i];
+      }
+      double* const to = gaussian.data() + first + j * nlon;
+      for (int64_t i = 0; i < nlat_; ++i) {
+        to[i] = line[index(i)] + line[index(i + nlat_)];
+        to[i + nlat_] = line[index(i)] - line[index(i + nlat_)];
+      }
+    }
+}
+
 SphericalHarmonics::SphericalHarmonics(std::int64_t truncation, std::int64_t nlat, Latitudes latitudes)
     : truncation_(truncation), nlat_(nlat), half_(nlat / 2), quarter_(nlat / 2) {
   if (nlat < 8 || nlat % 8 != 0)

@@ -36,6 +36,21 @@ struct GaussRule {
 };
 GaussRule gauss_rule(std::int64_t n);
 
+/// Fields of harmonics from evenly spaced latitudes (SphericalHarmonics::Latitudes::even) to the Gaussian ones of a
+/// grid of the same size, which has an analysis. Along a great circle through the poles a field is a trigonometric
+/// polynomial, of as many terms as there are rows: exact where the truncation is below nlat. Winds: times
+/// cos(latitude).
+class EvenToGaussian {
+ public:
+  explicit EvenToGaussian(std::int64_t nlat);
+  /// Both (fields, nlat, 2 nlat). Throws Error when the sizes do not fit.
+  void operator()(std::span<const double> even, std::span<double> gaussian) const;
+
+ private:
+  std::int64_t nlat_;
+  std::vector<double> even_orders_, odd_orders_;  ///< (Gaussian, even latitude), of orders m even and odd
+};
+
 /// Fields f(longitude, mu = sin latitude) = sum over |m| <= T and l >= |m| of f_lm P_lm(mu) exp(i m longitude), l <= T:
 /// triangular truncation. As P_00 = 1, f_00 is the mean over the sphere. Degree T + 1 is held too, as the winds of
 /// truncated vorticity and divergence have it: cos(latitude) times a wind is what is transformed, never the wind.

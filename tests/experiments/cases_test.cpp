@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "autodiff/error.h"
@@ -58,6 +60,46 @@ TEST_CASE("each case makes a data set of its own description, members differ") {
     for (std::int64_t i = 0; i < set.frame_size(); ++i)
       difference = std::max(difference, std::abs(static_cast<double>(set.frame(0, 2)[i]) - set.frame(1, 2)[i]));
     CHECK(difference > 0);
+  }
+}
+
+TEST_CASE("from a frame of a data set the propagator reaches the next ones") {
+  std::vector<Config> configs{tiny("tsunami", "small", 16), tiny("kolmogorov", "small", 16),
+                              tiny("kolmogorov", "modes", 16), tiny("atmosphere", "small", 16)};
+  configs[0].data.steps_per_frame = 5;
+  configs[1].data.steps_per_frame = 10;  // of 0.02, the scheme's own on such a grid
+  configs[2].data.steps_per_frame = 6;
+  configs[3].data.steps_per_frame = 8;  // of an hour: T10 is coarse
+  for (const Config& config : configs) {
+    CAPTURE(config.case_name);
+    const Case& system = find_case(config.case_name);
+    const levda::models::Description about = system.describe(config.data);
+    const auto size = static_cast<std::size_t>(about.channels() * about.grid.cells());
+    std::vector<double> parameters;
+    for (std::size_t k = 0; k < about.parameter_min.size(); ++k)
+      parameters.push_back(0.7 * about.parameter_min[k] + 0.3 * about.parameter_max[k]);
+    const std::array<std::int64_t, 3> steps{step_of_frame(config.data, 0), step_of_frame(config.data, 1),
+                                            step_of_frame(config.data, 2)};
+    std::vector<float> frames(3 * size);
+    system.solver(config.data)(parameters, steps, frames);
+    const levda::models::Propagator from = system.propagator(config.data);
+    CHECK(from.least.size() == parameters.size());
+    std::vector<double> state(frames.begin(), frames.begin() + static_cast<std::ptrdiff_t>(size));
+    for (std::size_t frame = 1; frame < 3; ++frame) {
+      from.advance(state, about.first_time + static_cast<double>(frame - 1) * about.frame_interval,
+                   config.data.steps_per_frame, parameters);
+      for (std::size_t c = 0; c < about.channel_names.size(); ++c) {
+        const std::size_t each = size / about.channel_names.size();
+        double largest = 0;
+        double difference = 0;
+        for (std::size_t i = c * each; i < (c + 1) * each; ++i) {
+          largest = std::max(largest, std::abs(state[i]));
+          difference = std::max(difference, std::abs(state[i] - static_cast<double>(frames[frame * size + i])));
+        }
+        // Frames are rounded to float32; from there on little grows.
+        CHECK(difference <= 10 * 0x1p-24 * largest);
+      }
+    }
   }
 }
 

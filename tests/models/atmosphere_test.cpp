@@ -492,3 +492,34 @@ TEST_CASE("atmosphere: settings that make no sense are named") {
   refused("atmosphere: jet must be finite", [&](AtmosphereSettings& s) { s.jet = nan; });
   refused("atmosphere: mountains must be finite", [&](AtmosphereSettings& s) { s.mountains = nan; });
 }
+
+TEST_CASE("atmosphere: a sampled state is found again from its fields") {
+  for (const std::int64_t nodes : {16, 32}) {
+    AtmosphereSettings settings;
+    settings.nodes = nodes;
+    settings.dt = 1200;
+    settings.start_up = 0;
+    const Atmosphere model(settings);
+    Atmosphere::Scratch scratch;
+    Atmosphere::State state = model.initial();
+    for (int k = 0; k < 5; ++k) model.step(state, k / 3.0, std::array{20.0, 2.0}, scratch);
+    std::vector<double> fields(static_cast<std::size_t>(model.state_size()));
+    model.sample(state, fields, scratch);
+    Atmosphere::State found;
+    model.analyse(fields, levda::models::EvenToGaussian(nodes), found, scratch);
+    REQUIRE(found.size() == state.size());
+    const auto size = static_cast<std::size_t>(model.harmonics().size());
+    for (std::size_t k = 0; k < 3; ++k) {
+      const std::span before = std::span(state).subspan(k * size, size);
+      const std::span after = std::span(found).subspan(k * size, size);
+      // Vorticity and divergence are differences of winds, degree times as large per radius; divergence is the lesser.
+      const double scale =
+          k == 2 ? largest(before)
+                 : static_cast<double>(nodes) * largest(std::span(fields).first(fields.size() / 3)) / settings.radius;
+      CHECK(largest_difference(before, after) <= 100 * static_cast<double>(nodes) * scale * round_off);
+    }
+    std::vector<double> again(fields.size());
+    model.sample(found, again, scratch);
+    CHECK(largest_difference(fields, again) <= 1e-10 * largest(fields));
+  }
+}

@@ -294,3 +294,23 @@ TEST_CASE("spherical harmonics: what makes no sense is named") {
       "spherical harmonics: {0} coefficients of {0} per field, but 511 values on a grid of 512", harmonics.size());
   CHECK_THROWS_WITH_AS(harmonics.synthesis(f, grid, work), message.c_str(), levda::Error);
 }
+
+TEST_CASE("spherical harmonics: from even latitudes to Gaussian ones, exactly") {
+  for (const auto& [truncation, nlat] : std::array<std::array<std::int64_t, 2>, 2>{{{10, 16}, {15, 24}}}) {
+    const SphericalHarmonics even(truncation, nlat, Latitudes::even);
+    const SphericalHarmonics gaussian(truncation, nlat, Latitudes::gaussian);
+    Coefficients fields = random_field(even, truncation, 1);
+    fields[0] = 2.5;  // a mean
+    const Coefficients other = random_field(even, truncation, 2);
+    fields.insert(fields.end(), other.begin(), other.end());
+    const std::vector<double> from = synthesised(even, fields);
+    std::vector<double> to(from.size());
+    const levda::models::EvenToGaussian convert(nlat);
+    convert(from, to);
+    // Sums of nlat terms.
+    CHECK(largest_difference(to, synthesised(gaussian, fields)) <=
+          10 * static_cast<double>(nlat) * largest(from) * round_off);
+    to.pop_back();
+    CHECK_THROWS_AS(convert(from, to), levda::Error);
+  }
+}
