@@ -170,37 +170,44 @@ models::SensorGrid sensor_grid(const Config& config, const models::Grid& grid) {
   return {.nx = sensors.nx, .ny = sensors.ny};
 }
 
-da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const std::string& experiment,
-                        std::int64_t truth_index) {
+std::vector<PriorMember> draw_prior_members(const Config& config, std::int64_t trajectories,
+                                            const std::string& experiment, std::int64_t truth_index) {
   const AssimilationConfig& a = config.assimilation;
-  const std::int64_t trajectories = s.training_latents.shape()[0];
   if (a.members > trajectories)
     throw InputError("configuration", "assimilation.members",
-                     fmt::format("{} members, but the weights hold {} training trajectories", a.members, trajectories));
+                     fmt::format("{} members, but there are {} training trajectories", a.members, trajectories));
+  Random random = random_for(config, prior_stream, experiment, truth_index);
+  const std::vector<std::int64_t> order = random.permutation(trajectories);
+  std::vector<PriorMember> members;
+  for (std::int64_t k = 0; k < a.members; ++k)
+    members.push_back({.trajectory = order[k],
+                       .frame = experiment == "warm" ? a.start_min + random.below(a.start_max - a.start_min + 1) : -1});
+  return members;
+}
+
+da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const std::string& experiment,
+                        std::int64_t truth_index) {
   const std::int64_t d = s.net.architecture().latent;
   const std::int64_t p = s.net.architecture().parameters;
   const std::int64_t frames = s.about.frames;
   const std::vector<double> u = s.normal_parameters(s.training_parameters.to_vector());
   const bool varying = s.training_parameters.shape().rank() == 3;
   const std::vector<double> latents = s.training_latents.to_vector();
-  Random random = random_for(config, prior_stream, experiment, truth_index);
-  const std::vector<std::int64_t> order = random.permutation(trajectories);
+  const std::vector<PriorMember> drawn =
+      draw_prior_members(config, s.training_latents.shape()[0], experiment, truth_index);
   std::vector<double> members;
-  for (std::int64_t k = 0; k < a.members; ++k) {
-    const std::int64_t m = order[k];
-    std::int64_t next = 0;  // frame at which the first step from the state ends
-    if (experiment == "warm") {
-      const std::int64_t frame = a.start_min + random.below(a.start_max - a.start_min + 1);
+  for (const auto& [m, frame] : drawn) {
+    if (frame < 0) {
+      members.insert(members.end(), static_cast<std::size_t>(d), 0.0);
+    } else {
       const auto state = latents.begin() + (m * frames + frame) * d;
       members.insert(members.end(), state, state + d);
-      next = std::min(frame + 1, frames - 1);
-    } else {
-      members.insert(members.end(), static_cast<std::size_t>(d), 0.0);
     }
+    const std::int64_t next = std::min(frame + 1, frames - 1);  // frame at which the first step from the state ends
     const auto own = u.begin() + (varying ? m * frames + next : m) * p;
     members.insert(members.end(), own, own + p);
   }
-  return da::Ensemble(Tensor::from(std::span<const double>(members), {a.members, d + p}));
+  return da::Ensemble(Tensor::from(std::span<const double>(members), {static_cast<std::int64_t>(drawn.size()), d + p}));
 }
 
 double SurrogateVariance::at(double frames, std::int64_t c) const {

@@ -38,6 +38,17 @@ void check_sensors(const Config& config, const models::Grid& grid);
 /// The grid of sensors. Throws InputError when they are scattered, make no sense, or the grid is a list of points.
 models::SensorGrid sensor_grid(const Config& config, const models::Grid& grid);
 
+/// Where a member of a prior begins.
+struct PriorMember {
+  std::int64_t trajectory = 0;  ///< of the training set; all differ
+  std::int64_t frame = -1;      ///< -1: one frame interval before frame 0, cold
+};
+
+/// The members of a truth's prior, the same for every method and model. Throws InputError when there are fewer
+/// trajectories.
+std::vector<PriorMember> draw_prior_members(const Config& config, std::int64_t trajectories,
+                                            const std::string& experiment, std::int64_t truth_index);
+
 /// N members [s; u] from N distinct training trajectories of the surrogate, (N, d + p), parameters in [-1, 1].
 da::Ensemble draw_prior(const Config& config, const models::Surrogate& surrogate, const std::string& experiment,
                         std::int64_t truth_index);
