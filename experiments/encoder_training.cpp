@@ -4,6 +4,7 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <cmath>
+#include <utility>
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
@@ -24,11 +25,15 @@ using autodiff::Vars;
 
 namespace {
 
-constexpr std::uint32_t noise_stream = 1000;  // of the encoder's seed; the member is added
+// Of the encoder's seed; the member is added.
+constexpr std::uint32_t noise_stream = 1000;
+constexpr std::uint32_t start_stream = 2'000'000;
 
-/// What the encoder sees of some members and what it is to say, both float32 with the members outermost.
-struct Sequences {
-  std::int64_t first = 0;       // member
+/// What the encoder sees of some members and what it is to say, at all frames, both float32 with the members outermost.
+struct Trajectories {
+  std::int64_t first = 0;  // member
+  std::int64_t members = 0;
+  std::int64_t frames = 0;
   std::vector<float> observed;  // (members, frames, m), normalised
   std::vector<float> target;    // (members, frames, d + p)
 };
@@ -52,16 +57,19 @@ std::vector<float> targets(const models::Surrogate& s, const Dataset& data, std:
   return result;
 }
 
-Sequences sequences(const models::TrainedEncoder& encoder, const models::Surrogate& s, const Dataset& data,
-                    std::int64_t first, std::int64_t last) {
-  Sequences result{.first = first, .observed = {}, .target = targets(s, data, first, last)};
-  const std::vector<std::int64_t> cells = encoder.sensors.cells(data.about.grid);
+Trajectories trajectories(const models::TrainedEncoder& encoder, const models::Surrogate& s, const Dataset& data,
+                          std::int64_t first, std::int64_t last) {
+  Trajectories result{.first = first,
+                      .members = last - first,
+                      .frames = data.about.frames,
+                      .observed = {},
+                      .target = targets(s, data, first, last)};
   std::vector<double> values;
   for (std::int64_t member = first; member < last; ++member)
     for (std::int64_t frame = 0; frame < data.about.frames; ++frame) {
       const std::span<const float> field = data.frame(member, frame);
       values.clear();
-      for (const std::int64_t cell : cells)
+      for (const std::int64_t cell : encoder.cells)
         for (std::int64_t c = 0; c < data.about.channels(); ++c) {
           values.push_back(field[c * data.about.grid.cells() + cell]);
           if (std::isnan(values.back()))
@@ -76,28 +84,62 @@ Sequences sequences(const models::TrainedEncoder& encoder, const models::Surroga
   return result;
 }
 
-/// The observations with errors of the step.
-std::vector<float> noisy(const Sequences& sequences, std::int64_t members, double noise, std::int64_t seed,
-                         std::int64_t step) {
-  std::vector<float> values = sequences.observed;
-  if (noise == 0) return values;
-  const auto each = static_cast<std::int64_t>(values.size()) / members;
-  oneapi::tbb::parallel_for(std::int64_t{0}, members, [&](std::int64_t row) {
-    autodiff::Random random(static_cast<std::uint64_t>(seed),
-                            noise_stream + static_cast<std::uint32_t>(sequences.first + row),
+/// Start frames of a step of training, one per member.
+std::vector<std::int64_t> drawn_starts(const models::SequenceFrames& seen, const Trajectories& of, std::int64_t seed,
+                                       std::int64_t step) {
+  std::vector<std::int64_t> starts;
+  for (std::int64_t row = 0; row < of.members; ++row) {
+    autodiff::Random random(static_cast<std::uint64_t>(seed), start_stream + static_cast<std::uint32_t>(of.first + row),
                             static_cast<std::uint32_t>(step));
-    for (std::int64_t i = row * each; i < (row + 1) * each; ++i)
-      values[i] += static_cast<float>(noise * random.normal());
-  });
-  return values;
+    starts.push_back(seen.first_start + random.below(seen.starts()));
+  }
+  return starts;
 }
 
-EncoderErrors errors(const models::TrainedEncoder& encoder, const Sequences& sequences, std::int64_t members,
-                     std::int64_t frames, double noise, std::int64_t seed) {
+/// Those of evaluations: all possible ones in turn.
+std::vector<std::int64_t> fixed_starts(const models::SequenceFrames& seen, const Trajectories& of) {
+  std::vector<std::int64_t> starts;
+  for (std::int64_t row = 0; row < of.members; ++row)
+    starts.push_back(seen.first_start + (of.first + row) % seen.starts());
+  return starts;
+}
+
+/// (members, times, width) from those starts on, of values (members, frames, width).
+std::vector<float> taken(const std::vector<float>& values, const Trajectories& of, const models::SequenceFrames& seen,
+                         const std::vector<std::int64_t>& starts) {
+  const auto width = static_cast<std::int64_t>(values.size()) / (of.members * of.frames);
+  std::vector<float> result;
+  result.reserve(static_cast<std::size_t>(of.members * seen.times() * width));
+  for (std::int64_t row = 0; row < of.members; ++row)
+    for (std::int64_t time = 0; time < seen.times(); ++time) {
+      const auto from = values.begin() + (row * of.frames + starts[row] + time * seen.every) * width;
+      result.insert(result.end(), from, from + width);
+    }
+  return result;
+}
+
+/// Adds errors of the step to observations (members, times, m).
+void add_noise(std::vector<float>& observed, const Trajectories& of, double noise, std::int64_t seed,
+               std::int64_t step) {
+  if (noise == 0) return;
+  const auto each = static_cast<std::int64_t>(observed.size()) / of.members;
+  oneapi::tbb::parallel_for(std::int64_t{0}, of.members, [&](std::int64_t row) {
+    autodiff::Random random(static_cast<std::uint64_t>(seed), noise_stream + static_cast<std::uint32_t>(of.first + row),
+                            static_cast<std::uint32_t>(step));
+    for (std::int64_t i = row * each; i < (row + 1) * each; ++i)
+      observed[i] += static_cast<float>(noise * random.normal());
+  });
+}
+
+EncoderErrors errors(const models::TrainedEncoder& encoder, const Trajectories& of, double noise, std::int64_t seed) {
   const models::EncoderArchitecture& a = encoder.net.architecture();
+  const models::SequenceFrames& seen = encoder.sequences;
   const Vars weights = encoder.net.parameters().constants();
-  const std::vector<float> observed = noisy(sequences, members, noise, seed, 0);
-  const Var input(Tensor::from(std::span<const float>(observed), {members, frames, a.observed}, DType::float32,
+  const std::vector<std::int64_t> starts = fixed_starts(seen, of);
+  const std::vector<float> target = taken(of.target, of, seen, starts);
+  std::vector<float> observed = taken(of.observed, of, seen, starts);
+  add_noise(observed, of, noise, seed, 0);
+  const Var input(Tensor::from(std::span<const float>(observed), {of.members, seen.times(), a.observed}, DType::float32,
                                weights[0].value().backend()));
   const std::vector<float> found =
       transpose(encoder.net.encode(weights, transpose(input, {1, 0, 2})), {1, 0, 2}).value().to_floats();
@@ -105,7 +147,7 @@ EncoderErrors errors(const models::TrainedEncoder& encoder, const Sequences& seq
   double latent_square = 0;
   double parameter_error = 0;
   for (std::size_t i = 0; i < found.size(); ++i) {
-    const double truth = sequences.target[i];
+    const double truth = target[i];
     const double error = found[i] - truth;
     if (static_cast<std::int64_t>(i) % a.outputs() < a.latent) {
       latent_error += error * error;
@@ -114,20 +156,24 @@ EncoderErrors errors(const models::TrainedEncoder& encoder, const Sequences& seq
       parameter_error += error * error;
     }
   }
-  const auto parameters = static_cast<double>(members * frames * a.parameters);
+  const auto parameters = static_cast<double>(of.members * seen.times() * a.parameters);
   return {.latent = std::sqrt(latent_error / latent_square),
           .parameter = std::sqrt(parameter_error / parameters) / 2};  // the range is [-1, 1]
 }
 
-/// Per component over all members and frames. A component that is constant keeps the unit 1.
-void normalise_targets(const Sequences& training, models::ObservationEncoder& net) {
+/// Per component over all members and the frames that sequences have. A component that is constant keeps the unit 1.
+void normalise_targets(const Trajectories& training, const models::SequenceFrames& seen,
+                       models::ObservationEncoder& net) {
+  const std::vector<float> target =
+      taken(training.target, training, {.experiment = {}, .frames = seen.starts() - 1 + seen.frames},
+            std::vector<std::int64_t>(static_cast<std::size_t>(training.members), seen.first_start));
   const auto outputs = static_cast<std::size_t>(net.architecture().outputs());
-  const auto rows = static_cast<double>(training.target.size() / outputs);
+  const auto rows = static_cast<double>(target.size() / outputs);
   std::vector<double> mean(outputs, 0.0);
   std::vector<double> deviation(outputs, 0.0);
-  for (std::size_t i = 0; i < training.target.size(); ++i) mean[i % outputs] += training.target[i] / rows;
-  for (std::size_t i = 0; i < training.target.size(); ++i)
-    deviation[i % outputs] += std::pow(training.target[i] - mean[i % outputs], 2) / rows;
+  for (std::size_t i = 0; i < target.size(); ++i) mean[i % outputs] += target[i] / rows;
+  for (std::size_t i = 0; i < target.size(); ++i)
+    deviation[i % outputs] += std::pow(target[i] - mean[i % outputs], 2) / rows;
   constexpr double least = 1e-6;  // of the mean: beyond that it is float32's rounding
   for (std::size_t k = 0; k < outputs; ++k) {
     deviation[k] = std::sqrt(deviation[k]);
@@ -178,14 +224,34 @@ std::string surrogate_checksum(const models::Surrogate& s) { return checksum(mod
 
 }  // namespace
 
-std::string encoder_fingerprint(const Config& config, const Dataset& data, const models::Surrogate& s) {
-  return fingerprint(config, {"encoder"}) + fmt::format("observations.sensors = {}\n", config.observations.sensors) +
+models::SequenceFrames sequence_frames(const Config& config, const models::Description& about,
+                                       const std::string& experiment) {
+  models::SequenceFrames seen{.experiment = experiment, .frames = about.frames, .every = config.observations.every};
+  if (experiment == "cold") return seen;
+  Config settled = config;
+  settled.assimilation = resolve(config.assimilation, about.frames, about.frames / 2);
+  check_frames(settled, about, "data set");
+  const AssimilationConfig& a = settled.assimilation;
+  seen.first_start = a.start_min;
+  seen.last_start = a.start_max;
+  seen.frames = a.frames;
+  return seen;
+}
+
+std::string encoder_fingerprint(const Config& config, const Dataset& data, const models::Surrogate& s,
+                                const std::string& experiment) {
+  const models::SequenceFrames seen = sequence_frames(config, data.about, experiment);
+  return fingerprint(config, {"encoder"}) +
+         fmt::format(
+             "observations.sensors = {}\nobservations.every = {}\nexperiment = {}\nframes = {}\n"
+             "starts = {} .. {}\n",
+             config.observations.sensors, seen.every, experiment, seen.frames, seen.first_start, seen.last_start) +
          data.fingerprint + fmt::format("weights = {}\n", surrogate_checksum(s));
 }
 
 EncoderErrors encoder_errors(const models::TrainedEncoder& encoder, const models::Surrogate& s, const Dataset& data,
                              std::int64_t first, std::int64_t last, double noise, std::int64_t seed) {
-  return errors(encoder, sequences(encoder, s, data, first, last), last - first, data.about.frames, noise, seed);
+  return errors(encoder, trajectories(encoder, s, data, first, last), noise, seed);
 }
 
 models::TrainedEncoder read_encoder(const std::filesystem::path& path, const models::Surrogate& s) {
@@ -195,67 +261,74 @@ models::TrainedEncoder read_encoder(const std::filesystem::path& path, const mod
 }
 
 models::TrainedEncoder train_encoder(const Config& config, const Dataset& data, const models::Surrogate& s,
-                                     const TrainingOptions& options) {
+                                     const std::string& experiment, const TrainingOptions& options) {
   const EncoderConfig& training = config.encoder;
   const models::Description& about = data.about;
-  const models::SensorGrid sensors = sensor_grid(config, about.grid);
+  const std::vector<std::int64_t> cells = sensor_cells(config, about.grid);
+  const models::SequenceFrames seen = sequence_frames(config, about, experiment);
   check_prior(s, data);
   const Moments moments = field_moments(data);
-  const models::EncoderArchitecture architecture{.observed = sensors.nx * sensors.ny * about.channels(),
+  const models::EncoderArchitecture architecture{.observed = static_cast<std::int64_t>(cells.size()) * about.channels(),
                                                  .hidden = training.hidden,
                                                  .latent = s.net.architecture().latent,
                                                  .parameters = about.parameters()};
   models::TrainedEncoder encoder{
       .net = models::ObservationEncoder(architecture, static_cast<std::uint64_t>(training.seed)),
-      .sensors = sensors,
+      .sequences = seen,
+      .cells = cells,
       .channel_names = about.channel_names,
       .field_mean = moments.mean,
       .field_std = moments.deviation,
       .surrogate = surrogate_checksum(s),
       .provenance = {}};
-  const Sequences trained = sequences(encoder, s, data, 0, data.train);
-  const Sequences validation = sequences(encoder, s, data, data.train, data.first_test());
-  const Sequences tests = sequences(encoder, s, data, data.first_test(), data.members());
-  normalise_targets(trained, encoder.net);
+  const Trajectories trained = trajectories(encoder, s, data, 0, data.train);
+  const Trajectories validation = trajectories(encoder, s, data, data.train, data.first_test());
+  const Trajectories tests = trajectories(encoder, s, data, data.first_test(), data.members());
+  normalise_targets(trained, seen, encoder.net);
   Backend& backend = *options.backend;
   const bool device = backend.lanes() == 1;
   nn::Parameters& parameters = encoder.net.parameters();
   parameters.move(backend);
-  const auto tensor = [&](const std::vector<float>& values, std::int64_t width) {
-    return Tensor::from(std::span<const float>(values), {data.train, about.frames, width}, DType::float32, backend);
+  const auto tensor = [&](std::int64_t width) {
+    return Tensor::zeros({data.train, seen.times(), width}, DType::float32, backend);
   };
-  Tensor observed = tensor(trained.observed, architecture.observed);
-  const Tensor target = tensor(trained.target, architecture.outputs());
+  Tensor observed = tensor(architecture.observed);
+  Tensor target = tensor(architecture.outputs());
 
   nn::Adam optimiser(parameters);
-  const std::string configuration = encoder_fingerprint(config, data, s);
+  const std::string configuration = encoder_fingerprint(config, data, s, experiment);
   const Checkpoint saved(options.checkpoint, configuration);
   const double before = saved.restore(parameters, optimiser);
+  const std::string title = "encode " + experiment;
   const nn::TrainingSettings settings{.steps = training.steps,
                                       .schedule = nn::CosineSchedule{.rate = training.rate, .steps = training.steps},
                                       .validate_every = training.validate_every,
                                       .read_every = device ? 50 : 1,
                                       .checkpoint_seconds = config.checkpoint_seconds,
-                                      .progress = options.progress};
+                                      .progress = options.progress,
+                                      .name = title.c_str()};
+  bool filled = false;
   const auto draw = [&](std::int64_t step) {
-    if (training.noise == 0) return;
-    const std::vector<float> values = noisy(trained, data.train, training.noise, training.seed, step);
+    if (std::exchange(filled, true) && seen.starts() == 1 && training.noise == 0) return;  // always the same
+    const std::vector<std::int64_t> starts = drawn_starts(seen, trained, training.seed, step);
+    std::vector<float> values = taken(trained.observed, trained, seen, starts);
+    add_noise(values, trained, training.noise, training.seed, step);
     observed.set(std::span<const float>(values));
+    target.set(std::span<const float>(taken(trained.target, trained, seen, starts)));
   };
-  const nn::TrainingResult result = nn::train(
-      parameters, optimiser, settings,
-      {.select = draw,
-       .loss = [&] { return loss(encoder.net, observed, target); },
-       .recordable = true,
-       .validate =
-           [&] { return errors(encoder, validation, data.valid, about.frames, training.noise, training.seed).latent; },
-       .checkpoint = [&](double so_far) { saved.save(parameters, optimiser, before + so_far); },
-       .stop = options.stop});
+  const nn::TrainingResult result =
+      nn::train(parameters, optimiser, settings,
+                {.select = draw,
+                 .loss = [&] { return loss(encoder.net, observed, target); },
+                 .recordable = true,
+                 .validate = [&] { return errors(encoder, validation, training.noise, training.seed).latent; },
+                 .checkpoint = [&](double so_far) { saved.save(parameters, optimiser, before + so_far); },
+                 .stop = options.stop});
   if (!result.finished)
     throw Interrupted(
-        fmt::format("stopped after {} of {} steps of the encoder's training; the same command goes on "
+        fmt::format("stopped after {} of {} steps of the {} encoder's training; the same command goes on "
                     "from there",
-                    optimiser.steps(), training.steps));
+                    optimiser.steps(), training.steps, experiment));
 
   const double seconds = before + result.seconds;
   encoder.provenance = {{"levda_configuration", configuration},
@@ -268,10 +341,11 @@ models::TrainedEncoder train_encoder(const Config& config, const Dataset& data, 
                         {"sigma", fmt::format("{}", config.observations.sigma)},
                         {"train_seconds", fmt::format("{:.1f}", seconds)}};
   if (device) encoder.provenance["device"] = backend.description();
-  if (options.progress != nullptr) fmt::print(options.progress, "encode: {:.1f} s of training\n", seconds);
-  const auto report = [&](const char* name, const Sequences& own, std::int64_t members) {
-    const EncoderErrors clean = errors(encoder, own, members, about.frames, 0, training.seed);
-    const EncoderErrors with = errors(encoder, own, members, about.frames, config.observations.sigma, training.seed);
+  if (options.progress != nullptr)
+    fmt::print(options.progress, "encode: {}: {:.1f} s of training\n", experiment, seconds);
+  const auto report = [&](const char* name, const Trajectories& own) {
+    const EncoderErrors clean = errors(encoder, own, 0, training.seed);
+    const EncoderErrors with = errors(encoder, own, config.observations.sigma, training.seed);
     const auto note = [&](const char* what, double value) {
       encoder.provenance[fmt::format("{}_{}", name, what)] = fmt::format("{:.6f}", value);
     };
@@ -281,11 +355,13 @@ models::TrainedEncoder train_encoder(const Config& config, const Dataset& data, 
     note("parameter_error_with_noise", with.parameter);
     if (options.progress != nullptr)
       fmt::print(options.progress,
-                 "encode: {}: latents {:.4f}, parameters {:.4f} of their range; with noise of {}: {:.4f}, {:.4f}\n",
-                 name, clean.latent, clean.parameter, config.observations.sigma, with.latent, with.parameter);
+                 "encode: {}, {}: latents {:.4f}, parameters {:.4f} of their range; with noise of {}: {:.4f}, "
+                 "{:.4f}\n",
+                 experiment, name, clean.latent, clean.parameter, config.observations.sigma, with.latent,
+                 with.parameter);
   };
-  report("validation", validation, data.valid);
-  report("test", tests, data.test);
+  report("validation", validation);
+  report("test", tests);
   parameters.move(autodiff::cpu());
   return encoder;
 }

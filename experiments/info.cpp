@@ -122,8 +122,11 @@ std::string describe_encoder(const std::filesystem::path& path) {
   const models::EncoderArchitecture& a = encoder.net.architecture();
   Lines lines;
   lines.add("file", "observation encoder of LD-EnSF");
-  lines.add("sensors", "{} x {}, of each {} at every frame", encoder.sensors.nx, encoder.sensors.ny,
-            fmt::join(encoder.channel_names, ", "));
+  const models::SequenceFrames& sequences = encoder.sequences;
+  lines.add("experiment", "{}: {} frames from one on in {} .. {}", sequences.experiment, sequences.frames,
+            sequences.first_start, sequences.last_start);
+  lines.add("sensors", "{}, of each {} at every {}", encoder.cells.size(), fmt::join(encoder.channel_names, ", "),
+            sequences.every == 1 ? "frame" : fmt::format("{} frames", sequences.every));
   lines.add("LSTM", "{} hidden units; {} latent variables and {} parameters", a.hidden, a.latent, a.parameters);
   lines.add("trainable weights", "{}", encoder.net.parameters().count());
   lines.add("surrogate", "{} (checksum of its contents)", encoder.surrogate);

@@ -58,7 +58,7 @@ assimilated in its latent space, for the state and unknown parameters together.
                                         the score table is printed, report.html shows the rest
   levda generate | train | observe | assimilate | report tsunami
                                         the same, stage by stage
-  levda encode tsunami                  the observation encoder of LD-EnSF; run does without
+  levda encode tsunami                  the observation encoders of LD-EnSF; run does without
   levda train --data D --out OUT        your own system, from its trajectories; then
   levda assimilate --weights OUT/weights.safetensors --observations O --out OUT
   levda keys tsunami                    what --set and --config can change
@@ -158,7 +158,7 @@ int run(int argc, char** argv) {
   const std::vector<Stage> stages{
       {"generate", "Run the solver: the data set OUT/data.*", &Pipeline::generate, false},
       {"train", "Train the surrogate on the data set: OUT/weights.safetensors", &Pipeline::train, true},
-      {"encode", "Train the observation encoder of LD-EnSF for the surrogate: OUT/encoder.safetensors",
+      {"encode", "Train the observation encoders of LD-EnSF for the surrogate: OUT/encoder-EXPERIMENT.safetensors",
        &Pipeline::encode, true},
       {"observe", "Observe truths of test trajectories: OUT/observations/", &Pipeline::observe, false},
       {"assimilate", "Assimilate all observations and score: OUT/analysis/, OUT/results.json", &Pipeline::assimilate,

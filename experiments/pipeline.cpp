@@ -88,6 +88,15 @@ std::string weights_fingerprint(const fs::path& path) {
   return entry == s.provenance.end() ? "" : entry->second;
 }
 
+/// The same of an encoder.
+std::string encoder_fingerprint_of(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return "";
+  const models::TrainedEncoder encoder = models::load_encoder(path);
+  const auto entry = encoder.provenance.find("levda_configuration");
+  return entry == encoder.provenance.end() ? "" : entry->second;
+}
+
 }  // namespace
 
 fs::path pretrained_folder() {
@@ -198,19 +207,25 @@ void Pipeline::train() {
 void Pipeline::encode() {
   find_weights();
   check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
-  const fs::path path = options_.out / "encoder.safetensors";
-  const fs::path checkpoint = options_.out / "encoder.checkpoint.safetensors";
-  models::TrainedEncoder encoder = train_encoder(options_.config, data(), surrogate(),
-                                                 {.checkpoint = checkpoint,
-                                                  .threads = options_.threads,
-                                                  .progress = stderr,
-                                                  .stop = options_.stop,
-                                                  .backend = options_.backend});
-  encoder.provenance["command"] = options_.command;
-  models::save_encoder(path, encoder);
-  std::error_code ignored;
-  fs::remove(checkpoint, ignored);
-  say("encoder: {}", path.string());
+  for (const std::string& experiment : experiment_names()) {
+    const fs::path path = options_.out / fmt::format("encoder-{}.safetensors", experiment);
+    const fs::path checkpoint = options_.out / fmt::format("encoder-{}.checkpoint.safetensors", experiment);
+    const std::string configuration = encoder_fingerprint(options_.config, data(), surrogate(), experiment);
+    // One of these may have been done before a stop.
+    if (encoder_fingerprint_of(path) != configuration) {
+      models::TrainedEncoder encoder = train_encoder(options_.config, data(), surrogate(), experiment,
+                                                     {.checkpoint = checkpoint,
+                                                      .threads = options_.threads,
+                                                      .progress = stderr,
+                                                      .stop = options_.stop,
+                                                      .backend = options_.backend});
+      encoder.provenance["command"] = options_.command;
+      models::save_encoder(path, encoder);
+      std::error_code ignored;
+      fs::remove(checkpoint, ignored);
+    }
+    say("encoder: {}", path.string());
+  }
 }
 
 void Pipeline::prepare_twin() {

@@ -2,8 +2,8 @@
 
 /// The stages of a run and the files between them. In the folder of a run:
 ///   data.nc (data.safetensors in a build without NetCDF, which stops before the observations) ->
-///   weights.safetensors (-> encoder.safetensors) -> observations/EXPERIMENT-NN.nc -> analysis/EXPERIMENT-NN.nc, .json
-///   -> results.json -> report.html, pictures/EXPERIMENT-CHANNEL.png
+///   weights.safetensors (-> encoder-EXPERIMENT.safetensors) -> observations/EXPERIMENT-NN.nc ->
+///   analysis/EXPERIMENT-NN.nc, .json -> results.json -> report.html, pictures/EXPERIMENT-CHANNEL.png
 
 #include <filesystem>
 #include <functional>

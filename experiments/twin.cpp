@@ -162,12 +162,16 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
 
 void check_sensors(const Config& config, const models::Grid& grid) { parse_sensors(config.observations.sensors, grid); }
 
-models::SensorGrid sensor_grid(const Config& config, const models::Grid& grid) {
+std::vector<std::int64_t> sensor_cells(const Config& config, const models::Grid& grid) {
   const auto fail = [](const char* message) { throw InputError("configuration", "observations.sensors", message); };
   if (grid.listed()) fail("the encoder needs sensors on a regular grid, and the data set is a list of points");
   const Sensors sensors = parse_sensors(config.observations.sensors, grid);
   if (sensors.scattered > 0) fail("the encoder needs sensors that stay in place, grid:NXxNY");
-  return {.nx = sensors.nx, .ny = sensors.ny};
+  std::vector<std::int64_t> cells;
+  for (std::int64_t b = 0; b < sensors.ny; ++b)
+    for (std::int64_t a = 0; a < sensors.nx; ++a)
+      cells.push_back(b * grid.ny / sensors.ny * grid.nx + a * grid.nx / sensors.nx);
+  return cells;
 }
 
 std::vector<PriorMember> draw_prior_members(const Config& config, std::int64_t trajectories,

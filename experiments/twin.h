@@ -11,7 +11,7 @@
 #include "da/ensemble.h"
 #include "experiments/dataset.h"
 #include "experiments/observation_file.h"
-#include "models/encoder.h"
+#include "models/surrogate.h"
 
 namespace levda::experiments {
 
@@ -35,8 +35,9 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
 /// Throws InputError when the sensors make no sense on the grid.
 void check_sensors(const Config& config, const models::Grid& grid);
 
-/// The grid of sensors. Throws InputError when they are scattered, make no sense, or the grid is a list of points.
-models::SensorGrid sensor_grid(const Config& config, const models::Grid& grid);
+/// Cells j nx + i of sensors that stay in place, in the order of their observations. Throws InputError when they are
+/// scattered, make no sense, or the grid is a list of points.
+std::vector<std::int64_t> sensor_cells(const Config& config, const models::Grid& grid);
 
 /// Where a member of a prior begins.
 struct PriorMember {

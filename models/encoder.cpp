@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "autodiff/error.h"
 #include "models/weights_file.h"
 
@@ -50,13 +52,6 @@ Var ObservationEncoder::squared_error(Inputs w, const Var& observed, const Var& 
   return sum(square((encode(w, observed) - target) / w[deviation_]));
 }
 
-std::vector<std::int64_t> SensorGrid::cells(const Grid& grid) const {
-  std::vector<std::int64_t> cells;
-  for (std::int64_t j = 0; j < ny; ++j)
-    for (std::int64_t i = 0; i < nx; ++i) cells.push_back(j * grid.ny / ny * grid.nx + i * grid.nx / nx);
-  return cells;
-}
-
 std::vector<double> TrainedEncoder::normal_observations(std::span<const double> physical) const {
   std::vector<double> normal(physical.begin(), physical.end());
   const std::size_t c = field_mean.size();
@@ -66,10 +61,24 @@ std::vector<double> TrainedEncoder::normal_observations(std::span<const double> 
 
 namespace {
 
-constexpr const char* format_name = "levda-encoder-1";
+constexpr const char* cells_name = "sensors.cells";
+constexpr const char* format_name = "levda-encoder-2";
 
 Tensor vector_tensor(const std::vector<double>& values) {
   return Tensor::from(std::span<const double>(values), {static_cast<std::int64_t>(values.size())});
+}
+
+std::vector<std::int64_t> read_cells(const std::filesystem::path& path, const nn::TensorFile& file) {
+  const auto fail = [&](const char* message) { throw InputError(path.string(), cells_name, message); };
+  const auto entry = file.tensors.find(cells_name);
+  if (entry == file.tensors.end()) fail("no such tensor");
+  const Tensor& cells = entry->second;
+  if (cells.dtype() != DType::int64 || cells.shape().rank() != 1 || cells.size() < 1)
+    fail("not a list of whole numbers");
+  const std::int64_t* const first = cells.data<std::int64_t>();
+  if (std::any_of(first, first + cells.size(), [](std::int64_t cell) { return cell < 0; }))
+    fail("holds a negative one");
+  return {first, first + cells.size()};
 }
 
 }  // namespace
@@ -81,8 +90,11 @@ void save_encoder(const std::filesystem::path& path, const TrainedEncoder& encod
   const EncoderArchitecture& a = encoder.net.architecture();
   nn::TensorFile file;
   file.metadata = {{"format", format_name},
-                   {"sensors_x", fmt::format("{}", encoder.sensors.nx)},
-                   {"sensors_y", fmt::format("{}", encoder.sensors.ny)},
+                   {"experiment", encoder.sequences.experiment},
+                   {"first_start", fmt::format("{}", encoder.sequences.first_start)},
+                   {"last_start", fmt::format("{}", encoder.sequences.last_start)},
+                   {"frames", fmt::format("{}", encoder.sequences.frames)},
+                   {"every", fmt::format("{}", encoder.sequences.every)},
                    {"channel_names", fmt::format("{}", fmt::join(encoder.channel_names, ","))},
                    {"hidden", fmt::format("{}", a.hidden)},
                    {"latent", fmt::format("{}", a.latent)},
@@ -91,6 +103,7 @@ void save_encoder(const std::filesystem::path& path, const TrainedEncoder& encod
   file.metadata.insert(encoder.provenance.begin(), encoder.provenance.end());
   for (std::size_t i = 0; i < encoder.net.parameters().size(); ++i)
     file.tensors[encoder.net.parameters().name(i)] = encoder.net.parameters()[i];
+  file.tensors[cells_name] = Tensor::indices(encoder.cells);
   file.tensors["normalisation.field_mean"] = vector_tensor(encoder.field_mean);
   file.tensors["normalisation.field_std"] = vector_tensor(encoder.field_std);
   nn::write_safetensors(path, file);
@@ -102,23 +115,29 @@ TrainedEncoder load_encoder(const std::filesystem::path& path) {
   const auto format = file.metadata.find("format");
   if (format == file.metadata.end() || format->second != format_name)
     throw InputError(path.string(), "format", fmt::format("not an encoder of levda (\"{}\" expected)", format_name));
-  constexpr std::int64_t most_sensors = 1 << 12;
-  const SensorGrid sensors{.nx = m.positive("sensors_x", most_sensors), .ny = m.positive("sensors_y", most_sensors)};
+  const std::vector<std::int64_t> cells = read_cells(path, file);
   const std::vector<std::string> channel_names = m.list("channel_names");
   const auto c = static_cast<std::int64_t>(channel_names.size());
-  const EncoderArchitecture a{.observed = sensors.nx * sensors.ny * c,
+  const EncoderArchitecture a{.observed = static_cast<std::int64_t>(cells.size()) * c,
                               .hidden = m.positive("hidden", 8192),
                               .latent = m.positive("latent", 4096),
                               .parameters = m.positive("parameters", 4096)};
   const auto tensor = [&](const std::string& name, const Shape& shape, DType dtype) {
     return finite_tensor(path, file, name, shape, dtype);
   };
+  constexpr std::int64_t most_frames = 1'000'000;
+  const std::int64_t first_start = m.whole("first_start", 0, most_frames);
   // The sizes must fit the file before so many weights are made.
   tensor("lstm.input_weight", {a.observed, 4 * a.hidden}, DType::float32);
   tensor("lstm.hidden_weight", {a.hidden, 4 * a.hidden}, DType::float32);
   tensor("output.weight", {a.hidden, a.outputs()}, DType::float32);
   TrainedEncoder encoder{.net = ObservationEncoder(a, 0),
-                         .sensors = sensors,
+                         .sequences = {.experiment = m.text("experiment"),
+                                       .first_start = first_start,
+                                       .last_start = m.whole("last_start", first_start, most_frames),
+                                       .frames = m.positive("frames", most_frames),
+                                       .every = m.positive("every", most_frames)},
+                         .cells = cells,
                          .channel_names = channel_names,
                          .field_mean = tensor("normalisation.field_mean", {c}, DType::float64).to_vector(),
                          .field_std = tensor("normalisation.field_std", {c}, DType::float64).to_vector(),
@@ -145,8 +164,9 @@ void check_fits(const TrainedEncoder& encoder, const std::string& source, const 
   need(encoder.channel_names == s.about.channel_names, "channel_names");
   need(a.latent == s.net.architecture().latent, "latent");
   need(a.parameters == s.about.parameters(), "parameters");
-  need(!s.about.grid.listed() && encoder.sensors.nx <= s.about.grid.nx, "sensors_x");
-  need(!s.about.grid.listed() && encoder.sensors.ny <= s.about.grid.ny, "sensors_y");
+  need(encoder.sequences.last_start + encoder.sequences.frames <= s.about.frames, "frames");
+  if (s.about.grid.listed() || *std::max_element(encoder.cells.begin(), encoder.cells.end()) >= s.about.grid.cells())
+    throw InputError(source, cells_name, "not on the surrogate's grid");
   if (encoder.surrogate != checksum)
     throw InputError(source, "surrogate", "made for another surrogate; run levda encode again");
 }

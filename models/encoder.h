@@ -58,21 +58,25 @@ class ObservationEncoder {
   std::size_t deviation_;
 };
 
-/// nx x ny sensors at the cells (i nx_grid / nx, j ny_grid / ny) of a grid, where all channels are observed.
-struct SensorGrid {
-  std::int64_t nx = 0;
-  std::int64_t ny = 0;
+/// Of a trajectory, what a sequence has: every `every`-th of `frames` frames from one on in first_start .. last_start.
+struct SequenceFrames {
+  std::string experiment;  ///< cold: from frame 0; warm: from an unknown frame
+  std::int64_t first_start = 0;
+  std::int64_t last_start = 0;
+  std::int64_t frames = 0;
+  std::int64_t every = 1;
 
-  /// Positions j nx_grid + i of the sensors' cells, x innermost.
-  std::vector<std::int64_t> cells(const Grid& grid) const;
+  std::int64_t times() const { return (frames + every - 1) / every; }
+  std::int64_t starts() const { return last_start - first_start + 1; }
+  friend bool operator==(const SequenceFrames&, const SequenceFrames&) = default;
 };
 
 /// A trained encoder with what its inputs mean: the contents of its file. The values of a time are ordered sensors
-/// outermost (y, then x), channels innermost, as those of twin experiments on a grid of sensors are. The first time of
-/// a sequence is frame 0 of a trajectory, and every frame is seen.
+/// outermost, channels innermost, as those of twin experiments are.
 struct TrainedEncoder {
   ObservationEncoder net;
-  SensorGrid sensors;
+  SequenceFrames sequences;         ///< that it was trained for
+  std::vector<std::int64_t> cells;  ///< where the sensors lie: j nx + i on the grid, all channels of each
   std::vector<std::string> channel_names;
   std::vector<double> field_mean;  ///< per channel, physical units
   std::vector<double> field_std;
@@ -83,7 +87,7 @@ struct TrainedEncoder {
   std::vector<double> normal_observations(std::span<const double> physical) const;
 };
 
-/// Format "levda-encoder-1". Both throw InputError naming the file and the field; the network is loaded on the CPU.
+/// Format "levda-encoder-2". Both throw InputError naming the file and the field; the network is loaded on the CPU.
 void save_encoder(const std::filesystem::path& path, const TrainedEncoder& encoder);
 TrainedEncoder load_encoder(const std::filesystem::path& path);
 

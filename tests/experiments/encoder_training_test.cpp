@@ -34,12 +34,13 @@ struct Tiny {
   models::Surrogate surrogate;
 
   explicit Tiny(std::initializer_list<const char*> settings = {}) : surrogate(trained(base)) {
-    for (const char* setting : {"observations.sensors=grid:2x2", "encoder.hidden=6", "encoder.steps=20"})
+    for (const char* setting : {"observations.sensors=grid:2x2", "encoder.hidden=6", "encoder.steps=20",
+                                "assimilation.frames=2", "assimilation.start_min=1", "assimilation.start_max=3"})
       apply_setting(base.config, setting);
     for (const char* setting : settings) apply_setting(base.config, setting);
   }
-  models::TrainedEncoder train(const TrainingOptions& options) const {
-    return train_encoder(base.config, base.data, surrogate, options);
+  models::TrainedEncoder train(const TrainingOptions& options, const std::string& experiment = "cold") const {
+    return train_encoder(base.config, base.data, surrogate, experiment, options);
   }
 
  private:
@@ -59,11 +60,11 @@ std::vector<double> weights(const models::TrainedEncoder& encoder) {
   return all;
 }
 
-models::TrainedEncoder with_threads(int threads, const Tiny& problem) {
+models::TrainedEncoder with_threads(int threads, const Tiny& problem, const std::string& experiment) {
   const TemporaryFolder folder;
   const oneapi::tbb::global_control limit(oneapi::tbb::global_control::max_allowed_parallelism,
                                           static_cast<std::size_t>(threads));
-  return problem.train({.checkpoint = folder / "none"});
+  return problem.train({.checkpoint = folder / "none"}, experiment);
 }
 
 const std::string small = tiny + "--set encoder.hidden=8 --set encoder.noise=0.1 ";
@@ -114,7 +115,7 @@ TEST_CASE("encoder: its targets are the surrogate's latent states and parameters
   // float32 parameters.
   CHECK(std::abs(errors.parameter - std::sqrt(squares / static_cast<double>(u.size())) / 2) <= 1e-6);
   CHECK(errors.latent == 1);
-  const std::vector<std::int64_t> cells = encoder.sensors.cells(data.about.grid);
+  const std::vector<std::int64_t>& cells = encoder.cells;
   CHECK(cells == std::vector<std::int64_t>{0, 2, 8, 10});
   const Moments moments = field_moments(data);
   CHECK(encoder.field_mean == moments.mean);
@@ -134,22 +135,89 @@ TEST_CASE("encoder: its targets are the surrogate's latent states and parameters
             1e-11 * moments.deviation[k % 3]);
 }
 
-TEST_CASE("encoder: the same bits on any number of threads") {
-  for (const char* noise : {"encoder.noise=0", "encoder.noise=0.3"}) {
-    const Tiny problem({noise});
-    const std::vector<double> one = weights(with_threads(1, problem));
-    CHECK(weights(with_threads(2, problem)) == one);
-    CHECK(levda::testing::largest(one) > 0);
+TEST_CASE("encoder: of warm, sequences are what a twin experiment observes, from all starts in turn") {
+  const Tiny problem({"encoder.steps=1", "observations.every=2", "assimilation.frames=3", "assimilation.start_max=2",
+                      "observations.sigma=1e-12"});
+  const TemporaryFolder folder;
+  const Dataset& data = problem.base.data;
+  const Config& config = problem.base.config;
+  models::TrainedEncoder encoder = problem.train({.checkpoint = folder / "none"}, "warm");
+  const models::SequenceFrames warm{.experiment = "warm", .first_start = 1, .last_start = 2, .frames = 3, .every = 2};
+  CHECK(encoder.sequences == warm);
+  CHECK(sequence_frames(config, data.about, "warm") == warm);
+  CHECK(sequence_frames(config, data.about, "cold") ==
+        models::SequenceFrames{.experiment = "cold", .frames = 5, .every = 2});
+  // The program's own observations, put in one time after the other: what the encoder is said to make of them.
+  const models::Surrogate& s = problem.surrogate;
+  const std::int64_t first = data.first_test();
+  const autodiff::Vars w = encoder.net.parameters().constants();
+  double error = 0;
+  double square = 0;
+  double parameter = 0;
+  for (std::int64_t member = first; member < data.members(); ++member) {
+    const std::int64_t start = 1 + member % 2;
+    const da::Observations o =
+        observe_truth(config, data, field_moments(data), {.index = 0, .member = member, .start = start}, "warm")
+            .observations;
+    REQUIRE(o.size() == 2 * 12);
+    const std::vector<double> u = s.normal_parameters(data.parameters_of(member));
+    const std::vector<float> latents = models::latent_trajectories(s.net, u, 1, data.about.frames).to_floats();
+    models::ObservationEncoder::State state;
+    for (std::int64_t time = 0; time < 2; ++time) {
+      const std::vector<double> seen = encoder.normal_observations(std::span(o.value).subspan(time * 12, 12));
+      const autodiff::Tensor input =
+          autodiff::Tensor::from(std::span<const double>(seen), {1, 12}, autodiff::DType::float32);
+      const std::vector<float> found = encoder.net.step(w, autodiff::Var(input), state).value().to_floats();
+      for (std::int64_t k = 0; k < 2; ++k) {
+        const double truth = latents[(start + 2 * time) * 2 + k];
+        error += std::pow(found[k] - truth, 2);
+        square += truth * truth;
+        parameter += std::pow(found[2 + k] - u[k], 2);
+      }
+    }
   }
-  CHECK(weights(with_threads(1, Tiny({"encoder.noise=0.3"}))) != weights(with_threads(1, Tiny({"encoder.noise=0"}))));
+  const EncoderErrors errors = encoder_errors(encoder, s, data, first, data.members(), 0, 1);
+  // float32 through and through.
+  CHECK(std::abs(errors.latent - std::sqrt(error / square)) <= 1e-5 * errors.latent);
+  CHECK(std::abs(errors.parameter - std::sqrt(parameter / static_cast<double>(4 * data.test)) / 2) <= 1e-5);
+
+  CHECK_THROWS_WITH_AS(Tiny({"assimilation.start_max=4"}).train({.checkpoint = folder / "none"}, "warm"),
+                       "data set: frames: 5, but assimilation.start_max = 4 and assimilation.frames = 2 need 6",
+                       InputError);
+}
+
+TEST_CASE("encoder: one that was trained for unknown starts knows more of them than one for frame 0") {
+  const TemporaryFolder folder;
+  const Tiny problem({"encoder.hidden=24", "encoder.steps=300", "encoder.rate=0.02"});
+  models::TrainedEncoder cold = problem.train({.checkpoint = folder / "none"}, "cold");
+  const models::TrainedEncoder warm = problem.train({.checkpoint = folder / "none"}, "warm");
+  cold.sequences = warm.sequences;
+  const auto error = [&](const models::TrainedEncoder& encoder) {
+    return encoder_errors(encoder, problem.surrogate, problem.base.data, 0, problem.base.data.train, 0, 1);
+  };
+  CHECK(error(warm).latent <= error(cold).latent);
+  CHECK(error(warm).parameter <= error(cold).parameter);
+}
+
+TEST_CASE("encoder: the same bits on any number of threads") {
+  std::vector<std::vector<double>> all;
+  for (const char* noise : {"encoder.noise=0", "encoder.noise=0.3"})
+    for (const char* experiment : {"cold", "warm"}) {
+      const Tiny problem({noise});
+      const std::vector<double> one = weights(with_threads(1, problem, experiment));
+      CHECK(weights(with_threads(2, problem, experiment)) == one);
+      CHECK(levda::testing::largest(one) > 0);
+      CHECK(std::find(all.begin(), all.end(), one) == all.end());
+      all.push_back(one);
+    }
 }
 
 TEST_CASE("encoder: every device trains the same one") {
   const TemporaryFolder folder;
   const Tiny problem({"encoder.noise=0.1"});
-  const std::vector<double> reference = weights(problem.train({.checkpoint = folder / "none"}));
+  const std::vector<double> reference = weights(problem.train({.checkpoint = folder / "none"}, "warm"));
   for (autodiff::Backend* device : devices()) {
-    const models::TrainedEncoder encoder = problem.train({.checkpoint = folder / "none", .backend = device});
+    const models::TrainedEncoder encoder = problem.train({.checkpoint = folder / "none", .backend = device}, "warm");
     CHECK(encoder.net.parameters()[0].device() == autodiff::Device::cpu);
     CHECK(encoder.provenance.count("device") == (device == &autodiff::cpu() ? 0 : 1));
     // Sums in another order: gradients differ in their last digits, some 1e-6 of them, and a step is relative to them.
@@ -157,17 +225,18 @@ TEST_CASE("encoder: every device trains the same one") {
   }
 }
 
-TEST_CASE("encoder: a training that was stopped goes on to the same weights, with fresh noise at each step") {
+TEST_CASE(
+    "encoder: a training that was stopped goes on to the same weights, with fresh noise and starts at each step") {
   const TemporaryFolder folder;
   const Tiny problem({"encoder.noise=0.2"});
-  const std::vector<double> whole = weights(problem.train({.checkpoint = folder / "none"}));
+  const std::vector<double> whole = weights(problem.train({.checkpoint = folder / "none"}, "warm"));
   for (const std::int64_t each : {1, 7}) {
     std::int64_t parts = 0;
     std::optional<models::TrainedEncoder> encoder;
     while (!encoder) {
       std::int64_t left = each;
       try {
-        encoder = problem.train({.checkpoint = folder / "checkpoint", .stop = [&] { return --left == 0; }});
+        encoder = problem.train({.checkpoint = folder / "checkpoint", .stop = [&] { return --left == 0; }}, "warm");
       } catch (const Interrupted&) {
         ++parts;
       }
@@ -177,10 +246,11 @@ TEST_CASE("encoder: a training that was stopped goes on to the same weights, wit
     fs::remove(folder / "checkpoint");
   }
   std::int64_t left = 3;
-  CHECK_THROWS_WITH_AS(problem.train({.checkpoint = folder / "checkpoint", .stop = [&] { return --left == 0; }}),
-                       "stopped after 3 of 20 steps of the encoder's training; the same command goes on from there",
-                       Interrupted);
+  CHECK_THROWS_WITH_AS(
+      problem.train({.checkpoint = folder / "checkpoint", .stop = [&] { return --left == 0; }}),
+      "stopped after 3 of 20 steps of the cold encoder's training; the same command goes on from there", Interrupted);
   CHECK_THROWS_AS(Tiny({"encoder.noise=0.1"}).train({.checkpoint = folder / "checkpoint"}), InputError);
+  CHECK_THROWS_AS(problem.train({.checkpoint = folder / "checkpoint"}, "warm"), InputError);
 }
 
 TEST_CASE("encoder: what it cannot be trained on is refused") {
@@ -226,34 +296,44 @@ TEST_CASE("levda encode: trained, explained, refused where it does not fit") {
   const std::string train = "encode" + options + " --set encoder.steps=30 ";
   Outcome outcome = run_levda(train + "--time-limit 1e-9");
   CHECK(outcome.code == 0);
-  CHECK(outcome.output.find("stopped after 1 of 30 steps of the encoder's training") != std::string::npos);
-  CHECK(fs::exists(out + "/encoder.checkpoint.safetensors"));
-  CHECK_FALSE(fs::exists(out + "/encoder.safetensors"));
+  CHECK(outcome.output.find("stopped after 1 of 30 steps of the cold encoder's training") != std::string::npos);
+  CHECK(fs::exists(out + "/encoder-cold.checkpoint.safetensors"));
+  CHECK_FALSE(fs::exists(out + "/encoder-cold.safetensors"));
   refused(train + "--set encoder.seed=2", "an unfinished training of another configuration");
   outcome = run_levda(train + "--threads 2");
   INFO(outcome.output);
   REQUIRE(outcome.code == 0);
-  CHECK(outcome.output.find("encode: test: latents ") != std::string::npos);
-  CHECK_FALSE(fs::exists(out + "/encoder.checkpoint.safetensors"));
-  const nn::TensorFile pieces = nn::read_safetensors(out + "/encoder.safetensors");
-  REQUIRE(run_levda(train + "--threads 1").code == 0);
-  for (const auto& [name, tensor] : nn::read_safetensors(out + "/encoder.safetensors").tensors)
+  for (const std::string experiment : {"cold", "warm"}) {
+    CHECK(outcome.output.find("encode: " + experiment + ", test: latents ") != std::string::npos);
+    CHECK_FALSE(fs::exists(out + "/encoder-" + experiment + ".checkpoint.safetensors"));
+  }
+  const std::string cold = out + "/encoder-cold.safetensors";
+  const nn::TensorFile pieces = nn::read_safetensors(cold);
+  fs::remove(cold);
+  outcome = run_levda(train + "--threads 1");
+  REQUIRE(outcome.code == 0);
+  CHECK(outcome.output.find("encode: warm") == std::string::npos);  // is there
+  for (const auto& [name, tensor] : nn::read_safetensors(cold).tensors)
     CHECK_MESSAGE(levda::testing::same_bits(tensor, pieces.tensors.at(name)), name);
 
-  const Outcome info = run_levda("info " + out + "/encoder.safetensors");
+  CHECK(run_levda("info " + out + "/encoder-warm.safetensors").output.find("warm: 6 frames from one on in 1 .. 4") !=
+        std::string::npos);
+  const Outcome info = run_levda("info " + cold);
   CHECK(info.code == 0);
-  for (const char* part : {"observation encoder of LD-EnSF", "4 x 4, of each u, v, eta at every frame",
-                           "8 hidden units", "3 latent variables and 2 parameters", "test_latent_error",
-                           "levda encode tsunami", "encoder.noise = 0.1", "observations.sensors = grid:4x4"})
+  for (const char* part :
+       {"observation encoder of LD-EnSF", "cold: 12 frames from one on in 0 .. 0",
+        "16, of each u, v, eta at every frame", "8 hidden units", "3 latent variables and 2 parameters",
+        "test_latent_error", "levda encode tsunami", "encoder.noise = 0.1", "observations.sensors = grid:4x4"})
     CHECK_MESSAGE(info.output.find(part) != std::string::npos, part);
 
   // It belongs to these weights.
   const models::Surrogate own = models::load_surrogate(out + "/weights.safetensors");
-  CHECK_NOTHROW(read_encoder(out + "/encoder.safetensors", own));
+  CHECK_NOTHROW(read_encoder(cold, own));
+  CHECK_NOTHROW(read_encoder(out + "/encoder-warm.safetensors", own));
   models::Surrogate other = own;
   other.field_mean[0] += 1;
-  CHECK_THROWS_AS(read_encoder(out + "/encoder.safetensors", other), InputError);
+  CHECK_THROWS_AS(read_encoder(cold, other), InputError);
   refused("encode" + options + " --set observations.sensors=scattered:9", "sensors that stay in place");
   refused("encode" + options + " --set encoder.hidden=0", "--set: encoder.hidden: 0 is not in 1");
-  refused("encode" + options + " --weights " + out + "/encoder.safetensors", "format: not a surrogate of levda");
+  refused("encode" + options + " --weights " + cold, "format: not a surrogate of levda");
 }

@@ -40,7 +40,8 @@ ObservationEncoder network() {
 
 TrainedEncoder example() {
   return {.net = network(),
-          .sensors = {.nx = 2, .ny = 3},
+          .sequences = {.experiment = "warm", .first_start = 1, .last_start = 2, .frames = 2, .every = 2},
+          .cells = {0, 3, 7, 10, 34, 24},
           .channel_names = {"u", "v"},
           .field_mean = {1.0 / 3, -2},
           .field_std = {0.1, 4},
@@ -144,10 +145,10 @@ TEST_CASE("encoder: derivatives by weights and observations") {
   check([&](const Vars& x) { return net.squared_error(Inputs(x).first(x.size() - 1), x.back(), target); });
 }
 
-TEST_CASE("encoder: the cells of its sensors, and observations in their order") {
-  const SensorGrid sensors{.nx = 2, .ny = 3};
-  CHECK(sensors.cells(surrogate().about.grid) == std::vector<std::int64_t>{0, 3, 7, 10, 21, 24});  // rows 0, 1, 3
-  CHECK(SensorGrid{.nx = 1, .ny = 1}.cells(surrogate().about.grid) == std::vector<std::int64_t>{0});
+TEST_CASE("encoder: observations in the order of its sensors, times of a sequence") {
+  CHECK(SequenceFrames{.experiment = {}, .first_start = 3, .last_start = 5, .frames = 7, .every = 2}.times() == 4);
+  CHECK(SequenceFrames{.experiment = {}, .first_start = 3, .last_start = 5, .frames = 7, .every = 2}.starts() == 3);
+  CHECK(SequenceFrames{.experiment = {}, .frames = 6, .every = 3}.times() == 2);
   const TrainedEncoder encoder = example();
   CHECK(encoder.normal_observations(std::vector<double>{1.0 / 3 + 0.1, 2, 1.0 / 3, -2}).at(1) == 1);
   // Roundings of numbers below one, over 0.1.
@@ -161,8 +162,8 @@ TEST_CASE("encoder: what was saved is loaded, bit for bit") {
   save_encoder(folder / "a", a);
   const TrainedEncoder b = load_encoder(folder / "a");
   CHECK(b.net.architecture() == a.net.architecture());
-  CHECK(b.sensors.nx == 2);
-  CHECK(b.sensors.ny == 3);
+  CHECK(b.sequences == a.sequences);
+  CHECK(b.cells == a.cells);
   CHECK(b.channel_names == a.channel_names);
   CHECK(b.field_mean == a.field_mean);
   CHECK(b.field_std == a.field_std);
@@ -197,16 +198,18 @@ TEST_CASE("encoder: bad files are refused with the file and the field") {
     return [=](TensorFile& f) { f.metadata[key] = value; };
   };
   CHECK_THROWS_WITH_AS(load_encoder(path), (path + ": no such file").c_str(), InputError);
-  const std::string foreign = "format: not an encoder of levda (\"levda-encoder-1\" expected)";
+  const std::string foreign = "format: not an encoder of levda (\"levda-encoder-2\" expected)";
   refused(foreign, text("format", "levda-surrogate-2"));
   refused(foreign, [](TensorFile& f) { f.metadata.clear(); });
-  for (const char* key : {"sensors_x", "sensors_y", "channel_names", "hidden", "latent", "parameters", "surrogate"})
+  for (const char* key : {"experiment", "first_start", "last_start", "frames", "every", "channel_names", "hidden",
+                          "latent", "parameters", "surrogate"})
     refused(std::string(key) + ": missing from the metadata", [&](TensorFile& f) { f.metadata.erase(key); });
   for (const auto& [name, tensor] : intact.tensors) {
     const std::string& key = name;
     const Tensor& value = tensor;
     CAPTURE(key);
     refused(key + ": no such tensor", [&](TensorFile& f) { f.tensors.erase(key); });
+    if (value.dtype() == DType::int64) continue;
     refused(fmt::format("{}: {} {}, where {} {} is needed", key, levda::autodiff::name(value.dtype()),
                         value.shape().prepend({1}).text(), levda::autodiff::name(value.dtype()), value.shape().text()),
             [&](TensorFile& f) { f.tensors[key] = value.reshaped(value.shape().prepend({1})); });
@@ -216,14 +219,19 @@ TEST_CASE("encoder: bad files are refused with the file and the field") {
       f.tensors[key] = Tensor::from(std::span<const double>(values), value.shape(), value.dtype());
     });
   }
-  refused("sensors_x: 0 is not in 1 .. 4096", text("sensors_x", "0"));
+  refused("last_start: 0 is not in 1 .. 1000000", text("last_start", "0"));  // after first_start
+  refused("every: 0 is not in 1 .. 1000000", text("every", "0"));
+  const auto whole = [](const std::vector<std::int64_t>& values) { return Tensor::indices(values); };
+  const auto cells = [](const Tensor& other) { return [=](TensorFile& f) { f.tensors["sensors.cells"] = other; }; };
+  refused("sensors.cells: not a list of whole numbers", cells(Tensor::zeros({6})));
+  refused("sensors.cells: not a list of whole numbers", cells(whole({1, 2}).reshaped({2, 1})));
+  refused("sensors.cells: not a list of whole numbers", cells(whole({})));
+  refused("sensors.cells: holds a negative one", cells(whole({1, -2})));
   refused("hidden: \"5.5\" is not a number", text("hidden", "5.5"));
   refused("parameters: -2 is not in 1 .. 4096", text("parameters", "-2"));
-  refused("lstm.input_weight: float32 (12, 20), where float32 (16777216, 32768) is needed", [](TensorFile& f) {
-    f.metadata["sensors_x"] = f.metadata["sensors_y"] = "4096";  // nothing of that size is made
-    f.metadata["channel_names"] = "u";
-    f.metadata["hidden"] = "8192";
-  });
+  refused("lstm.input_weight: float32 (12, 20), where float32 (12, 32768) is needed",
+          text("hidden", "8192"));  // nothing of that size is made
+  refused("lstm.input_weight: float32 (12, 20), where float32 (4, 20) is needed", cells(whole({1, 2})));
   refused("target.deviation: not positive", [](TensorFile& f) { f.tensors["target.deviation"] = Tensor::zeros({5}); });
   refused("normalisation.field_std: not positive",
           [](TensorFile& f) { f.tensors["normalisation.field_std"] = Tensor::full({2}, -1, DType::float64); });
@@ -241,8 +249,8 @@ TEST_CASE("encoder: one of another surrogate is refused") {
   refused("file: surrogate: made for another surrogate; run levda encode again",
           [](TrainedEncoder& e) { e.surrogate = "x"; });
   refused("file: channel_names: differs from the surrogate's", [](TrainedEncoder& e) { e.channel_names[1] = "w"; });
-  refused("file: sensors_x: differs from the surrogate's", [](TrainedEncoder& e) { e.sensors.nx = 8; });
-  refused("file: sensors_y: differs from the surrogate's", [](TrainedEncoder& e) { e.sensors.ny = 6; });
+  refused("file: sensors.cells: not on the surrogate's grid", [](TrainedEncoder& e) { e.cells[1] = 35; });
+  refused("file: frames: differs from the surrogate's", [](TrainedEncoder& e) { e.sequences.last_start = 3; });
   const auto with = [](std::int64_t latent, std::int64_t parameters) {
     return [=](TrainedEncoder& e) {
       e.net = ObservationEncoder({.observed = 12, .hidden = 5, .latent = latent, .parameters = parameters}, 1);
