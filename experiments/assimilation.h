@@ -3,15 +3,13 @@
 /// Assimilation of one set of observations, and its scores where the truth is known.
 
 #include <filesystem>
-#include <map>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "da/method.h"
-#include "da/scores.h"
-#include "experiments/twin.h"
+#include "experiments/scorer.h"
+#include "experiments/spaces.h"
 
 namespace levda::experiments {
 
@@ -39,38 +37,8 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
 /// What write_analysis wrote of the ensembles; times, prior, ensembles. Throws InputError.
 LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Surrogate& surrogate);
 
-/// One method on one truth.
-struct MethodScores {
-  std::vector<da::FieldScores> frames;         ///< per analysis time
-  std::vector<da::ParameterScore> parameters;  ///< z is meaningless for single estimates
-  double seconds = 0;
-  std::optional<double> iterations;
-};
-
-struct TruthScores {
-  Truth truth;
-  std::map<std::string, MethodScores> methods;  ///< floor, free, climatology, lookup, levda
-};
-
-/// Scores of LEVDA and of the baselines on the truth of a twin experiment: all at every score_stride-th node.
-///   floor: the surrogate from the true start and parameters, a bound for methods that use it;
-///   climatology: the training trajectories at the true frame, told which one; lookup: da::Catalogue::best_fit.
+/// Scores of LEVDA and of the baselines on the truth of a twin experiment: floor, free, climatology, lookup, levda.
 TruthScores score(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
                   const ObservationFile& observations, const LatentAnalysis& analysis);
-
-/// Parameters of all members in physical units, (N, p).
-std::vector<double> physical_parameters(const models::Surrogate& surrogate, const da::Ensemble& ensemble);
-
-/// Mean and standard deviation over members, physical units, each (c, points).
-struct FieldMoments {
-  std::vector<float> mean;
-  std::vector<float> spread;
-};
-FieldMoments field_moments(const models::Surrogate& surrogate, const da::Ensemble& ensemble,
-                           const autodiff::Tensor& points);
-
-/// Decoded ensemble in training standard deviations of the channels: (N, points, c).
-std::vector<float> decode_ensemble(const models::Surrogate& surrogate, const da::Ensemble& ensemble,
-                                   const autodiff::Tensor& points);
 
 }  // namespace levda::experiments

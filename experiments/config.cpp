@@ -171,7 +171,9 @@ std::vector<Key> keys(Config& c) {
       {"training.validate_every", &c.training.validate_every, "steps", 1, 1e9},
       {"observations.truths", &c.observations.truths, "test trajectories to be observed; 0: all, at most 16", 0, many},
       {"observations.sensors", &c.observations.sensors,
-       "grid:NXxNY (all channels, every so many frames) or scattered:N (N values at random times and places)", 0, 0},
+       "grid:NXxNY or random:N (all channels of those cells, every so many frames) or scattered:N (N values at random "
+       "times and places)",
+       0, 0},
       {"observations.sigma", &c.observations.sigma, "error, in standard deviations of the channel", 1e-12, 1e6},
       {"observations.every", &c.observations.every, "frames between observations", 1, many},
       {"encoder.seed", &c.encoder.seed, "of weights and noise", 0, 1e15},

@@ -19,19 +19,27 @@ using autodiff::Tensor;
 namespace {
 
 // Streams of the seed; an experiment's position is added, so that warm and cold draw their own.
-enum Stream : std::uint32_t { truth_stream = 10, start_stream = 20, noise_stream = 30, prior_stream = 40 };
+enum Stream : std::uint32_t {
+  truth_stream = 10,
+  start_stream = 20,
+  noise_stream = 30,
+  prior_stream = 40,
+  sensor_stream = 70,
+  more_noise = 1000  // from one draw of the errors to the next
+};
 
-Random random_for(const Config& config, Stream stream, const std::string& experiment, std::int64_t truth) {
+Random random_for(const Config& config, std::uint32_t stream, const std::string& experiment, std::int64_t truth) {
   const auto& names = experiment_names();
   const auto position = std::find(names.begin(), names.end(), experiment) - names.begin();
   return Random(static_cast<std::uint64_t>(config.seed), stream + static_cast<std::uint32_t>(position),
                 static_cast<std::uint32_t>(truth));
 }
 
-/// A grid of sensors, or a number of scattered values.
+/// A grid of sensors, a number of random ones, or a number of scattered values.
 struct Sensors {
   std::int64_t nx = 0;
   std::int64_t ny = 0;
+  std::int64_t random = 0;
   std::int64_t scattered = 0;
 };
 
@@ -47,8 +55,12 @@ Sensors parse_sensors(const std::string& text, const models::Grid& grid) {
     if (nx < 1 || nx > most) fail(fmt::format("{} scattered values, at least 1 and at most {}", nx, most));
     return {.scattered = nx};
   }
+  if (std::sscanf(text.c_str(), "random:%lld%n", &nx, &end) == 1 && end == static_cast<int>(text.size())) {
+    if (nx < 1 || nx > grid.cells()) fail(fmt::format("{} sensors on {} cells", nx, grid.cells()));
+    return {.random = nx};
+  }
   if (std::sscanf(text.c_str(), "grid:%lldx%lld%n", &nx, &ny, &end) != 2 || end != static_cast<int>(text.size()))
-    fail(fmt::format("\"{}\" is neither grid:NXxNY nor scattered:N", text));
+    fail(fmt::format("\"{}\" is neither grid:NXxNY nor random:N nor scattered:N", text));
   if (nx < 1 || ny < 1 || nx > grid.nx || ny > grid.ny)
     fail(fmt::format("{} x {} sensors on {} x {} cells", nx, ny, grid.nx, grid.ny));
   return {.nx = nx, .ny = ny};
@@ -89,23 +101,45 @@ std::vector<double> analysis_times(const Config& config, const models::Descripti
 
 namespace {
 
-/// All channels of the cells (i nx / NX, j ny / NY), at observed frames.
-void observe_grid(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
-                  const std::string& experiment, const Sensors& sensors, Random& random, da::Observations& o) {
-  const models::Grid& grid = data.about.grid;
-  const std::vector<double> times = analysis_times(config, data.about, experiment);
-  for (std::int64_t k = 0; k < config.assimilation.frames; k += config.observations.every) {
-    const std::span<const float> field = data.frame(truth.member, truth.first_frame() + k);
+/// Positions j nx + i of the cells with sensors.
+std::vector<std::int64_t> cells_of(const Config& config, const models::Grid& grid, const Sensors& sensors) {
+  std::vector<std::int64_t> cells;
+  if (sensors.random == 0) {
     for (std::int64_t b = 0; b < sensors.ny; ++b)
       for (std::int64_t a = 0; a < sensors.nx; ++a)
-        for (std::int64_t c = 0; c < data.about.channels(); ++c) {
-          const std::int64_t i = a * grid.nx / sensors.nx;
-          const std::int64_t j = b * grid.ny / sensors.ny;
-          const double error = config.observations.sigma * moments.deviation[c];
-          o.add(times[k], grid.x0 + (static_cast<double>(i) + grid.offset_x[c]) * grid.dx,
-                grid.y0 + (static_cast<double>(j) + grid.offset_y[c]) * grid.dy, c,
-                field[c * grid.cells() + j * grid.nx + i] + error * random.normal(), error);
-        }
+        cells.push_back(b * grid.ny / sensors.ny * grid.nx + a * grid.nx / sensors.nx);
+    return cells;
+  }
+  Random random(static_cast<std::uint64_t>(config.seed), sensor_stream);
+  std::vector<bool> taken(static_cast<std::size_t>(grid.cells()), false);
+  while (static_cast<std::int64_t>(cells.size()) < sensors.random) {
+    const std::int64_t cell = random.below(grid.cells());
+    const bool kept = random.uniform() < grid.area(cell % grid.nx, cell / grid.nx);  // rejection; areas are at most 1
+    if (!kept || taken[cell]) continue;
+    taken[cell] = true;
+    cells.push_back(cell);
+  }
+  std::sort(cells.begin(), cells.end());
+  return cells;
+}
+
+/// All channels of cells, at observed frames.
+void observe_cells(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
+                   const std::string& experiment, const Sensors& sensors, Random& random, da::Observations& o) {
+  const models::Grid& grid = data.about.grid;
+  const std::vector<double> times = analysis_times(config, data.about, experiment);
+  const std::vector<std::int64_t> cells = cells_of(config, grid, sensors);
+  for (std::int64_t k = 0; k < config.assimilation.frames; k += config.observations.every) {
+    const std::span<const float> field = data.frame(truth.member, truth.first_frame() + k);
+    for (const std::int64_t cell : cells)
+      for (std::int64_t c = 0; c < data.about.channels(); ++c) {
+        const std::int64_t i = cell % grid.nx;
+        const std::int64_t j = cell / grid.nx;
+        const double error = config.observations.sigma * moments.deviation[c];
+        o.add(times[k], grid.x0 + (static_cast<double>(i) + grid.offset_x[c]) * grid.dx,
+              grid.y0 + (static_cast<double>(j) + grid.offset_y[c]) * grid.dy, c,
+              field[c * grid.cells() + cell] + error * random.normal(), error);
+      }
   }
 }
 
@@ -146,17 +180,18 @@ void observe_scattered(const Config& config, const Dataset& data, const Moments&
 }  // namespace
 
 ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
-                              const std::string& experiment) {
+                              const std::string& experiment, std::int64_t noise) {
   ObservationFile file{.experiment = experiment,
                        .observations = {},
                        .truth = truth,
                        .fingerprint = observation_fingerprint(config, data)};
-  Random random = random_for(config, noise_stream, experiment, truth.index);
+  Random random =
+      random_for(config, noise_stream + static_cast<std::uint32_t>(noise) * more_noise, experiment, truth.index);
   const Sensors sensors = parse_sensors(config.observations.sensors, data.about.grid);
   if (sensors.scattered > 0)
     observe_scattered(config, data, moments, truth, sensors.scattered, random, file.observations);
   else
-    observe_grid(config, data, moments, truth, experiment, sensors, random, file.observations);
+    observe_cells(config, data, moments, truth, experiment, sensors, random, file.observations);
   return file;
 }
 
@@ -166,52 +201,47 @@ std::vector<std::int64_t> sensor_cells(const Config& config, const models::Grid&
   const auto fail = [](const char* message) { throw InputError("configuration", "observations.sensors", message); };
   if (grid.listed()) fail("the encoder needs sensors on a regular grid, and the data set is a list of points");
   const Sensors sensors = parse_sensors(config.observations.sensors, grid);
-  if (sensors.scattered > 0) fail("the encoder needs sensors that stay in place, grid:NXxNY");
-  std::vector<std::int64_t> cells;
-  for (std::int64_t b = 0; b < sensors.ny; ++b)
-    for (std::int64_t a = 0; a < sensors.nx; ++a)
-      cells.push_back(b * grid.ny / sensors.ny * grid.nx + a * grid.nx / sensors.nx);
-  return cells;
+  if (sensors.scattered > 0) fail("the encoder needs sensors that stay in place, grid:NXxNY or random:N");
+  return cells_of(config, grid, sensors);
 }
 
-std::vector<PriorMember> draw_prior_members(const Config& config, std::int64_t trajectories,
-                                            const std::string& experiment, std::int64_t truth_index) {
+std::vector<MemberOrigin> draw_members(const Config& config, std::int64_t trajectories, const std::string& experiment,
+                                       std::int64_t truth_index) {
   const AssimilationConfig& a = config.assimilation;
   if (a.members > trajectories)
     throw InputError("configuration", "assimilation.members",
                      fmt::format("{} members, but there are {} training trajectories", a.members, trajectories));
   Random random = random_for(config, prior_stream, experiment, truth_index);
   const std::vector<std::int64_t> order = random.permutation(trajectories);
-  std::vector<PriorMember> members;
+  std::vector<MemberOrigin> origins;
   for (std::int64_t k = 0; k < a.members; ++k)
-    members.push_back({.trajectory = order[k],
+    origins.push_back({.member = order[k],
                        .frame = experiment == "warm" ? a.start_min + random.below(a.start_max - a.start_min + 1) : -1});
-  return members;
+  return origins;
 }
 
 da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const std::string& experiment,
                         std::int64_t truth_index) {
+  const std::int64_t trajectories = s.training_latents.shape()[0];
   const std::int64_t d = s.net.architecture().latent;
   const std::int64_t p = s.net.architecture().parameters;
   const std::int64_t frames = s.about.frames;
   const std::vector<double> u = s.normal_parameters(s.training_parameters.to_vector());
   const bool varying = s.training_parameters.shape().rank() == 3;
   const std::vector<double> latents = s.training_latents.to_vector();
-  const std::vector<PriorMember> drawn =
-      draw_prior_members(config, s.training_latents.shape()[0], experiment, truth_index);
   std::vector<double> members;
-  for (const auto& [m, frame] : drawn) {
-    if (frame < 0) {
+  for (const MemberOrigin& from : draw_members(config, trajectories, experiment, truth_index)) {
+    if (from.frame < 0) {
       members.insert(members.end(), static_cast<std::size_t>(d), 0.0);
     } else {
-      const auto state = latents.begin() + (m * frames + frame) * d;
+      const auto state = latents.begin() + (from.member * frames + from.frame) * d;
       members.insert(members.end(), state, state + d);
     }
-    const std::int64_t next = std::min(frame + 1, frames - 1);  // frame at which the first step from the state ends
-    const auto own = u.begin() + (varying ? m * frames + next : m) * p;
+    const std::int64_t next = std::min(from.frame + 1, frames - 1);  // frame at which the first step from there ends
+    const auto own = u.begin() + (varying ? from.member * frames + next : from.member) * p;
     members.insert(members.end(), own, own + p);
   }
-  return da::Ensemble(Tensor::from(std::span<const double>(members), {static_cast<std::int64_t>(drawn.size()), d + p}));
+  return da::Ensemble(Tensor::from(std::span<const double>(members), {config.assimilation.members, d + p}));
 }
 
 double SurrogateVariance::at(double frames, std::int64_t c) const {

@@ -26,11 +26,13 @@ std::vector<double> analysis_times(const Config& config, const models::Descripti
                                    const std::string& experiment);
 
 /// Observations of a truth with independent normal errors of sigma times the channel's training standard deviation.
-/// "grid:NXxNY": all channels of the cells (i nx / NX, j ny / NY) at every so many-th frame. "scattered:N": N values in
-/// all, each of one random channel at a random place and solver step, from the solver's own states there and not from
-/// frames. Throws InputError when the sensors make no sense.
+/// "grid:NXxNY": all channels of the cells (i nx / NX, j ny / NY) at every so many-th frame. "random:N": the same of N
+/// distinct random cells, on a sphere by area; they are those of the seed, one choice for all truths and times, and the
+/// first N of any larger number. "scattered:N": N values in all, each of one random channel at a random place and
+/// solver step, from the solver's own states there and not from frames. noise: 0, or the number of another draw of
+/// errors (and of scattered places). Throws InputError when the sensors make no sense.
 ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
-                              const std::string& experiment);
+                              const std::string& experiment, std::int64_t noise = 0);
 
 /// Throws InputError when the sensors make no sense on the grid.
 void check_sensors(const Config& config, const models::Grid& grid);
@@ -39,16 +41,16 @@ void check_sensors(const Config& config, const models::Grid& grid);
 /// scattered, make no sense, or the grid is a list of points.
 std::vector<std::int64_t> sensor_cells(const Config& config, const models::Grid& grid);
 
-/// Where a member of a prior begins.
-struct PriorMember {
-  std::int64_t trajectory = 0;  ///< of the training set; all differ
-  std::int64_t frame = -1;      ///< -1: one frame interval before frame 0, cold
+/// Where a member of a prior ensemble comes from.
+struct MemberOrigin {
+  std::int64_t member = 0;  ///< training trajectory
+  std::int64_t frame = 0;   ///< -1 is one frame before the first
 };
 
-/// The members of a truth's prior, the same for every method and model. Throws InputError when there are fewer
-/// trajectories.
-std::vector<PriorMember> draw_prior_members(const Config& config, std::int64_t trajectories,
-                                            const std::string& experiment, std::int64_t truth_index);
+/// Of `members` members for a truth: distinct ones of `trajectories` training trajectories; for warm each at its own
+/// random frame. Throws InputError when there are fewer trajectories.
+std::vector<MemberOrigin> draw_members(const Config& config, std::int64_t trajectories, const std::string& experiment,
+                                       std::int64_t truth_index);
 
 /// N members [s; u] from N distinct training trajectories of the surrogate, (N, d + p), parameters in [-1, 1].
 da::Ensemble draw_prior(const Config& config, const models::Surrogate& surrogate, const std::string& experiment,

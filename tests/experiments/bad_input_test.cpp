@@ -106,7 +106,7 @@ TEST_CASE("keys of a configuration") {
 TEST_CASE("sensors that make no sense") {
   const Copy copy;
   check_refused("observe" + copy.options() + " --set observations.sensors=grid:8",
-                {"observations.sensors", "neither grid:NXxNY nor scattered:N"});
+                {"observations.sensors", "neither grid:NXxNY nor random:N nor scattered:N"});
   check_refused("observe" + copy.options() + " --set observations.sensors=grid:99x2",
                 {"observations.sensors", "99 x 2"});
 }

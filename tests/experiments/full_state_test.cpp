@@ -43,7 +43,7 @@ TEST_CASE("full state: members are frames of training trajectories, their foreca
     const da::SolverModel model = solver_model(config, data, field_moments(data));
     for (const std::string& experiment : experiment_names()) {
       CAPTURE(experiment);
-      const std::vector<PriorMember> drawn = draw_prior_members(config, data.train, experiment, 0);
+      const std::vector<MemberOrigin> drawn = draw_members(config, data.train, experiment, 0);
       const da::Ensemble prior = draw_full_prior(config, data, model, experiment, 0);
       CHECK(prior.size() == 3);
       const std::vector<float> later =
@@ -52,9 +52,9 @@ TEST_CASE("full state: members are frames of training trajectories, their foreca
       const auto p = static_cast<std::size_t>(data.about.parameters());
       for (std::size_t k = 0; k < 3; ++k) {
         CHECK(drawn[k].frame >= (experiment == "cold" ? -1 : 1));
-        const std::span<const double> own = data.parameters_of(drawn[k].trajectory);
+        const std::span<const double> own = data.parameters_of(drawn[k].member);
         for (std::size_t i = 0; i < p; ++i) CHECK(std::abs(u[k * p + i] - own[i]) <= 1e-13 * std::abs(own[i]));
-        const std::span<const float> next = data.frame(drawn[k].trajectory, drawn[k].frame + 1);
+        const std::span<const float> next = data.frame(drawn[k].member, drawn[k].frame + 1);
         double largest = 0;
         double difference = 0;
         for (std::size_t i = 0; i < next.size(); ++i) {
@@ -99,5 +99,5 @@ TEST_CASE("full state: where there is nothing before frame 0, or the data are ot
   CHECK_THROWS_AS(solver_model(config, data, moments), InputError);
   config = small("tsunami", 8, 17);
   config.assimilation.members = 5;
-  CHECK_THROWS_AS(draw_prior_members(config, 4, "warm", 0), InputError);
+  CHECK_THROWS_AS(draw_members(config, 4, "warm", 0), InputError);
 }

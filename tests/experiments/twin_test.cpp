@@ -180,6 +180,48 @@ TEST_CASE("from the true control vector the model predicts the observations: tim
     }
 }
 
+TEST_CASE("random sensors stay where they are, for all truths; fewer are among more; every one counts once") {
+  World w = make_world();
+  const Moments moments = field_moments(w.data);
+  const auto places = [&](const char* sensors, std::size_t truth, std::int64_t noise) {
+    w.config.observations.sensors = sensors;
+    w.config.observations.every = 2;
+    const da::Observations o =
+        observe_truth(w.config, w.data, moments, draw_truths(w.config, w.data, "warm")[truth], "warm", noise)
+            .observations;
+    std::set<std::pair<double, double>> all;
+    for (std::int64_t i = 0; i < o.size(); ++i)
+      if (o.channel[i] == 2) all.emplace(o.x[i], o.y[i]);
+    CHECK(o.size() == static_cast<std::int64_t>(3 * 3 * all.size()));  // frames 0, 2, 4; three channels
+    return all;
+  };
+  const auto seven = places("random:7", 0, 0);
+  CHECK(seven.size() == 7);
+  CHECK(places("random:7", 2, 3) == seven);
+  const auto more = places("random:20", 1, 0);
+  CHECK(more.size() == 20);
+  CHECK(std::includes(more.begin(), more.end(), seven.begin(), seven.end()));
+  CHECK(places("random:108", 0, 0).size() == 108);
+  CHECK_THROWS_AS(places("random:109", 0, 0), InputError);
+  CHECK_THROWS_AS(places("random:0", 0, 0), InputError);
+  w.config.seed = 2;
+  CHECK(places("random:7", 0, 0) != seven);
+}
+
+TEST_CASE("draws of the noise: number 0 is the one of the run, others are new") {
+  World w = make_world();
+  w.config.observations.sigma = 1;
+  const Moments moments = field_moments(w.data);
+  const Truth truth = draw_truths(w.config, w.data, "cold")[0];
+  const auto values = [&](std::int64_t noise) {
+    return observe_truth(w.config, w.data, moments, truth, "cold", noise).observations.value;
+  };
+  CHECK(values(0) == observe_truth(w.config, w.data, moments, truth, "cold").observations.value);
+  CHECK(values(1) != values(0));
+  CHECK(values(1) != values(2));
+  CHECK(values(2) == values(2));
+}
+
 TEST_CASE("R_sur is the mean over the frames that an experiment can observe") {
   World w = make_world();
   std::vector<double> variance;

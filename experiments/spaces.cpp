@@ -1,0 +1,101 @@
+#include "experiments/spaces.h"
+
+#include <cmath>
+
+namespace levda::experiments {
+
+using autodiff::DType;
+using autodiff::Tensor;
+using autodiff::Var;
+
+LatentSpace::LatentSpace(const Config& config, const models::Surrogate& surrogate)
+    : config_(config),
+      surrogate_(surrogate),
+      model_(surrogate),
+      points_(models::grid_points(surrogate.about.grid, config.assimilation.score_stride)) {}
+
+da::Ensemble LatentSpace::prior(const std::string& experiment, std::int64_t truth_index) const {
+  return draw_prior(config_, surrogate_, experiment, truth_index);
+}
+
+std::unique_ptr<const da::ErrorCovariance> LatentSpace::covariance(const ObservationFile& observations) const {
+  const SurrogateVariance own = surrogate_variance(config_, surrogate_, observations.experiment);
+  return std::make_unique<da::DiagonalCovariance>(observation_covariance(surrogate_, observations, &own));
+}
+
+std::vector<double> LatentSpace::model_error(const std::string& experiment) const {
+  return surrogate_variance(config_, surrogate_, experiment).at_frames;
+}
+
+std::vector<float> LatentSpace::fields(const da::Ensemble& ensemble) const {
+  return decode_ensemble(surrogate_, ensemble, points_);
+}
+
+std::vector<double> LatentSpace::parameters(const da::Ensemble& ensemble) const {
+  return physical_parameters(surrogate_, ensemble);
+}
+
+da::DiagonalCovariance observation_covariance(const models::Surrogate& s, const ObservationFile& file,
+                                              const SurrogateVariance* own) {
+  std::vector<double> variance;
+  const da::Observations& o = file.observations;
+  for (std::int64_t i = 0; i < o.size(); ++i) {
+    const std::int64_t c = o.channel[i];
+    const double deviation = s.field_std[c];
+    // Entries that are not to be assimilated may hold anything.
+    const bool used = o.qc[i] == da::used;
+    const double error = used ? o.error_std[i] : deviation;
+    const double model = used && own != nullptr ? own->at(o.time[i] / s.about.frame_interval, c) : 0;
+    variance.push_back(error * error + model * deviation * deviation);
+  }
+  return da::DiagonalCovariance(std::move(variance));
+}
+
+std::vector<double> physical_parameters(const models::Surrogate& s, const da::Ensemble& ensemble) {
+  const std::int64_t d = s.net.architecture().latent;
+  const std::int64_t p = s.net.architecture().parameters;
+  return s.physical_parameters(autodiff::slice(Var(ensemble.members()), 1, d, p).value().to_vector());
+}
+
+FieldMoments field_moments(const models::Surrogate& s, const da::Ensemble& ensemble, const Tensor& points) {
+  const std::vector<float> fields = decode_ensemble(s, ensemble, points);
+  const std::int64_t c = s.about.channels();
+  const std::int64_t n = ensemble.size();
+  const std::int64_t cells = points.shape()[0];
+  const std::int64_t values = cells * c;
+  FieldMoments moments{std::vector<float>(static_cast<std::size_t>(values)),
+                       std::vector<float>(static_cast<std::size_t>(values))};
+  for (std::int64_t i = 0; i < values; ++i) {
+    double sum = 0;
+    for (std::int64_t k = 0; k < n; ++k) sum += fields[k * values + i];
+    const double mean = sum / static_cast<double>(n);
+    double squares = 0;
+    for (std::int64_t k = 0; k < n; ++k) squares += (fields[k * values + i] - mean) * (fields[k * values + i] - mean);
+    const double deviation = s.field_std[i % c];
+    moments.mean[i % c * cells + i / c] = static_cast<float>(mean * deviation);
+    moments.spread[i % c * cells + i / c] =
+        static_cast<float>(std::sqrt(squares / static_cast<double>(n - 1)) * deviation);
+  }
+  return moments;
+}
+
+std::vector<float> decode_fields(const models::Surrogate& s, const Tensor& states, const Tensor& points) {
+  std::vector<float> fields = models::decode_states(s.net, states, points).to_floats();
+  const std::size_t c = s.field_std.size();
+  std::vector<float> offset;
+  std::vector<float> scale;
+  for (std::size_t k = 0; k < c; ++k) {
+    offset.push_back(static_cast<float>(s.offset(k) / s.field_std[k]));
+    scale.push_back(static_cast<float>(s.scale(k) / s.field_std[k]));  // 1 where it makes z-scores
+  }
+  for (std::size_t i = 0; i < fields.size(); ++i) fields[i] = offset[i % c] + scale[i % c] * fields[i];
+  return fields;
+}
+
+std::vector<float> decode_ensemble(const models::Surrogate& s, const da::Ensemble& ensemble, const Tensor& points) {
+  return decode_fields(
+      s, autodiff::slice(Var(ensemble.members()), 1, 0, s.net.architecture().latent).value().to(DType::float32),
+      points);
+}
+
+}  // namespace levda::experiments

@@ -1,0 +1,76 @@
+#pragma once
+
+/// What a method's control vectors stand for: the latent space of the surrogate, or the fields themselves.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "da/error_covariance.h"
+#include "da/forward_model.h"
+#include "da/latent_model.h"
+#include "experiments/twin.h"
+
+namespace levda::experiments {
+
+/// The same truths, the same trajectories and frames as members and the same observations serve methods in every space.
+class Space {
+ public:
+  virtual ~Space() = default;
+  virtual const da::ForwardModel& model() const = 0;
+  /// Of the truth with this number; its members are those of draw_members.
+  virtual da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const = 0;
+  /// Of the observations' errors, with the model's own error where the space has one.
+  virtual std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const = 0;
+  /// Error variance of the model per channel at frames, in training variances: what scores add to the members' own.
+  virtual std::vector<double> model_error(const std::string& experiment) const = 0;
+  /// Fields of all members at every score_stride-th node in training standard deviations of the channels,
+  /// (N, points, c).
+  virtual std::vector<float> fields(const da::Ensemble& ensemble) const = 0;
+  /// Parameters of all members in physical units, (N, p).
+  virtual std::vector<double> parameters(const da::Ensemble& ensemble) const = 0;
+};
+
+/// Control vectors [s; u] of the surrogate. R is the observations' own error variance and the surrogate's.
+class LatentSpace final : public Space {
+ public:
+  /// Both must outlive it.
+  LatentSpace(const Config& config, const models::Surrogate& surrogate);
+
+  const da::ForwardModel& model() const override { return model_; }
+  da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const override;
+  std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const override;
+  std::vector<double> model_error(const std::string& experiment) const override;
+  std::vector<float> fields(const da::Ensemble& ensemble) const override;
+  std::vector<double> parameters(const da::Ensemble& ensemble) const override;
+
+ private:
+  const Config& config_;
+  const models::Surrogate& surrogate_;
+  da::LatentModel model_;
+  autodiff::Tensor points_;
+};
+
+/// Error variance of the observations, and the surrogate's on top where one is given.
+da::DiagonalCovariance observation_covariance(const models::Surrogate& surrogate, const ObservationFile& observations,
+                                              const SurrogateVariance* own);
+
+/// Parameters of all members in physical units, (N, p).
+std::vector<double> physical_parameters(const models::Surrogate& surrogate, const da::Ensemble& ensemble);
+
+/// Mean and standard deviation over members, physical units, each (c, points).
+struct FieldMoments {
+  std::vector<float> mean;
+  std::vector<float> spread;
+};
+FieldMoments field_moments(const models::Surrogate& surrogate, const da::Ensemble& ensemble,
+                           const autodiff::Tensor& points);
+
+/// Fields of latent states (rows, d) in training standard deviations of the channels: (rows, points, c).
+std::vector<float> decode_fields(const models::Surrogate& surrogate, const autodiff::Tensor& states,
+                                 const autodiff::Tensor& points);
+/// Those of the members.
+std::vector<float> decode_ensemble(const models::Surrogate& surrogate, const da::Ensemble& ensemble,
+                                   const autodiff::Tensor& points);
+
+}  // namespace levda::experiments
