@@ -17,6 +17,7 @@
 #include "experiments/dataset_file.h"
 #include "experiments/info.h"
 #include "experiments/interrupted.h"
+#include "experiments/methods.h"
 #include "experiments/pipeline.h"
 #include "experiments/version.h"
 
@@ -40,6 +41,9 @@ struct Arguments {
   std::string experiment;
   std::string initial;
   std::optional<std::int64_t> seed;
+  std::vector<std::string> methods{"levda"};
+  std::int64_t seeds = 1;
+  std::vector<std::string> shorthand;  ///< settings given as options of their own
   int threads = oneapi::tbb::info::default_concurrency();
   std::int64_t batch = 0;
   std::vector<std::string> settings;
@@ -58,6 +62,8 @@ assimilated in its latent space, for the state and unknown parameters together.
                                         the score table is printed, report.html shows the rest
   levda generate | train | observe | assimilate | report tsunami
                                         the same, stage by stage
+  levda compare tsunami --methods levda,latent_4denvar
+                                        methods beside each other on the same truths and noise
   levda encode tsunami                  the observation encoders of LD-EnSF; run does without
   levda train --data D --out OUT        your own system, from its trajectories; then
   levda assimilate --weights OUT/weights.safetensors --observations O --out OUT
@@ -120,6 +126,32 @@ autodiff::Backend& chosen_device(const Arguments& a) {
   return *backend;
 }
 
+/// Of a comparison.
+void add_comparison_options(CLI::App& stage, Arguments& a) {
+  std::string known;
+  for (const MethodRow& row : methods())
+    known += fmt::format("\n  {:<16} {} ({})", row.key, row.help,
+                         row.space == SpaceName::latent ? "latent space" : "full space");
+  stage
+      .add_option("--methods", a.methods, "To be compared, as a,b,c; free and the baselines are always there:" + known)
+      ->delimiter(',')
+      ->capture_default_str();
+  stage.add_option("--seeds", a.seeds, "Draws of the observation errors per truth")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000));
+  stage.add_option("--experiment", a.experiment, "warm, from an unknown time on, or cold (default warm)")
+      ->check(CLI::IsMember({"cold", "warm"}));
+  const auto shorthand = [&](const char* option, const char* key, const char* help) {
+    stage.add_option_function<std::string>(
+        option, [&a, key](const std::string& value) { a.shorthand.push_back(fmt::format("{}={}", key, value)); },
+        fmt::format("{}: --set {}", help, key));
+  };
+  shorthand("--sensors", "observations.sensors", "grid:NXxNY, random:N or scattered:N");
+  shorthand("--every", "observations.every", "Frames between observations");
+  shorthand("--noise", "observations.sigma", "Observation error in standard deviations of the channel");
+  shorthand("--members", "assimilation.members", "Of the ensemble");
+}
+
 void add_time_limit(CLI::App& stage, Arguments& a) {
   stage.add_option("--time-limit", a.time_limit,
                    "Stop after so many seconds, with exit code 0; the same command goes on. A training then leaves a "
@@ -131,6 +163,7 @@ Config configuration(const Arguments& a) {
   Config config = a.case_name.empty() ? own_config() : load_preset(a.case_name, a.preset);
   if (!a.config.empty()) apply_file(config, a.config);
   for (const std::string& setting : a.settings) apply_setting(config, setting);
+  for (const std::string& setting : a.shorthand) apply_setting(config, setting);
   if (!a.initial.empty()) config.data.initial = a.initial;
   if (a.seed) apply_setting(config, fmt::format("seed={}", *a.seed));
   return config;
@@ -164,6 +197,8 @@ int run(int argc, char** argv) {
       {"assimilate", "Assimilate all observations and score: OUT/analysis/, OUT/results.json", &Pipeline::assimilate,
        true},
       {"report", "Draw the results: OUT/report.html", &Pipeline::report, true},
+      {"compare", "Methods beside each other on the same truths and noise: OUT/compare/, and the table printed",
+       &Pipeline::compare, true},
       {"run", "All stages; those whose outputs match the configuration are skipped", &Pipeline::run, true}};
   void (Pipeline::*chosen)() = nullptr;
   for (const Stage& stage : stages) {
@@ -171,8 +206,9 @@ int run(int argc, char** argv) {
     add_options(*command, a);
     if (stage.with_surrogate) add_device_options(*command, a);
     if (stage.work == &Pipeline::generate || stage.work == &Pipeline::train || stage.work == &Pipeline::encode ||
-        stage.work == &Pipeline::run)
+        stage.work == &Pipeline::run || stage.work == &Pipeline::compare)
       add_time_limit(*command, a);
+    if (stage.work == &Pipeline::compare) add_comparison_options(*command, a);
     if (std::string(stage.name) == "run")
       command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");
     if (std::string(stage.name) == "run" || std::string(stage.name) == "assimilate")
@@ -245,6 +281,8 @@ int run(int argc, char** argv) {
                      .command = command,
                      .stop = [&] { return interrupted != 0 || time_is_up(); },
                      .threads = a.threads,
+                     .methods = a.methods,
+                     .seeds = a.seeds,
                      .batch = a.batch,
                      .backend = &backend};
   std::signal(SIGINT, [](int) {

@@ -8,9 +8,11 @@
 #include <limits>
 
 #include "autodiff/error.h"
+#include "experiments/comparison.h"
 #include "experiments/dataset_file.h"
 #include "experiments/encoder_training.h"
 #include "experiments/interrupted.h"
+#include "experiments/methods.h"
 #include "experiments/netcdf_file.h"
 #include "experiments/observation_file.h"
 #include "experiments/report_data.h"
@@ -110,8 +112,9 @@ fs::path pretrained_folder() {
 Pipeline::Pipeline(RunOptions options) : options_(std::move(options)), lock_(checked_folder(options_)) {
   if (options_.retrain && !options_.weights.empty())
     throw InputError("--retrain", "", "goes to OUT/weights.safetensors; leave --weights out");
-  for (const fs::path& folder : {options_.out, options_.out / "data", options_.out / "observations",
-                                 options_.out / "analysis", options_.out / "pictures"})
+  for (const fs::path& folder :
+       {options_.out, options_.out / "data", options_.out / "observations", options_.out / "analysis",
+        options_.out / "pictures", options_.out / "compare" / "scores"})
     nn::remove_unfinished(folder);
 }
 
@@ -427,8 +430,7 @@ void Pipeline::find_weights() {
   if (!fs::exists(weights_path(), ignored)) use_shipped_weights();
 }
 
-void Pipeline::run() {
-  require_netcdf("levda run");
+void Pipeline::provide() {
   const Config& config = options_.config;
   if (!options_.data.empty())
     data();
@@ -442,7 +444,35 @@ void Pipeline::run() {
     train();
   }
   say("weights: {}", weights_path().string());
+}
 
+void Pipeline::compare() {
+  require_netcdf("levda compare");
+  for (const std::string& key : options_.methods) find_method(key);  // before hours of other work
+  provide();
+  check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
+  const fs::path folder = options_.out / "compare";
+  const Comparison comparison =
+      experiments::compare(options_.config, surrogate(), data(),
+                           {.methods = options_.methods,
+                            .seeds = options_.seeds,
+                            .experiment = options_.experiment.empty() ? "warm" : options_.experiment,
+                            .folder = folder,
+                            .weights = weights_checksum(),
+                            .stop = options_.stop,
+                            .progress = stderr});
+  write_comparison(folder / "results.json", options_.config, surrogate(), comparison);
+  const std::string table = comparison_table(comparison);
+  nn::write_text_file(folder / "table.md", table);
+  write_comparison_report(folder / "report.html", options_.config, surrogate(), data(), comparison);
+  fmt::print("{}", table);
+  say("comparison: {}", folder.string());
+}
+
+void Pipeline::run() {
+  require_netcdf("levda run");
+  provide();
+  const Config& config = options_.config;
   bool observed = true;
   for (const std::string& experiment : experiment_names())
     for (std::int64_t i = 0; i < config.observations.truths; ++i)

@@ -4,6 +4,7 @@
 ///   data.nc (data.safetensors in a build without NetCDF, which stops before the observations) ->
 ///   weights.safetensors (-> encoder-EXPERIMENT.safetensors) -> observations/EXPERIMENT-NN.nc ->
 ///   analysis/EXPERIMENT-NN.nc, .json -> results.json -> report.html, pictures/EXPERIMENT-CHANNEL.png
+/// compare/ holds a comparison: scores/EXPERIMENT-TRUTH-DRAW-METHOD.json -> results.json, table.md, report.html
 
 #include <filesystem>
 #include <functional>
@@ -22,11 +23,13 @@ struct RunOptions {
   std::filesystem::path data;          ///< empty: dataset_name() in out
   std::filesystem::path weights;       ///< empty: the shipped ones where they fit (run only), else those in out
   std::filesystem::path observations;  ///< assimilate this file only; empty: all of the twin experiments
-  std::string experiment;              ///< of that file, warm or cold; empty: as it says, or warm
+  std::string experiment;  ///< of that file, or to be compared, warm or cold; empty: as the file says, or warm
   bool retrain = false;
   std::string command;         ///< as typed, for provenance
   std::function<bool()> stop;  ///< asked in long work: whether to leave; may be empty
   int threads = 1;
+  std::vector<std::string> methods;               ///< to be compared
+  std::int64_t seeds = 1;                         ///< draws of the observation errors in a comparison
   std::int64_t batch = 0;                         ///< truths assimilated together; 0: one on the CPU, all on a GPU
   autodiff::Backend* backend = &autodiff::cpu();  ///< computes with the surrogate
 };
@@ -44,6 +47,8 @@ class Pipeline {
   void observe();
   void assimilate();
   void report();
+  /// Methods beside each other, from the data and weights of run: OUT/compare/.
+  void compare();
   /// All stages but encode; those whose outputs match the configuration are skipped.
   void run();
 
@@ -73,6 +78,8 @@ class Pipeline {
   /// The same; throws InputError when one is missing.
   std::vector<std::vector<TruthScores>> all_scores();
   void assimilate_one_file();
+  /// What run begins with: data, settled configuration, weights.
+  void provide();
 
   RunOptions options_;
   nn::FolderLock lock_;

@@ -12,18 +12,12 @@ namespace levda::experiments {
 
 using autodiff::Tensor;
 
-namespace {
-
-/// The unit in which times are shown, and its length in the data set's.
-struct TimeUnit {
-  std::string name;
-  double length;
-};
-
-TimeUnit time_unit(const models::Description& about) {
+TimeUnit shown_time_unit(const models::Description& about) {
   if (about.time_unit == "s" && about.frame_interval >= 60) return {"h", 3600};
   return {about.time_unit == "1" ? "" : about.time_unit, 1};
 }
+
+namespace {
 
 /// Which values of a truth's analysis to show.
 struct Shown {
@@ -41,7 +35,7 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
   const std::int64_t c = s.about.channels();
   const auto times = static_cast<std::int64_t>(one.analysis.times.size());
   const Truth& truth = one.observations.truth.value();
-  const TimeUnit time = time_unit(s.about);
+  const TimeUnit time = shown_time_unit(s.about);
   const bool metres = s.about.place_unit == "m" && grid.geometry != models::Geometry::sphere;
   const double scale = metres ? 1e-3 : 1;
   // Of a label: two digits of a frame's length.
@@ -141,7 +135,7 @@ std::string describe(const std::string& experiment, const AssimilationConfig& a)
 
 Report make_report(const Config& config, const models::Surrogate& s, const Dataset& data,
                    const std::vector<ExperimentSummary>& results, const std::vector<ShownTruth>& shown) {
-  const TimeUnit time = time_unit(s.about);
+  const TimeUnit time = shown_time_unit(s.about);
   const auto provenance = [&](const std::string& key) {
     const auto entry = s.provenance.find(key);
     return entry == s.provenance.end() ? std::string("unknown") : entry->second;

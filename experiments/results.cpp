@@ -103,6 +103,7 @@ void write_truth_scores(const std::filesystem::path& path, const TruthScores& sc
                      {"parameters", parameters},
                      {"seconds", method.seconds},
                      {"iterations", number(method.iterations.value_or(no_value))}};
+    if (!method.failure.empty()) methods[name]["failure"] = method.failure;
   }
   const Json all{
       {"format", format_name},
@@ -112,7 +113,8 @@ void write_truth_scores(const std::filesystem::path& path, const TruthScores& sc
   nn::write_text_file(path, all.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, const std::string& fingerprint) {
+std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, const std::string& fingerprint,
+                                             const std::vector<std::string>& methods) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return std::nullopt;
   const Json all = Json::parse(nn::read_text_file(path), nullptr, false);
@@ -133,9 +135,11 @@ std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, 
         method.parameters.push_back({value_or_nan(p.at("error")), value_or_nan(p.at("z"))});
       method.seconds = entry.at("seconds");
       if (!entry.at("iterations").is_null()) method.iterations = entry.at("iterations").get<double>();
+      if (entry.contains("failure")) method.failure = entry.at("failure");
     }
-    for (const char* method : {"floor", "free", "climatology", "lookup", "levda"})
-      if (scores.methods[method].frames.empty()) throw InputError(path.string(), method, "no scores");
+    for (const std::string& method : methods)
+      if (const MethodScores& own = scores.methods[method]; own.frames.empty() && own.failure.empty())
+        throw InputError(path.string(), method, "no scores");
     return scores;
   } catch (const InputError&) {
     throw;

@@ -15,8 +15,10 @@ namespace levda::experiments {
 void write_truth_scores(const std::filesystem::path& path, const TruthScores& scores, const std::string& fingerprint);
 
 /// Empty where there is no such file or it was made by another configuration. Throws InputError for a file that is not
-/// one of ours.
-std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, const std::string& fingerprint);
+/// one of ours, or has no scores of some of the methods.
+std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, const std::string& fingerprint,
+                                             const std::vector<std::string>& methods = {"floor", "free", "climatology",
+                                                                                        "lookup", "levda"});
 
 /// Scores over all truths of an experiment; a value that is not finite has no meaning for the method.
 struct MethodSummary {

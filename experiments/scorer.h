@@ -20,6 +20,7 @@ struct MethodScores {
   std::vector<da::ParameterScore> parameters;  ///< z is meaningless for single estimates; none where there are none
   double seconds = 0;
   std::optional<double> iterations;
+  std::string failure;  ///< what went wrong; the scores are then empty
 };
 
 struct TruthScores {

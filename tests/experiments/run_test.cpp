@@ -142,6 +142,45 @@ TEST_CASE("info explains every file of a run; scattered observations go the whol
   CHECK(run_levda("info " + (folder.path() / "none").string()).output.find("none: no such file") != std::string::npos);
 }
 
+TEST_CASE("compare: LEVDA's scores are those of the run; what is there is not done again") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "run";
+  REQUIRE(run_levda("run" + tiny + "--out " + out.string()).code == 0);
+  const std::string command = "compare" + tiny + "--methods latent_4denvar,levda --seeds 2 --out " + out.string();
+  const Outcome first = run_levda(command);
+  INFO(first.output);
+  REQUIRE(first.code == 0);
+  CHECK(first.output.find("| latent_4denvar | latent |") != std::string::npos);
+  for (const char* name : {"table.md", "report.html"}) CHECK_MESSAGE(fs::exists(out / "compare" / name), name);
+  const auto results = nlohmann::json::parse(read_text_file(out / "compare/results.json"));
+  const auto& methods = results.at("experiments").at("warm").at("methods");
+  for (const char* key : {"climatology", "persistence", "lookup", "floor", "free", "levda", "latent_4denvar"})
+    CHECK_MESSAGE(methods.at(key).at("rel_rmse_per_truth").size() == 2, key);
+  CHECK(methods.at("levda").at("rel_rmse_error").get<double>() > 0);
+  CHECK(methods.at("persistence").at("crps").is_null());
+  // The first draw of the errors is that of the run.
+  const auto frames = [&](const char* path) {
+    return nlohmann::json::parse(read_text_file(out / path)).at("methods").at("levda").at("frames");
+  };
+  CHECK(frames("compare/scores/warm-01-0-levda.json") == frames("analysis/warm-01.json"));
+  CHECK(frames("compare/scores/warm-01-1-levda.json") != frames("analysis/warm-01.json"));
+
+  const auto kept = fs::last_write_time(out / "compare/scores/warm-00-1-levda.json");
+  fs::remove(out / "compare/scores/warm-01-1-levda.json");
+  REQUIRE(run_levda(command).code == 0);
+  CHECK(fs::last_write_time(out / "compare/scores/warm-00-1-levda.json") == kept);
+  CHECK(fs::exists(out / "compare/scores/warm-01-1-levda.json"));
+  // More truths leave the others as they are; another noise does not.
+  REQUIRE(run_levda(command + " --set observations.truths=3").code == 0);
+  CHECK(fs::last_write_time(out / "compare/scores/warm-00-1-levda.json") == kept);
+  REQUIRE(run_levda(command + " --noise 0.3").code == 0);
+  CHECK(fs::last_write_time(out / "compare/scores/warm-00-1-levda.json") != kept);
+
+  const Outcome unknown = run_levda("compare" + tiny + "--methods magic --out " + out.string());
+  CHECK(unknown.code == 2);
+  CHECK(unknown.output.find("--methods: magic: unknown; there are levda, free") != std::string::npos);
+}
+
 TEST_CASE("other data are not taken for the same, whatever the configuration says") {
   const TemporaryFolder folder;
   const std::string a = (folder.path() / "a").string();

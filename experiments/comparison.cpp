@@ -1,0 +1,441 @@
+#include "experiments/comparison.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "autodiff/error.h"
+#include "experiments/interrupted.h"
+#include "experiments/methods.h"
+#include "experiments/report_data.h"
+#include "experiments/results.h"
+#include "experiments/version.h"
+#include "nn/atomic_file.h"
+#include "nn/progress.h"
+
+namespace levda::experiments {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
+
+/// What is compared with every method.
+struct Baseline {
+  const char* key;
+  const char* help;
+  MethodScores (Scorer::*score)() const;
+  bool sees_noise;
+};
+
+constexpr Baseline baselines[]{
+    {"climatology", "the training trajectories at the true frame, told which one", &Scorer::climatology, false},
+    {"persistence", "the true fields of the last observed frame before, told them", &Scorer::persistence, false},
+    {"lookup", "the training trajectory and start that fit the observations best", &Scorer::lookup, true},
+    {"floor", "the surrogate from the true start and parameters", &Scorer::floor, false}};
+
+/// Something to be scored: a baseline or a method.
+struct Entry {
+  std::string key;
+  std::string help;
+  const Baseline* baseline = nullptr;
+  const MethodRow* method = nullptr;
+
+  bool sees_noise() const { return baseline == nullptr ? key != "free" : baseline->sees_noise; }
+};
+
+std::vector<Entry> entries(const std::vector<std::string>& keys) {
+  std::vector<Entry> all;
+  for (const Baseline& baseline : baselines)
+    all.push_back({.key = baseline.key, .help = baseline.help, .baseline = &baseline});
+  const auto add = [&](const std::string& key) {
+    if (std::any_of(all.begin(), all.end(), [&](const Entry& e) { return e.key == key; })) return;
+    const MethodRow& row = find_method(key);
+    all.push_back({.key = key, .help = row.help, .method = &row});
+  };
+  add("free");
+  for (const std::string& key : keys) add(key);
+  return all;
+}
+
+/// What the scores of one truth, draw and method depend on.
+std::string job_fingerprint(Config config, const Dataset& data, const ComparisonOptions& options, std::int64_t draw,
+                            const std::string& key) {
+  constexpr int format = 1;        // counts changes of what the scores mean
+  config.observations.truths = 1;  // a truth does not depend on how many others there are
+  return observation_fingerprint(config, data) + fingerprint(config, {"assimilation"}) +
+         fmt::format("weights = {}\nlevda = {}, comparison {}\nexperiment = {}\ndraw = {}\nmethod = {}\n",
+                     options.weights, version(), format, options.experiment, draw, key);
+}
+
+MethodScores run_method(const Config& config, const da::Method& method, const Space& space, const Scorer& scorer,
+                        const ObservationFile& file, const models::Description& about) {
+  using Clock = std::chrono::steady_clock;
+  const da::Ensemble prior = space.prior(file.experiment, file.truth.value().index);
+  const std::unique_ptr<const da::ErrorCovariance> covariance = space.covariance(file);
+  const da::Problem problem{.prior = prior,
+                            .model = space.model(),
+                            .observations = file.observations,
+                            .covariance = *covariance,
+                            .times = analysis_times(config, about, file.experiment),
+                            .windows = {.length = config.assimilation.window, .shift = config.assimilation.shift}};
+  const Clock::time_point begin = Clock::now();
+  const da::Analysis analysis = method.assimilate(problem);
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  MethodScores scores = scorer.score([&](std::int64_t t) { return space.fields(analysis.ensembles[t]); },
+                                     space.model_error(file.experiment), space.parameters(analysis.ensembles.back()));
+  scores.seconds = seconds;
+  if (const auto steps = analysis.diagnostics.find("iterations"); steps != analysis.diagnostics.end()) {
+    scores.iterations = 0;
+    for (const double window : steps->second) *scores.iterations += window;
+  }
+  return scores;
+}
+
+/// Scores of one method: [truth][draw].
+using Cells = std::vector<std::vector<MethodScores>>;
+
+da::FieldScores total(const MethodScores& scores) {
+  da::FieldScores sum;
+  for (const da::FieldScores& frame : scores.frames) sum += frame;
+  return sum;
+}
+
+/// f(truths that count) with all of them, and its jackknife error.
+template <typename F>
+Figure jackknife(std::size_t truths, const F& f) {
+  std::vector<std::size_t> all;
+  for (std::size_t i = 0; i < truths; ++i) all.push_back(i);
+  Figure figure{.value = f(all), .error = no_value};
+  if (truths < 2) return figure;
+  std::vector<double> without;
+  double mean = 0;
+  for (std::size_t left = 0; left < truths; ++left) {
+    std::vector<std::size_t> rest = all;
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(left));
+    without.push_back(f(rest));
+    mean += without.back() / static_cast<double>(truths);
+  }
+  double squares = 0;
+  for (const double value : without) squares += (value - mean) * (value - mean);
+  figure.error = std::sqrt(squares * static_cast<double>(truths - 1) / static_cast<double>(truths));
+  return figure;
+}
+
+ComparedMethod summarise(const Entry& entry, const Cells& cells) {
+  const Figure none{.value = no_value, .error = no_value};
+  ComparedMethod m{.key = entry.key,
+                   .space = entry.method == nullptr                    ? ""
+                            : entry.method->space == SpaceName::latent ? "latent"
+                                                                       : "full",
+                   .rel_rmse = none,
+                   .param_error = none,
+                   .crps = none,
+                   .ssr = none,
+                   .ssr_without_model_error = none,
+                   .coverage90 = none,
+                   .param_z_rms = none,
+                   .seconds = none,
+                   .rel_rmse_per_truth = {},
+                   .rel_rmse_per_time = {},
+                   .rel_spread_per_time = {}};
+  for (const auto& draws : cells)
+    for (const MethodScores& scores : draws)
+      if (!scores.failure.empty() && m.failures++ == 0) m.failure = scores.failure;
+  if (m.failures > 0) return m;
+  const std::size_t truths = cells.size();
+  std::vector<std::vector<da::FieldScores>> totals;  // as cells
+  for (const auto& draws : cells) {
+    totals.emplace_back();
+    for (const MethodScores& scores : draws) totals.back().push_back(total(scores));
+  }
+  // Mean over truths of the mean over draws of f(truth, draw).
+  const auto mean = [&](const auto& f) {
+    std::vector<double> per_truth;
+    for (std::size_t i = 0; i < truths; ++i) {
+      double sum = 0;
+      for (std::size_t k = 0; k < cells[i].size(); ++k) sum += f(i, k);
+      per_truth.push_back(sum / static_cast<double>(cells[i].size()));
+    }
+    return std::pair(jackknife(truths,
+                               [&](const std::vector<std::size_t>& some) {
+                                 double sum = 0;
+                                 for (const std::size_t i : some) sum += per_truth[i];
+                                 return sum / static_cast<double>(some.size());
+                               }),
+                     per_truth);
+  };
+  std::tie(m.rel_rmse, m.rel_rmse_per_truth) = mean([&](auto i, auto k) { return totals[i][k].relative_rmse(); });
+  const bool ensemble = totals[0][0].is_ensemble();
+  for (std::size_t t = 0; t < cells[0][0].frames.size(); ++t) {
+    const auto of = [&](auto i, auto k) -> const da::FieldScores& { return cells[i][k].frames[t]; };
+    m.rel_rmse_per_time.push_back(mean([&](auto i, auto k) { return of(i, k).relative_rmse(); }).first.value);
+    if (ensemble)
+      m.rel_spread_per_time.push_back(mean([&](auto i, auto k) { return of(i, k).relative_spread(); }).first.value);
+  }
+  if (entry.method != nullptr || entry.key == "lookup")
+    m.seconds = mean([&](auto i, auto k) { return cells[i][k].seconds; }).first;
+  const std::size_t parameters = cells[0][0].parameters.size();
+  if (parameters > 0)
+    m.param_error = mean([&](auto i, auto k) {
+                      double sum = 0;
+                      for (const da::ParameterScore& p : cells[i][k].parameters) sum += p.error;
+                      return sum / static_cast<double>(parameters);
+                    }).first;
+  if (!ensemble) return m;
+  m.crps = mean([&](auto i, auto k) { return totals[i][k].crps(); }).first;
+  m.coverage90 = mean([&](auto i, auto k) { return totals[i][k].coverage90(); }).first;
+  const auto pooled = [&](double (da::FieldScores::*score)() const) {
+    return jackknife(truths, [&](const std::vector<std::size_t>& some) {
+      da::FieldScores sum;
+      for (const std::size_t i : some)
+        for (const da::FieldScores& own : totals[i]) sum += own;
+      return (sum.*score)();
+    });
+  };
+  m.ssr = pooled(&da::FieldScores::spread_skill);
+  m.ssr_without_model_error = pooled(&da::FieldScores::spread_skill_without_surrogate_error);
+  if (parameters > 0)
+    m.param_z_rms = jackknife(truths, [&](const std::vector<std::size_t>& some) {
+      double squares = 0;
+      double count = 0;
+      for (const std::size_t i : some)
+        for (const MethodScores& scores : cells[i])
+          for (const da::ParameterScore& p : scores.parameters) {
+            squares += p.z * p.z;
+            count += 1;
+          }
+      return std::sqrt(squares / count);
+    });
+  return m;
+}
+
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json numbers(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (const double value : values) list.push_back(number(value));
+  return list;
+}
+
+std::string shown(const Figure& figure, int digits) {
+  if (!std::isfinite(figure.value)) return "-";
+  if (!std::isfinite(figure.error)) return fmt::format("{:.{}f}", figure.value, digits);
+  return fmt::format("{:.{}f} +- {:.{}f}", figure.value, digits, figure.error, digits);
+}
+
+const std::vector<std::string> columns{"space", "rel. RMSE",    "param. error", "CRPS",
+                                       "ssr",   "coverage 90%", "param. z",     "s"};
+
+std::vector<std::string> cells_of(const ComparedMethod& m, std::int64_t runs) {
+  if (m.failures > 0) {
+    std::vector<std::string> cells(columns.size(), "-");
+    cells[0] = m.space;
+    cells[1] = fmt::format("failed in {} of {} runs", m.failures, runs);
+    return cells;
+  }
+  return {m.space,         shown(m.rel_rmse, 4),   shown(m.param_error, 4), shown(m.crps, 4),
+          shown(m.ssr, 2), shown(m.coverage90, 3), shown(m.param_z_rms, 2), shown(m.seconds, 2)};
+}
+
+std::string explained(const Comparison& c) {
+  return fmt::format(
+      "{}: {} truths, {} draw(s) of the observation errors each. +- is the standard error over truths (of means after "
+      "averaging over draws; of ssr and z by leaving one truth out).",
+      c.experiment, c.truths, c.seeds);
+}
+
+}  // namespace
+
+const ComparedMethod& Comparison::method(const std::string& key) const {
+  for (const ComparedMethod& m : methods)
+    if (m.key == key) return m;
+  throw Error(fmt::format("comparison: {} is not there", key));
+}
+
+Comparison compare(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
+                   const ComparisonOptions& options) {
+  const std::vector<std::string>& names = experiment_names();
+  if (std::find(names.begin(), names.end(), options.experiment) == names.end())
+    throw InputError("--experiment", options.experiment, fmt::format("is none of {}", fmt::join(names, ", ")));
+  const std::vector<Entry> all = entries(options.methods);
+  const std::vector<Truth> truths = draw_truths(config, data, options.experiment);
+  const Moments moments = field_moments(data);
+  const auto path = [&](const Entry& entry, const Truth& truth, std::int64_t draw) {
+    return options.folder / "scores" /
+           fmt::format("{}-{:02}-{}-{}.json", options.experiment, truth.index, draw, entry.key);
+  };
+
+  std::vector<Cells> scores(all.size(), Cells(truths.size()));
+  std::vector<std::vector<std::vector<std::optional<TruthScores>>>> finished(all.size());  // [entry][truth][draw]
+  std::int64_t total_jobs = 0;
+  std::int64_t done = 0;
+  for (std::size_t e = 0; e < all.size(); ++e)
+    for (const Truth& truth : truths) {
+      auto& draws = finished[e].emplace_back();
+      for (std::int64_t draw = 0; draw < (all[e].sees_noise() ? options.seeds : 1); ++draw) {
+        draws.push_back(read_truth_scores(path(all[e], truth, draw),
+                                          job_fingerprint(config, data, options, draw, all[e].key), {all[e].key}));
+        ++total_jobs;
+        done += draws.back() ? 1 : 0;
+      }
+    }
+  nn::Progress progress("compare", total_jobs, options.progress, done);
+  const LatentSpace latent(config, surrogate);
+  for (std::size_t i = 0; i < truths.size(); ++i)
+    for (std::int64_t draw = 0; draw < options.seeds; ++draw) {
+      std::optional<ObservationFile> file;  // made where there is something to be done
+      std::optional<Scorer> scorer;
+      for (std::size_t e = 0; e < all.size(); ++e) {
+        const Entry& entry = all[e];
+        if (draw >= static_cast<std::int64_t>(finished[e][i].size())) continue;
+        std::optional<TruthScores>& own = finished[e][i][draw];
+        if (!own) {
+          if (options.stop && options.stop())
+            throw Interrupted(
+                fmt::format("stopped after {} of {} runs; the same command goes on from there", done, total_jobs));
+          if (!file) {
+            file = observe_truth(config, data, moments, truths[i], options.experiment, draw);
+            scorer.emplace(config, surrogate, data, *file);
+          }
+          own = TruthScores{.truth = truths[i], .methods = {}};
+          MethodScores& result = own->methods[entry.key];
+          if (entry.baseline != nullptr) {
+            result = ((*scorer).*entry.baseline->score)();
+          } else {
+            try {
+              result = run_method(config, *entry.method->make(config), latent, *scorer, *file, surrogate.about);
+            } catch (const InputError&) {
+              throw;  // of the configuration
+            } catch (const Error& error) {
+              result.failure = error.what();  // of the method: the others go on
+            }
+          }
+          write_truth_scores(path(entry, truths[i], draw), *own,
+                             job_fingerprint(config, data, options, draw, entry.key));
+          progress.update(++done, fmt::format("{} {}", entry.key, result.failure));
+        }
+        scores[e][i].push_back(own->methods.at(entry.key));
+      }
+    }
+  Comparison comparison{.experiment = options.experiment,
+                        .truths = static_cast<std::int64_t>(truths.size()),
+                        .seeds = options.seeds,
+                        .methods = {}};
+  for (std::size_t e = 0; e < all.size(); ++e) comparison.methods.push_back(summarise(all[e], scores[e]));
+  return comparison;
+}
+
+void write_comparison(const fs::path& path, const Config& config, const models::Surrogate& surrogate,
+                      const Comparison& comparison) {
+  Json methods;
+  for (const ComparedMethod& m : comparison.methods) {
+    Json& own = methods[m.key] = {{"space", m.space}};
+    const auto add = [&](const char* key, const Figure& figure) {
+      own[key] = number(figure.value);
+      own[std::string(key) + "_error"] = number(figure.error);
+    };
+    add("rel_rmse", m.rel_rmse);
+    own["rel_rmse_per_truth"] = numbers(m.rel_rmse_per_truth);
+    own["rel_rmse_per_time"] = numbers(m.rel_rmse_per_time);
+    own["rel_spread_per_time"] = numbers(m.rel_spread_per_time);
+    add("param_error", m.param_error);
+    add("param_z_rms", m.param_z_rms);
+    add("ssr", m.ssr);
+    add("ssr_without_model_error", m.ssr_without_model_error);
+    add("crps", m.crps);
+    add("coverage90", m.coverage90);
+    add("seconds", m.seconds);
+    own["failures"] = m.failures;
+    if (m.failures > 0) own["failure"] = m.failure;
+  }
+  const Json all{{"schema", 1},
+                 {"kind", "comparison"},
+                 {"case", surrogate.about.case_name},
+                 {"preset", config.preset},
+                 {"seed", config.seed},
+                 {"version", version()},
+                 {"truths", comparison.truths},
+                 {"draws", comparison.seeds},
+                 {"sensors", config.observations.sensors},
+                 {"every", config.observations.every},
+                 {"sigma", config.observations.sigma},
+                 {"members", config.assimilation.members},
+                 {"window", config.assimilation.window},
+                 {"shift", config.assimilation.shift},
+                 {"experiments", {{comparison.experiment, {{"methods", methods}}}}}};
+  nn::write_text_file(path, all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+std::string comparison_table(const Comparison& comparison) {
+  std::vector<std::vector<std::string>> rows{{"method"}};
+  rows[0].insert(rows[0].end(), columns.begin(), columns.end());
+  for (const ComparedMethod& m : comparison.methods) {
+    rows.push_back({m.key});
+    const std::vector<std::string> cells = cells_of(m, comparison.truths * comparison.seeds);
+    rows.back().insert(rows.back().end(), cells.begin(), cells.end());
+  }
+  std::vector<std::size_t> widths(rows[0].size(), 3);
+  for (const auto& row : rows)
+    for (std::size_t k = 0; k < row.size(); ++k) widths[k] = std::max(widths[k], row[k].size());
+  std::string text;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    for (std::size_t k = 0; k < rows[r].size(); ++k) text += fmt::format("| {:<{}} ", rows[r][k], widths[k]);
+    text += "|\n";
+    if (r > 0) continue;
+    for (const std::size_t width : widths) text += fmt::format("|{:-<{}}", "", width + 2);
+    text += "|\n";
+  }
+  text += "\n" + explained(comparison) + "\n";
+  for (const ComparedMethod& m : comparison.methods)
+    if (m.failures > 0) text += fmt::format("{} failed, first: {}\n", m.key, m.failure);
+  return text;
+}
+
+void write_comparison_report(const fs::path& path, const Config& config, const models::Surrogate& s,
+                             const Dataset& data, const Comparison& comparison) {
+  const TimeUnit time = shown_time_unit(s.about);
+  Report report{
+      .title = fmt::format("{}, preset {}: methods compared", s.about.case_name, config.preset),
+      .facts = {{"Observations",
+                 fmt::format("{}, every {} frame(s), error {} standard deviations", config.observations.sensors,
+                             config.observations.every, config.observations.sigma)},
+                {"Ensemble", fmt::format("{} members, windows of {} frames shifted by {}", config.assimilation.members,
+                                         config.assimilation.window, config.assimilation.shift)},
+                {"Data", fmt::format("{} training and {} test trajectories", data.train, data.test)},
+                {"Program", fmt::format("levda {} on {}, {}", version(), machine(), timestamp())}},
+      .experiments = {}};
+  std::vector<std::string> keys;
+  for (const ComparedMethod& m : comparison.methods) keys.push_back(m.key);
+  for (const Entry& entry : entries(keys)) report.facts.emplace_back(entry.key, entry.help);
+  ExperimentReport experiment{.name = comparison.experiment,
+                              .description = explained(comparison),
+                              .truth_label = {},
+                              .maps = {},
+                              .frames = {},
+                              .time_unit = time.name,
+                              .times = {},
+                              .curves = {},
+                              .floor = comparison.method("floor").rel_rmse.value,
+                              .parameters = {},
+                              .ranks = {},
+                              .score_columns = columns,
+                              .score_rows = {}};
+  for (const double t : analysis_times(config, s.about, comparison.experiment))
+    experiment.times.push_back(t / time.length);
+  for (const ComparedMethod& m : comparison.methods) {
+    if (m.key != "floor") experiment.curves.push_back({m.key, m.rel_rmse_per_time, m.rel_spread_per_time});
+    experiment.score_rows.emplace_back(m.key, cells_of(m, comparison.truths * comparison.seeds));
+  }
+  report.experiments.push_back(std::move(experiment));
+  write_report(path, report);
+}
+
+}  // namespace levda::experiments
