@@ -259,7 +259,7 @@ TEST_CASE("encoder: what it cannot be trained on is refused") {
     CHECK_THROWS_WITH_AS(problem.train({.checkpoint = folder / "none"}), message.c_str(), InputError);
   };
   refused(Tiny({"observations.sensors=scattered:9"}),
-          "configuration: observations.sensors: the encoder needs a grid of sensors, grid:NXxNY");
+          "configuration: observations.sensors: the encoder needs sensors that stay in place, grid:NXxNY or random:N");
   refused(Tiny({"observations.sensors=grid:9x1"}), "configuration: observations.sensors: 9 x 1 sensors on 4 x 4 cells");
   Tiny gap;
   gap.base.data.fields[8] = std::nanf("");  // sensor (0, 2) of member 0, frame 0, channel 0
