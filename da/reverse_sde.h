@@ -49,7 +49,7 @@ struct Gain {
 };
 
 /// In closed form, from the coefficients of the steps. At 100 steps, error 0.1 and epsilon 0.01 it is (0.633, 0.367,
-/// 0.157), at 1000 steps (0.923, 0.077, 0.032): the number of steps is the gain.
+/// 0.157), at 1000 steps (0.923, 0.077, 0.032): the number of steps is the gain. An infinite error is no observation.
 Gain gain(const Diffusion& settings, double error);
 
 /// x_0 to a sample of that score, in place; y has x_0's size.

@@ -33,6 +33,16 @@ TEST_CASE("reverse diffusion: the number of steps is the gain, in closed form") 
   }
 }
 
+TEST_CASE("reverse diffusion: where nothing is observed the forecast stays, with a little noise") {
+  for (const std::int64_t steps : {100, 1000}) {
+    const Gain g = gain({.epsilon = 0.05, .steps = steps}, std::numeric_limits<double>::infinity());
+    CHECK(g.observation == 0);
+    CHECK(std::abs(g.forecast - 1) <= 1e-3);
+    // The last step goes from t = delta to alpha x_0, but for its own noise.
+    CHECK(std::abs(g.noise * std::sqrt(static_cast<double>(steps)) - 1) <= 0.1);
+  }
+}
+
 TEST_CASE("reverse diffusion: samples have the mean and the deviation that the gain says") {
   for (const double epsilon : {0.01, 0.5}) {
     const Diffusion settings{.epsilon = epsilon, .steps = 100};
