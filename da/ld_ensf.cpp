@@ -37,18 +37,18 @@ LdEnsf::LdEnsf(const models::TrainedEncoder& encoder, const models::Description&
   if (grid_.listed()) throw Error("ld_ensf: the encoder's sensors are on a grid, the surrogate's points are not");
   if (encoder.channel_names != about.channel_names)
     throw Error("ld_ensf: the encoder's channels are not the surrogate's");
-  const std::int64_t values = encoder.sensors.nx * encoder.sensors.ny * about.channels();
+  const std::int64_t values = static_cast<std::int64_t>(encoder.cells.size()) * about.channels();
   if (encoder.net.architecture().observed != values)
     throw Error(fmt::format("ld_ensf: an encoder of {} values, its sensors have {}",
                             encoder.net.architecture().observed, values));
 }
 
-/// Values in the encoder's order, one row per frame from frame `first` after the control vector on.
-std::vector<std::vector<double>> LdEnsf::sequence_of(const Observations& o, std::int64_t& first) const {
+/// Frames after the control vector, and the values there in the encoder's order.
+std::map<std::int64_t, std::vector<double>> LdEnsf::sequence_of(const Observations& o) const {
   const auto channels = static_cast<std::int64_t>(encoder_.channel_names.size());
-  const std::vector<std::int64_t> cells = encoder_.sensors.cells(grid_);
   std::map<std::int64_t, std::int64_t> sensor_of_cell;
-  for (std::size_t k = 0; k < cells.size(); ++k) sensor_of_cell[cells[k]] = static_cast<std::int64_t>(k);
+  for (std::size_t k = 0; k < encoder_.cells.size(); ++k)
+    sensor_of_cell[encoder_.cells[k]] = static_cast<std::int64_t>(k);
   constexpr double missing = std::numeric_limits<double>::quiet_NaN();
   std::map<std::int64_t, std::vector<double>> frames;
   for (const std::int64_t i : o.in_window(0, std::numeric_limits<double>::infinity())) {
@@ -63,32 +63,34 @@ std::vector<std::vector<double>> LdEnsf::sequence_of(const Observations& o, std:
                       std::round(x) >= 0 && std::round(x) < static_cast<double>(grid_.nx);
     const auto found = node ? sensor_of_cell.find(std::llround(y) * grid_.nx + std::llround(x)) : sensor_of_cell.end();
     if (found == sensor_of_cell.end())
-      throw Error(fmt::format("ld_ensf: observation {} at ({}, {}) is none of the encoder's {} x {} sensors", i, o.x[i],
-                              o.y[i], encoder_.sensors.nx, encoder_.sensors.ny));
+      throw Error(fmt::format("ld_ensf: observation {} at ({}, {}) is at none of the encoder's {} sensors", i, o.x[i],
+                              o.y[i], encoder_.cells.size()));
     std::vector<double>& values = frames[std::llround(time)];
-    values.resize(cells.size() * static_cast<std::size_t>(channels), missing);
+    values.resize(encoder_.cells.size() * static_cast<std::size_t>(channels), missing);
     double& value = values[static_cast<std::size_t>(found->second * channels + c)];
     if (!std::isnan(value))
       throw Error(fmt::format("ld_ensf: observation {} is the second one of its sensor, channel and frame", i));
     value = o.value[i];
   }
   if (frames.empty()) throw Error("ld_ensf: there are no observations to be assimilated");
-  first = frames.begin()->first;
-  std::vector<std::vector<double>> sequence;
+  // Cold, the control vector lies one frame before frame 0.
+  std::int64_t expected = encoder_.sequences.experiment == "cold" ? 1 : 0;
   for (const auto& [frame, values] : frames) {
-    if (frame != first + static_cast<std::int64_t>(sequence.size()))
-      throw Error(fmt::format("ld_ensf: no observations {} frames after the start; the encoder needs every frame",
-                              first + static_cast<std::int64_t>(sequence.size())));
+    if (frame != expected)
+      throw Error(
+          fmt::format("ld_ensf: observations {} frames after the start, where the encoder, made for {} analyses "
+                      "and every {} frames, needs those {} after it",
+                      frame, encoder_.sequences.experiment, encoder_.sequences.every, expected));
+    expected += encoder_.sequences.every;
     for (std::size_t k = 0; k < values.size(); ++k)
       if (std::isnan(values[k]))
         throw Error(
-            fmt::format("ld_ensf: {} frames after the start sensor {}, channel {}, was not observed; the encoder "
-                        "needs all of them",
+            fmt::format("ld_ensf: {} frames after the start sensor {}, channel {}, was not observed; the "
+                        "encoder needs all of them",
                         frame, static_cast<std::int64_t>(k) / channels,
                         encoder_.channel_names[k % static_cast<std::size_t>(channels)]));
-    sequence.push_back(values);
   }
-  return sequence;
+  return frames;
 }
 
 Analysis LdEnsf::assimilate(const Problem& p) const {
@@ -96,8 +98,7 @@ Analysis LdEnsf::assimilate(const Problem& p) const {
   const models::EncoderArchitecture& a = encoder_.net.architecture();
   if (a.outputs() != p.model.controls())
     throw Error(fmt::format("ld_ensf: an encoder of {} controls for a model of {}", a.outputs(), p.model.controls()));
-  std::int64_t first = 0;
-  const std::vector<std::vector<double>> sequence = sequence_of(p.observations, first);
+  const std::map<std::int64_t, std::vector<double>> sequence = sequence_of(p.observations);
   const Gain own = gain(settings_);
   Analysis analysis{
       .ensembles = {},
@@ -111,19 +112,19 @@ Analysis LdEnsf::assimilate(const Problem& p) const {
     if (std::abs(time - now) > resolution * interval_) members = p.model.advance(Var(members), time - now).value();
     now = time;
   };
-  std::size_t next = 0;
+  auto next = sequence.begin();
   const auto assimilate_until = [&](double end) {
-    for (; next < sequence.size(); ++next) {
-      const double time = static_cast<double>(first + static_cast<std::int64_t>(next)) * interval_;
+    for (; next != sequence.end(); ++next) {
+      const double time = static_cast<double>(next->first) * interval_;
       if (time > end + resolution * interval_) return;
       advance_to(time);
-      const std::vector<double> observed = encoder_.normal_observations(sequence[next]);
+      const std::vector<double> observed = encoder_.normal_observations(next->second);
       const Var input(Tensor::from(std::span<const double>(observed), {1, a.observed}, DType::float32));
       std::vector<double> encoded = encoder_.net.step(weights, input, memory).value().to_vector();
       for (double& value : encoded) value *= settings_.scaling;
       std::vector<double> kappa = members.to_vector();
       for (double& value : kappa) value *= settings_.scaling;
-      Random random(p.seed, sample_stream, static_cast<std::uint32_t>(next));
+      Random random(p.seed, sample_stream, static_cast<std::uint32_t>(next->first));
       for (std::size_t k = 0; k < kappa.size(); k += encoded.size())
         sample_linear(settings_.diffusion, settings_.error, encoded, random,
                       std::span(kappa).subspan(k, encoded.size()));

@@ -3,6 +3,9 @@
 /// LD-EnSF (Xiao et al., arXiv 2411.19305): an ensemble score filter in the latent space of a surrogate, on
 /// observations that an encoder turned into latent states.
 
+#include <map>
+#include <vector>
+
 #include "da/method.h"
 #include "da/reverse_sde.h"
 #include "models/encoder.h"
@@ -20,7 +23,7 @@ struct LdEnsfSettings {
 /// own units. It follows from the settings alone, and does not know how good forecast and encoding are.
 Gain gain(const LdEnsfSettings& settings);
 
-/// Control vectors are kappa = [s; u] of the surrogate. At each frame with observations the encoder, which remembers
+/// Control vectors are kappa = [s; u] of the surrogate. At each observed frame the encoder, which remembers
 /// those before, gives an estimate of kappa; every member becomes a sample
 ///   kappa <- reverse diffusion (scaling x kappa, scaling x encoded) / scaling
 /// (da/reverse_sde.h, sample_linear). A filter: an analysis knows the observations up to its time. The covariance of
@@ -33,11 +36,11 @@ class LdEnsf final : public Method {
 
   std::string name() const override { return "ld_ensf"; }
   /// Diagnostics: gain_forecast, gain_observation, gain_noise. Throws Error, naming what differs, unless the
-  /// observations to be assimilated are all channels at all of the encoder's sensors, once each, at consecutive frames.
+  /// observations to be assimilated are all channels at all of the encoder's sensors, once each, at its frames.
   Analysis assimilate(const Problem& problem) const override;
 
  private:
-  std::vector<std::vector<double>> sequence_of(const Observations& observations, std::int64_t& first) const;
+  std::map<std::int64_t, std::vector<double>> sequence_of(const Observations& observations) const;
 
   const models::TrainedEncoder& encoder_;
   models::Grid grid_;

@@ -37,7 +37,8 @@ struct World {
       .frame_interval = 10};
   models::TrainedEncoder encoder{
       .net = models::ObservationEncoder({.observed = 8, .hidden = 6, .latent = 2, .parameters = 1}, 3),
-      .sensors = {.nx = 2, .ny = 2},
+      .sequences = {.experiment = "cold", .first_start = 0, .last_start = 0, .frames = 3, .every = 1},
+      .cells = {0, 2, 8, 10},
       .channel_names = {"a", "b"},
       .field_mean = {1, -1},
       .field_std = {2, 0.5},
@@ -128,15 +129,17 @@ TEST_CASE("ld-ensf: observations that the encoder was not made for are named") {
   CHECK(has(refusal(w, [](Observations& o) { o.qc[3] = outlier; }), "sensor 1, channel b, was not observed"));
   CHECK(has(refusal(w, [](Observations& o) { o.time[3] = 13; }), "observation 3 at a time of 1.3 frames"));
   CHECK(has(refusal(w, [](Observations& o) { o.x[3] += 0.5; }), "observation 3 at"));
-  CHECK(has(refusal(w, [](Observations& o) { o.x[3] = -1; }), "none of the encoder's 2 x 2 sensors"));
+  CHECK(has(refusal(w, [](Observations& o) { o.x[3] = -1; }), "none of the encoder's 4 sensors"));
   CHECK(has(refusal(w, [](Observations& o) { o.add(o.time[2], o.x[2], o.y[2], o.channel[2], 7, 1); }),
             "observation 24 is the second one"));
-  CHECK(has(refusal(w,
-                    [](Observations& o) {
-                      for (double& t : o.time)
-                        if (t == 20) t = 40;
-                    }),
-            "no observations 2 frames after the start"));
+  CHECK(
+      has(refusal(w,
+                  [](Observations& o) {
+                    for (double& t : o.time)
+                      if (t == 20) t = 40;
+                  }),
+          "observations 3 frames after the start, where the encoder, made for cold analyses and every 1 frames, needs "
+          "those 2 after it"));
   CHECK(has(refusal(w, [](Observations& o) { std::fill(o.qc.begin(), o.qc.end(), 5); }), "there are no observations"));
   models::Description other = w.about;
   other.channel_names = {"a", "c"};
