@@ -87,6 +87,12 @@ inline LorenzTwin lorenz_96_twin(LorenzSettings s, std::uint64_t seed) {
   return lorenz_twin(std::move(model), dt, start, s, seed);
 }
 
+/// Of a component from an observation of lorenz_96_twin, on the circle.
+inline double circular_distance(std::int64_t control, const da::Observations& o, std::int64_t observation) {
+  const double d = std::abs(o.x[observation] - static_cast<double>(control));
+  return std::min(d, 40 - d);
+}
+
 /// Steps of 0.01.
 inline LorenzTwin lorenz_63_twin(const LorenzSettings& s, std::uint64_t seed) {
   constexpr double dt = 0.01;
