@@ -204,20 +204,41 @@ class LatentOperator final : public ObservationOperator {
     const Var ds = jvp(s, {control}, {transpose(Var(directions.to(backend())), {1, 0, 2})});  // (k, points, times, d)
     Tensor fields = Tensor::empty({points, rows_, row}, v.dtype(), backend());
     Tensor tangents = Tensor::empty({points, k, rows_, row}, v.dtype(), backend());
+    const bool by_gradients = row < k;
     // The decoder once more from the states on, piece by piece: activations and tangents stay in cache, or in bounds.
-    for_each_piece(points, most_ / (1 + k), [&](const Piece& piece) {
-      autodiff::Tape own;
-      const Var state = own.variable(s.value().rows(piece.first_group, piece.end_group));
-      const Var y = decode(c, state, piece.first_row, piece.end_row);
-      const Tensor dy = jvp(y, {state}, {slice(ds.detach(), 1, piece.first_group, piece.groups())}).value();
-      const std::int64_t part = piece.rows() * row;
-      const std::int64_t whole = rows_ * row;
-      const std::int64_t first = piece.first_row * row;
-      backend().copy({piece.groups(), part}, y.value(), walk(0, {part, 1}), fields,
-                     walk(piece.first_group * whole + first, {whole, 1}));
-      backend().copy({k, piece.groups(), part}, dy, walk(0, {piece.groups() * part, part, 1}), tangents,
-                     walk(piece.first_group * k * whole + first, {whole, k * whole, 1}));
-    });
+    for_each_piece(
+        points, most_ / (1 + k),
+        [&](const Piece& piece) {
+          autodiff::Tape own;
+          const Tensor here = s.value().rows(piece.first_group, piece.end_group);
+          const Var directions_here = slice(ds.detach(), 1, piece.first_group, piece.groups());
+          Var y;
+          Tensor dy;
+          if (by_gradients) {
+            // Every row is a function of its own state alone, of fewer values than there are directions: their
+            // gradients are fewer sweeps, and directions are multiplied by them.
+            const Var state = own.variable(rows_of(c, Var(here), piece.first_row, piece.end_row).value());
+            y = decode_rows(c, state, piece.groups(), piece.first_row, piece.end_row);
+            const Var along = rows_of(c, directions_here, piece.first_row, piece.end_row);  // (k, points, rows, d)
+            const Var one(Tensor::full({piece.groups(), piece.rows(), 1}, 1, v.dtype(), backend()));
+            Vars slopes;
+            for (std::int64_t channel = 0; channel < row; ++channel)
+              slopes.push_back(sum(along * vjp(slice(y, 2, channel, 1), one, {state})[0], {3}));
+            dy = stack(slopes, 3).value();
+          } else {
+            const Var state = own.variable(here);
+            y = decode(c, state, piece.first_row, piece.end_row);
+            dy = jvp(y, {state}, {directions_here}).value();
+          }
+          const std::int64_t part = piece.rows() * row;
+          const std::int64_t whole = rows_ * row;
+          const std::int64_t first = piece.first_row * row;
+          backend().copy({piece.groups(), part}, y.value(), walk(0, {part, 1}), fields,
+                         walk(piece.first_group * whole + first, {whole, 1}));
+          backend().copy({k, piece.groups(), part}, dy, walk(0, {piece.groups() * part, part, 1}), tangents,
+                         walk(piece.first_group * k * whole + first, {whole, k * whole, 1}));
+        },
+        by_gradients ? 128 : 32);
     const Var selected = gather(Var(tangents.reshaped({points * k, rows_ * row})), 1, c.column);
     const Tensor slopes = (selected * Var(c.deviation)).value().reshaped({points, k, size()});
     return {physical(c, Var(fields.reshaped({points, rows_ * row}))).value().to(autodiff::cpu()),
@@ -242,11 +263,19 @@ class LatentOperator final : public ObservationOperator {
 
   /// s (members, times, d) -> rows [begin, end) decoded: (members, end - begin, c), normalised.
   Var decode(const Constants& c, const Var& s, std::int64_t begin, std::int64_t end) const {
-    const std::int64_t members = s.shape()[0];
+    return decode_rows(c, rows_of(c, s, begin, end), s.shape()[0], begin, end);
+  }
+
+  /// States (.., times, d) -> those of rows [begin, end): (.., end - begin, d).
+  static Var rows_of(const Constants& c, const Var& s, std::int64_t begin, std::int64_t end) {
+    return gather(s, s.shape().rank() - 2, c.time_of_row.rows(begin, end));
+  }
+
+  /// Each row from its own state (members, end - begin, d).
+  Var decode_rows(const Constants& c, const Var& s, std::int64_t members, std::int64_t begin, std::int64_t end) const {
     const std::int64_t count = end - begin;
-    const std::int64_t d = s.shape()[2];
     const std::int64_t f = c.features.shape()[1];
-    const Var state = reshape(gather(s, 1, c.time_of_row.rows(begin, end)), {members * count, d});
+    const Var state = reshape(s, {members * count, s.shape()[2]});
     const Var features = reshape(expand(Var(c.features.rows(begin, end)), {members, count, f}), {members * count, f});
     return reshape(surrogate_.net.decode(c.weights, features, state), {members, count, channels()});
   }
@@ -263,8 +292,8 @@ class LatentOperator final : public ObservationOperator {
   }
 
   /// Tiles depend on the problem only.
-  void for_each_piece(std::int64_t members, std::int64_t most, const std::function<void(const Piece&)>& f) const {
-    constexpr std::int64_t tile = 32;
+  void for_each_piece(std::int64_t members, std::int64_t most, const std::function<void(const Piece&)>& f,
+                      std::int64_t tile = 32) const {
     models::for_each_piece(backend(), members, rows_, tile, most, f);
   }
 
