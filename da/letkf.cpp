@@ -12,6 +12,13 @@ namespace levda::da {
 
 namespace {
 
+/// Eigen's own way to say "all rows" has another name in each of its versions.
+Matrix columns_of(const Matrix& x, const std::vector<std::int64_t>& columns) {
+  Matrix some(x.rows(), static_cast<std::int64_t>(columns.size()));
+  for (std::size_t k = 0; k < columns.size(); ++k) some.col(static_cast<std::int64_t>(k)) = x.col(columns[k]);
+  return some;
+}
+
 /// Observations that count at a place, with the square roots of their weights.
 struct Nearby {
   std::vector<std::int64_t> positions;
@@ -64,19 +71,20 @@ Ensemble Letkf::analyse(const ObservationOperator& observe, const WindowProblem&
   const Vector mean = vector_of(prior.mean());
   Matrix members = matrix_of(prior.members());
 
-  const auto update = [&](const auto& controls, const Weights& weights) {
-    members(Eigen::all, controls) = members_of(weights, anomalies(Eigen::all, controls), mean(controls));
+  const auto update = [&](const std::vector<std::int64_t>& controls, const Weights& weights) {
+    const Matrix updated = members_of(weights, columns_of(anomalies, controls), mean(controls));
+    for (std::size_t k = 0; k < controls.size(); ++k)
+      members.col(controls[k]) = updated.col(static_cast<std::int64_t>(k));
   };
-  const auto update_locally = [&](const auto& controls) {
-    const Nearby near = nearby(settings_, controls[0], problem.observations);
+  const auto update_locally = [&](const std::vector<std::int64_t>& controls) {
+    const Nearby near = nearby(settings_, controls.front(), problem.observations);
     if (near.positions.empty()) return;
-    const Matrix s = predictions.anomalies(Eigen::all, near.positions) * near.root.asDiagonal();
+    const Matrix s = columns_of(predictions.anomalies, near.positions) * near.root.asDiagonal();
     update(controls, weights_of(s, near.root.cwiseProduct(predictions.innovation(near.positions))));
   };
   if (!global_.empty()) update(global_, weights_of(predictions.anomalies, predictions.innovation));
   if (settings_.places.empty())
-    in_parallel(static_cast<std::size_t>(n),
-                [&](std::size_t k) { update_locally(std::vector{static_cast<std::int64_t>(k)}); });
+    in_parallel(static_cast<std::size_t>(n), [&](std::size_t k) { update_locally({static_cast<std::int64_t>(k)}); });
   else
     in_parallel(local_.size(), [&](std::size_t k) { update_locally(local_[k]); });
   return inflated(prior, Ensemble(tensor_of(members)), settings_.inflation, problem.random);
