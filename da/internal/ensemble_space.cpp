@@ -8,11 +8,21 @@ namespace levda::da {
 using autodiff::Var;
 
 Predictions predictions_of(const ObservationOperator& observe, const WindowProblem& problem) {
+  return predictions_of(observe.predict(problem.prior.members()), problem);
+}
+
+Predictions predictions_of(const autodiff::Tensor& predictions, const WindowProblem& problem) {
   const auto whiten = [&](const autodiff::Tensor& x) { return problem.covariance->whiten(Var(x)).value(); };
-  const Matrix members = matrix_of(whiten(observe.predict(problem.prior.members())));
+  const Matrix members = matrix_of(whiten(predictions));
   const Vector mean = members.colwise().mean();
   const double scale = 1 / std::sqrt(static_cast<double>(members.rows() - 1));
   return {scale * (members.rowwise() - mean.transpose()), vector_of(whiten(problem.values)) - mean};
+}
+
+autodiff::Tensor predict_each(const ObservationOperator& observe, std::span<const Matrix> members) {
+  autodiff::Vars all;
+  for (const Matrix& one : members) all.emplace_back(tensor_of(one));
+  return observe.predict_each(stack(all, 0).value());
 }
 
 Weights weights_of(const Matrix& s, const Vector& d) {

@@ -1,0 +1,48 @@
+#pragma once
+
+/// The iterative ensemble Kalman smoother (Sakov, Oliver & Bertino 2012; Bocquet & Sakov 2012, 2014).
+
+#include "da/inflation.h"
+#include "da/method.h"
+
+namespace levda::da {
+
+/// How Y = (dG/dv) A at an iterate v(w) is found; both run the model N times, and neither needs its derivative.
+enum class Sensitivities : std::uint8_t {
+  transform,  ///< members v(w) + sqrt(N - 1) A T with the T of the iterate before, as wide as the posterior; their
+              ///< centred predictions times T^-1
+  bundle      ///< finite differences: members v(w) + epsilon sqrt(N - 1) A; their centred predictions over epsilon
+};
+
+struct IenksSettings {
+  Sensitivities sensitivities = Sensitivities::transform;
+  std::int64_t iterations = 10;  ///< at most
+  double tolerance = 1e-3;       ///< a step of w, in prior standard deviations, that is not longer is the last
+  double epsilon = 1e-4;         ///< of the bundle
+  Inflation inflation;           ///< of the posterior
+};
+
+/// Gauss-Newton in w for LEVDA's J (da/levda.h), G the mean prediction of the members about the iterate:
+///
+///   w <- H^-1 Y' R^-1 (y - G + Y w),   H = I + Y' R^-1 Y,   T = H^-1/2, symmetric
+///
+/// Where the model leaves the range of numbers after a step, the step is halved. The posterior has the mean vb + A w
+/// and the anomalies A T. One iteration of the transform is the ETKF's analysis with the observations of the whole
+/// window.
+class Ienks final : public WindowMethod {
+ public:
+  /// Throws Error when a setting makes no sense.
+  explicit Ienks(IenksSettings settings);
+  std::string name() const override { return "ienks"; }
+
+ protected:
+  /// Diagnostics, per window: iterations, step (length of the last), cost (J before it), degrees_of_freedom (trace of
+  /// the influence matrix). Throws Error when the model is not finite at the prior.
+  std::vector<Ensemble> analyse(const ObservationOperator& observe, std::span<const WindowProblem> problems,
+                                bool first) const override;
+
+ private:
+  IenksSettings settings_;
+};
+
+}  // namespace levda::da

@@ -1,0 +1,54 @@
+#pragma once
+
+/// Lagged smoothing of Lorenz' systems as in the literature: each cycle one time of observations, at the window's end.
+
+#include "tests/da/lorenz_twin.h"
+
+namespace levda::testing {
+
+struct LagErrors {
+  double filter = 0;    ///< at the times of the last observations, the window's end
+  double smoother = 0;  ///< at its start
+};
+
+/// Single data assimilation (Bocquet & Sakov 2014): the control vector lies `lag` times of observations before the one
+/// that is assimilated (at time 0 for the first), and moves on by one of them each cycle. Root mean square errors over
+/// components, averaged over the cycles after the first `burn_in`. first .. last: the components that are scored.
+inline LagErrors lag_errors(const LorenzTwin& twin, const da::WindowMethod& method, std::size_t lag,
+                            std::size_t burn_in = 200) {
+  const auto start_of = [&](std::size_t k) { return k < lag ? 0 : twin.times[k] - twin.times[lag - 1]; };
+  const std::int64_t n = twin.prior.controls();
+  const auto error = [&](const da::Ensemble& ensemble, std::size_t k) {
+    const std::vector<double> mean = ensemble.mean().to_vector();
+    double sum = 0;
+    for (std::size_t i = 0; i < mean.size(); ++i) sum += std::pow(mean[i] - twin.truth[k][i], 2);
+    return std::sqrt(sum / static_cast<double>(mean.size()));
+  };
+  LagErrors total;
+  da::Ensemble ensemble = twin.prior;
+  for (std::size_t k = 0; k < twin.times.size(); ++k) {
+    std::vector<std::int64_t> positions;
+    for (std::int64_t i = 0; i < n; ++i) positions.push_back(static_cast<std::int64_t>(k) * n + i);
+    da::Observations here = twin.observations.part(positions);
+    const double start = start_of(k);
+    const double next = k + 1 < twin.times.size() ? start_of(k + 1) - start : 0;
+    const double end = twin.times[k] - start;
+    std::fill(here.time.begin(), here.time.end(), end);
+    std::vector<double> times{0};
+    if (next > 0 && next < end) times.push_back(next);
+    times.push_back(end);
+    const auto covariance = twin.covariance.part(positions, std::vector<double>(positions.size(), 1.0));
+    const auto length = static_cast<std::int64_t>(times.size());
+    const da::Analysis analysis =
+        method.assimilate({ensemble, twin.model, here, *covariance, times, {length, length}, twin.seed * 1000000 + k});
+    if (k >= burn_in) {
+      total.filter += error(analysis.ensembles.back(), k);
+      if (k >= lag) total.smoother += error(analysis.ensembles.front(), k - lag);
+    }
+    ensemble = analysis.ensembles[next > 0 ? 1 : 0];
+  }
+  const auto count = static_cast<double>(twin.times.size() - burn_in);
+  return {total.filter / count, total.smoother / count};
+}
+
+}  // namespace levda::testing
