@@ -28,6 +28,16 @@ Tensor states_of(const da::Ensemble& ensemble, std::int64_t d) {
 
 }  // namespace
 
+void carry_on(const da::ForwardModel& model, double now, std::span<const double> times,
+              std::vector<da::Ensemble>& ensembles) {
+  for (const double time : times) {
+    const autodiff::Shape shape = ensembles.back().members().shape();
+    ensembles.emplace_back(
+        model.advance_each(ensembles.back().members().reshaped({1, shape[0], shape[1]}), time - now).reshaped(shape));
+    now = time;
+  }
+}
+
 std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surrogate& s,
                                        std::span<const ObservationFile> files) {
   const AssimilationConfig& a = config.assimilation;
@@ -49,19 +59,25 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
                         .covariance = *covariances[i],
                         .times = analysis_times(config, s.about, files[i].experiment),
                         .windows = {.length = a.window, .shift = a.shift}});
-  std::vector<da::Analysis> analyses = find_method("levda").make(config)->assimilate_all(problems);
+  std::vector<da::Analysis> analyses =
+      find_method("levda").make({.config = config, .about = s.about})->assimilate_all(problems);
   const double seconds = seconds_since(begin) / count;
   const Clock::time_point free_begin = Clock::now();
   std::vector<da::Analysis> free = da::FreeRun().assimilate_all(problems);
   const double seconds_free = seconds_since(free_begin) / count;
   std::vector<LatentAnalysis> results;
-  for (std::size_t i = 0; i < files.size(); ++i)
+  for (std::size_t i = 0; i < files.size(); ++i) {
     results.push_back({.times = problems[i].times,
                        .prior = std::move(free[i].ensembles),
                        .ensembles = std::move(analyses[i].ensembles),
                        .diagnostics = std::move(analyses[i].diagnostics),
                        .seconds = seconds,
                        .seconds_free = seconds_free});
+    LatentAnalysis& own = results.back();
+    const std::vector<double> later = forecast_times(config, s.about, files[i].experiment);
+    for (auto* ensembles : {&own.prior, &own.ensembles}) carry_on(space.model(), own.times.back(), later, *ensembles);
+    own.times.insert(own.times.end(), later.begin(), later.end());
+  }
   return results;
 }
 

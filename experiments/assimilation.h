@@ -13,7 +13,7 @@
 
 namespace levda::experiments {
 
-/// Ensembles of the methods that work on the surrogate, at times from the control vector on.
+/// Ensembles of the methods that work on the surrogate, at times from the control vector on; forecasts come last.
 struct LatentAnalysis {
   std::vector<double> times;
   std::vector<da::Ensemble> prior;      ///< the free run
@@ -22,6 +22,10 @@ struct LatentAnalysis {
   double seconds = 0;       ///< from observations to the posterior ensemble; of several at once the mean
   double seconds_free = 0;  ///< of the free run
 };
+
+/// Appends what becomes of the last ensemble, at each of some times after `now`.
+void carry_on(const da::ForwardModel& model, double now, std::span<const double> times,
+              std::vector<da::Ensemble>& ensembles);
 
 /// Runs the free ensemble and LEVDA on each of some files together. R is the observations' own error variance and the
 /// surrogate's.

@@ -15,6 +15,14 @@ std::int64_t step_of_frame(const DataConfig& data, std::int64_t frame) {
   return (frame + data.first_frame) * data.steps_per_frame;
 }
 
+DataConfig refined(const DataConfig& data, std::int64_t times) {
+  DataConfig fine = data;
+  fine.nodes *= times;
+  fine.steps_per_frame *= times;
+  fine.refinement = times;
+  return fine;
+}
+
 const Case& find_case(const std::string& name) {
   std::string known;
   for (const Case& system : cases()) {

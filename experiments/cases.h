@@ -18,9 +18,14 @@ namespace levda::experiments {
 using Solver =
     std::function<void(std::span<const double> parameters, std::span<const std::int64_t> steps, std::span<float> out)>;
 
+/// A grid so many times as fine, for truths: the same domain, parameters and times. As many times more steps.
+DataConfig refined(const DataConfig& data, std::int64_t times);
+
 struct Case {
   std::string name;
   std::string about;  ///< a line for --help
+  /// Settings of the solver on such a grid.
+  DataConfig (*refine)(const DataConfig& data, std::int64_t times) = refined;
   /// Names, units, prior ranges, grid and times of the data set. Throws Error when the solver refuses the settings.
   models::Description (*describe)(const DataConfig& data);
   /// What all trajectories share, a spin-up for example, is computed here.

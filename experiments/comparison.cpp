@@ -48,7 +48,7 @@ struct Entry {
   const Baseline* baseline = nullptr;
   const MethodRow* method = nullptr;
 
-  bool sees_noise() const { return baseline == nullptr ? key != "free" : baseline->sees_noise; }
+  bool sees_noise() const { return baseline != nullptr ? baseline->sees_noise : key != "free" && key != "full_free"; }
 };
 
 std::vector<Entry> entries(const std::vector<std::string>& keys) {
@@ -87,8 +87,9 @@ MethodScores run_method(const Config& config, const da::Method& method, const Sp
                             .times = analysis_times(config, about, file.experiment),
                             .windows = {.length = config.assimilation.window, .shift = config.assimilation.shift}};
   const Clock::time_point begin = Clock::now();
-  const da::Analysis analysis = method.assimilate(problem);
+  da::Analysis analysis = method.assimilate(problem);
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  carry_on(space.model(), problem.times.back(), forecast_times(config, about, file.experiment), analysis.ensembles);
   MethodScores scores = scorer.score([&](std::int64_t t) { return space.fields(analysis.ensembles[t]); },
                                      space.model_error(file.experiment), space.parameters(analysis.ensembles.back()));
   scores.seconds = seconds;
@@ -102,9 +103,11 @@ MethodScores run_method(const Config& config, const da::Method& method, const Sp
 /// Scores of one method: [truth][draw].
 using Cells = std::vector<std::vector<MethodScores>>;
 
-da::FieldScores total(const MethodScores& scores) {
+using Frames = std::vector<da::FieldScores>;
+
+da::FieldScores total(const Frames& frames) {
   da::FieldScores sum;
-  for (const da::FieldScores& frame : scores.frames) sum += frame;
+  for (const da::FieldScores& frame : frames) sum += frame;
   return sum;
 }
 
@@ -129,8 +132,73 @@ Figure jackknife(std::size_t truths, const F& f) {
   return figure;
 }
 
+struct Mean {
+  Figure figure;
+  std::vector<double> per_truth;
+};
+
+/// Mean over truths of the mean over draws of f.
+template <typename F>
+Mean mean_over(const Cells& cells, const F& f) {
+  Mean mean;
+  for (const auto& draws : cells) {
+    double sum = 0;
+    for (const MethodScores& scores : draws) sum += f(scores);
+    mean.per_truth.push_back(sum / static_cast<double>(draws.size()));
+  }
+  mean.figure = jackknife(cells.size(), [&](const std::vector<std::size_t>& some) {
+    double sum = 0;
+    for (const std::size_t i : some) sum += mean.per_truth[i];
+    return sum / static_cast<double>(some.size());
+  });
+  return mean;
+}
+
+constexpr Figure none{.value = no_value, .error = no_value};
+
+/// Scores of fields, of the analyses or of the forecasts.
+struct FieldFigures {
+  Mean rel_rmse;
+  Figure crps = none;
+  Figure ssr = none;
+  Figure ssr_without_model_error = none;
+  Figure coverage90 = none;
+  std::vector<double> rel_rmse_per_time;
+  std::vector<double> rel_spread_per_time;
+};
+
+FieldFigures field_figures(const Cells& cells, Frames MethodScores::*frames) {
+  FieldFigures f;
+  const bool ensemble = (cells[0][0].*frames)[0].is_ensemble();
+  f.rel_rmse = mean_over(cells, [&](const MethodScores& s) { return total(s.*frames).relative_rmse(); });
+  for (std::size_t t = 0; t < (cells[0][0].*frames).size(); ++t) {
+    const auto at = [&](double (da::FieldScores::*score)() const) {
+      return mean_over(cells, [&](const MethodScores& s) { return ((s.*frames)[t].*score)(); }).figure.value;
+    };
+    f.rel_rmse_per_time.push_back(at(&da::FieldScores::relative_rmse));
+    if (ensemble) f.rel_spread_per_time.push_back(at(&da::FieldScores::relative_spread));
+  }
+  if (!ensemble) return f;
+  f.crps = mean_over(cells, [&](const MethodScores& s) { return total(s.*frames).crps(); }).figure;
+  f.coverage90 = mean_over(cells, [&](const MethodScores& s) { return total(s.*frames).coverage90(); }).figure;
+  std::vector<da::FieldScores> truths;  // draws pooled
+  for (const auto& draws : cells) {
+    truths.emplace_back();
+    for (const MethodScores& scores : draws) truths.back() += total(scores.*frames);
+  }
+  const auto pooled = [&](double (da::FieldScores::*score)() const) {
+    return jackknife(truths.size(), [&](const std::vector<std::size_t>& some) {
+      da::FieldScores sum;
+      for (const std::size_t i : some) sum += truths[i];
+      return (sum.*score)();
+    });
+  };
+  f.ssr = pooled(&da::FieldScores::spread_skill);
+  f.ssr_without_model_error = pooled(&da::FieldScores::spread_skill_without_surrogate_error);
+  return f;
+}
+
 ComparedMethod summarise(const Entry& entry, const Cells& cells) {
-  const Figure none{.value = no_value, .error = no_value};
   ComparedMethod m{.key = entry.key,
                    .space = entry.method == nullptr                    ? ""
                             : entry.method->space == SpaceName::latent ? "latent"
@@ -145,75 +213,54 @@ ComparedMethod summarise(const Entry& entry, const Cells& cells) {
                    .seconds = none,
                    .rel_rmse_per_truth = {},
                    .rel_rmse_per_time = {},
-                   .rel_spread_per_time = {}};
+                   .rel_spread_per_time = {},
+                   .forecast_rel_rmse = none,
+                   .forecast_crps = none,
+                   .forecast_ssr = none,
+                   .forecast_coverage90 = none,
+                   .forecast_rel_rmse_per_time = {},
+                   .forecast_rel_spread_per_time = {}};
   for (const auto& draws : cells)
     for (const MethodScores& scores : draws)
       if (!scores.failure.empty() && m.failures++ == 0) m.failure = scores.failure;
   if (m.failures > 0) return m;
-  const std::size_t truths = cells.size();
-  std::vector<std::vector<da::FieldScores>> totals;  // as cells
-  for (const auto& draws : cells) {
-    totals.emplace_back();
-    for (const MethodScores& scores : draws) totals.back().push_back(total(scores));
-  }
-  // Mean over truths of the mean over draws of f(truth, draw).
-  const auto mean = [&](const auto& f) {
-    std::vector<double> per_truth;
-    for (std::size_t i = 0; i < truths; ++i) {
-      double sum = 0;
-      for (std::size_t k = 0; k < cells[i].size(); ++k) sum += f(i, k);
-      per_truth.push_back(sum / static_cast<double>(cells[i].size()));
-    }
-    return std::pair(jackknife(truths,
-                               [&](const std::vector<std::size_t>& some) {
-                                 double sum = 0;
-                                 for (const std::size_t i : some) sum += per_truth[i];
-                                 return sum / static_cast<double>(some.size());
-                               }),
-                     per_truth);
-  };
-  std::tie(m.rel_rmse, m.rel_rmse_per_truth) = mean([&](auto i, auto k) { return totals[i][k].relative_rmse(); });
-  const bool ensemble = totals[0][0].is_ensemble();
-  for (std::size_t t = 0; t < cells[0][0].frames.size(); ++t) {
-    const auto of = [&](auto i, auto k) -> const da::FieldScores& { return cells[i][k].frames[t]; };
-    m.rel_rmse_per_time.push_back(mean([&](auto i, auto k) { return of(i, k).relative_rmse(); }).first.value);
-    if (ensemble)
-      m.rel_spread_per_time.push_back(mean([&](auto i, auto k) { return of(i, k).relative_spread(); }).first.value);
+  const FieldFigures frames = field_figures(cells, &MethodScores::frames);
+  m.rel_rmse = frames.rel_rmse.figure;
+  m.rel_rmse_per_truth = frames.rel_rmse.per_truth;
+  m.crps = frames.crps;
+  m.ssr = frames.ssr;
+  m.ssr_without_model_error = frames.ssr_without_model_error;
+  m.coverage90 = frames.coverage90;
+  m.rel_rmse_per_time = frames.rel_rmse_per_time;
+  m.rel_spread_per_time = frames.rel_spread_per_time;
+  if (!cells[0][0].forecast.empty()) {
+    const FieldFigures forecast = field_figures(cells, &MethodScores::forecast);
+    m.forecast_rel_rmse = forecast.rel_rmse.figure;
+    m.forecast_crps = forecast.crps;
+    m.forecast_ssr = forecast.ssr;
+    m.forecast_coverage90 = forecast.coverage90;
+    m.forecast_rel_rmse_per_time = forecast.rel_rmse_per_time;
+    m.forecast_rel_spread_per_time = forecast.rel_spread_per_time;
   }
   if (entry.method != nullptr || entry.key == "lookup")
-    m.seconds = mean([&](auto i, auto k) { return cells[i][k].seconds; }).first;
-  const std::size_t parameters = cells[0][0].parameters.size();
-  if (parameters > 0)
-    m.param_error = mean([&](auto i, auto k) {
-                      double sum = 0;
-                      for (const da::ParameterScore& p : cells[i][k].parameters) sum += p.error;
-                      return sum / static_cast<double>(parameters);
-                    }).first;
-  if (!ensemble) return m;
-  m.crps = mean([&](auto i, auto k) { return totals[i][k].crps(); }).first;
-  m.coverage90 = mean([&](auto i, auto k) { return totals[i][k].coverage90(); }).first;
-  const auto pooled = [&](double (da::FieldScores::*score)() const) {
-    return jackknife(truths, [&](const std::vector<std::size_t>& some) {
-      da::FieldScores sum;
-      for (const std::size_t i : some)
-        for (const da::FieldScores& own : totals[i]) sum += own;
-      return (sum.*score)();
-    });
-  };
-  m.ssr = pooled(&da::FieldScores::spread_skill);
-  m.ssr_without_model_error = pooled(&da::FieldScores::spread_skill_without_surrogate_error);
-  if (parameters > 0)
-    m.param_z_rms = jackknife(truths, [&](const std::vector<std::size_t>& some) {
-      double squares = 0;
-      double count = 0;
-      for (const std::size_t i : some)
-        for (const MethodScores& scores : cells[i])
-          for (const da::ParameterScore& p : scores.parameters) {
-            squares += p.z * p.z;
-            count += 1;
-          }
-      return std::sqrt(squares / count);
-    });
+    m.seconds = mean_over(cells, [](const MethodScores& scores) { return scores.seconds; }).figure;
+  if (cells[0][0].parameters.empty()) return m;
+  m.param_error = mean_over(cells, [](const MethodScores& scores) {
+                    double sum = 0;
+                    for (const da::ParameterScore& p : scores.parameters) sum += p.error;
+                    return sum / static_cast<double>(scores.parameters.size());
+                  }).figure;
+  m.param_z_rms = jackknife(cells.size(), [&](const std::vector<std::size_t>& some) {
+    double squares = 0;
+    double count = 0;
+    for (const std::size_t i : some)
+      for (const MethodScores& scores : cells[i])
+        for (const da::ParameterScore& p : scores.parameters) {
+          squares += p.z * p.z;
+          count += 1;
+        }
+    return std::sqrt(squares / count);
+  });
   return m;
 }
 
@@ -231,25 +278,40 @@ std::string shown(const Figure& figure, int digits) {
   return fmt::format("{:.{}f} +- {:.{}f}", figure.value, digits, figure.error, digits);
 }
 
-const std::vector<std::string> columns{"space", "rel. RMSE",    "param. error", "CRPS",
-                                       "ssr",   "coverage 90%", "param. z",     "s"};
+std::string shown_seconds(const Figure& figure) {
+  if (!std::isfinite(figure.value)) return "-";
+  return fmt::format("{:.3g}", figure.value) +
+         (std::isfinite(figure.error) ? fmt::format(" +- {:.1g}", figure.error) : "");
+}
 
-std::vector<std::string> cells_of(const ComparedMethod& m, std::int64_t runs) {
+std::vector<std::string> columns_of(const Comparison& c) {
+  std::vector<std::string> columns{"space", "rel. RMSE",    "param. error", "CRPS",
+                                   "ssr",   "coverage 90%", "param. z",     "s"};
+  if (c.forecast > 0) columns.insert(columns.end() - 1, {"forecast", "its CRPS", "its ssr"});
+  return columns;
+}
+
+std::vector<std::string> cells_of(const ComparedMethod& m, const Comparison& c) {
   if (m.failures > 0) {
-    std::vector<std::string> cells(columns.size(), "-");
+    std::vector<std::string> cells(columns_of(c).size(), "-");
     cells[0] = m.space;
-    cells[1] = fmt::format("failed in {} of {} runs", m.failures, runs);
+    cells[1] = fmt::format("failed in {} of {} runs", m.failures, c.truths * c.seeds);
     return cells;
   }
-  return {m.space,         shown(m.rel_rmse, 4),   shown(m.param_error, 4), shown(m.crps, 4),
-          shown(m.ssr, 2), shown(m.coverage90, 3), shown(m.param_z_rms, 2), shown(m.seconds, 2)};
+  std::vector<std::string> cells{
+      m.space,         shown(m.rel_rmse, 4),   shown(m.param_error, 4), shown(m.crps, 4),
+      shown(m.ssr, 2), shown(m.coverage90, 3), shown(m.param_z_rms, 2), shown_seconds(m.seconds)};
+  if (c.forecast > 0)
+    cells.insert(cells.end() - 1, {shown(m.forecast_rel_rmse, 4), shown(m.forecast_crps, 4), shown(m.forecast_ssr, 2)});
+  return cells;
 }
 
 std::string explained(const Comparison& c) {
   return fmt::format(
       "{}: {} truths, {} draw(s) of the observation errors each. +- is the standard error over truths (of means after "
-      "averaging over draws; of ssr and z by leaving one truth out).",
-      c.experiment, c.truths, c.seeds);
+      "averaging over draws; of ssr and z by leaving one truth out).{}",
+      c.experiment, c.truths, c.seeds,
+      c.forecast > 0 ? fmt::format(" The forecast is of the {} frames after the last analysis.", c.forecast) : "");
 }
 
 }  // namespace
@@ -289,6 +351,12 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
     }
   nn::Progress progress("compare", total_jobs, options.progress, done);
   const LatentSpace latent(config, surrogate);
+  std::optional<FullSpace> full;  // made where it is needed: a solver may have to burn in
+  const auto space_of = [&](const MethodRow& row) -> const Space& {
+    if (row.space == SpaceName::latent) return latent;
+    if (!full) full.emplace(config, surrogate, data, moments);
+    return *full;
+  };
   for (std::size_t i = 0; i < truths.size(); ++i)
     for (std::int64_t draw = 0; draw < options.seeds; ++draw) {
       std::optional<ObservationFile> file;  // made where there is something to be done
@@ -311,7 +379,10 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
             result = ((*scorer).*entry.baseline->score)();
           } else {
             try {
-              result = run_method(config, *entry.method->make(config), latent, *scorer, *file, surrogate.about);
+              const Space& space = space_of(*entry.method);
+              const auto method = entry.method->make(
+                  {.config = config, .about = surrogate.about, .solver = full ? &full->model() : nullptr});
+              result = run_method(config, *method, space, *scorer, *file, surrogate.about);
             } catch (const InputError&) {
               throw;  // of the configuration
             } catch (const Error& error) {
@@ -328,6 +399,7 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
   Comparison comparison{.experiment = options.experiment,
                         .truths = static_cast<std::int64_t>(truths.size()),
                         .seeds = options.seeds,
+                        .forecast = config.assimilation.forecast,
                         .methods = {}};
   for (std::size_t e = 0; e < all.size(); ++e) comparison.methods.push_back(summarise(all[e], scores[e]));
   return comparison;
@@ -353,6 +425,14 @@ void write_comparison(const fs::path& path, const Config& config, const models::
     add("crps", m.crps);
     add("coverage90", m.coverage90);
     add("seconds", m.seconds);
+    if (comparison.forecast > 0) {
+      add("forecast_rel_rmse", m.forecast_rel_rmse);
+      own["forecast_rel_rmse_per_time"] = numbers(m.forecast_rel_rmse_per_time);
+      own["forecast_rel_spread_per_time"] = numbers(m.forecast_rel_spread_per_time);
+      add("forecast_ssr", m.forecast_ssr);
+      add("forecast_crps", m.forecast_crps);
+      add("forecast_coverage90", m.forecast_coverage90);
+    }
     own["failures"] = m.failures;
     if (m.failures > 0) own["failure"] = m.failure;
   }
@@ -374,14 +454,7 @@ void write_comparison(const fs::path& path, const Config& config, const models::
   nn::write_text_file(path, all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-std::string comparison_table(const Comparison& comparison) {
-  std::vector<std::vector<std::string>> rows{{"method"}};
-  rows[0].insert(rows[0].end(), columns.begin(), columns.end());
-  for (const ComparedMethod& m : comparison.methods) {
-    rows.push_back({m.key});
-    const std::vector<std::string> cells = cells_of(m, comparison.truths * comparison.seeds);
-    rows.back().insert(rows.back().end(), cells.begin(), cells.end());
-  }
+std::string markdown_table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths(rows[0].size(), 3);
   for (const auto& row : rows)
     for (std::size_t k = 0; k < row.size(); ++k) widths[k] = std::max(widths[k], row[k].size());
@@ -393,7 +466,17 @@ std::string comparison_table(const Comparison& comparison) {
     for (const std::size_t width : widths) text += fmt::format("|{:-<{}}", "", width + 2);
     text += "|\n";
   }
-  text += "\n" + explained(comparison) + "\n";
+  return text;
+}
+
+std::string comparison_table(const Comparison& comparison) {
+  std::vector<std::vector<std::string>> rows{columns_of(comparison)};
+  rows[0].insert(rows[0].begin(), "method");
+  for (const ComparedMethod& m : comparison.methods) {
+    rows.push_back(cells_of(m, comparison));
+    rows.back().insert(rows.back().begin(), m.key);
+  }
+  std::string text = markdown_table(rows) + "\n" + explained(comparison) + "\n";
   for (const ComparedMethod& m : comparison.methods)
     if (m.failures > 0) text += fmt::format("{} failed, first: {}\n", m.key, m.failure);
   return text;
@@ -423,16 +506,27 @@ void write_comparison_report(const fs::path& path, const Config& config, const m
                               .time_unit = time.name,
                               .times = {},
                               .curves = {},
+                              .forecast_from = {},
                               .floor = comparison.method("floor").rel_rmse.value,
                               .parameters = {},
                               .ranks = {},
-                              .score_columns = columns,
+                              .scalings = {},
+                              .score_columns = columns_of(comparison),
                               .score_rows = {}};
   for (const double t : analysis_times(config, s.about, comparison.experiment))
     experiment.times.push_back(t / time.length);
+  if (comparison.forecast > 0) experiment.forecast_from = experiment.times.back();
+  for (const double t : forecast_times(config, s.about, comparison.experiment))
+    experiment.times.push_back(t / time.length);
   for (const ComparedMethod& m : comparison.methods) {
-    if (m.key != "floor") experiment.curves.push_back({m.key, m.rel_rmse_per_time, m.rel_spread_per_time});
-    experiment.score_rows.emplace_back(m.key, cells_of(m, comparison.truths * comparison.seeds));
+    experiment.score_rows.emplace_back(m.key, cells_of(m, comparison));
+    if (m.key == "floor") continue;
+    MethodCurve& curve = experiment.curves.emplace_back(MethodCurve{m.key, m.rel_rmse_per_time, m.rel_spread_per_time});
+    const auto append = [](std::vector<double>& to, const std::vector<double>& more) {
+      to.insert(to.end(), more.begin(), more.end());
+    };
+    append(curve.error, m.forecast_rel_rmse_per_time);
+    append(curve.spread, m.forecast_rel_spread_per_time);
   }
   report.experiments.push_back(std::move(experiment));
   write_report(path, report);

@@ -46,6 +46,12 @@ struct ComparedMethod {
   std::vector<double> rel_rmse_per_truth;  ///< means over draws of the noise
   std::vector<double> rel_rmse_per_time;
   std::vector<double> rel_spread_per_time;
+  Figure forecast_rel_rmse;  ///< of the frames after the last analysis, as the figures above; NaN without a forecast
+  Figure forecast_crps;
+  Figure forecast_ssr;
+  Figure forecast_coverage90;
+  std::vector<double> forecast_rel_rmse_per_time;
+  std::vector<double> forecast_rel_spread_per_time;
   std::int64_t failures = 0;  ///< runs that failed; where there are any, the figures are NaN
   std::string failure;        ///< what the first of them said
 };
@@ -54,6 +60,7 @@ struct Comparison {
   std::string experiment;
   std::int64_t truths = 0;
   std::int64_t seeds = 1;
+  std::int64_t forecast = 0;            ///< frames
   std::vector<ComparedMethod> methods;  ///< baselines, then as asked for
 
   /// Throws Error when it is not there.
@@ -70,7 +77,10 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
 void write_comparison(const std::filesystem::path& path, const Config& config, const models::Surrogate& surrogate,
                       const Comparison& comparison);
 
-/// A table in Markdown.
+/// Rows of cells, the first of which are names, as a table in Markdown.
+std::string markdown_table(const std::vector<std::vector<std::string>>& rows);
+
+/// In Markdown, with what it means.
 std::string comparison_table(const Comparison& comparison);
 
 /// FOLDER/report.html: the table, and curves in time. Throws as write_report does.

@@ -176,6 +176,10 @@ std::vector<Key> keys(Config& c) {
        0, 0},
       {"observations.sigma", &c.observations.sigma, "error, in standard deviations of the channel", 1e-12, 1e6},
       {"observations.every", &c.observations.every, "frames between observations", 1, many},
+      {"observations.refinement", &c.observations.refinement,
+       "truths come from a solver on a grid so many times as fine as the data set's, sampled at its nodes; 1: they are "
+       "its test trajectories",
+       1, 8, true},
       {"encoder.seed", &c.encoder.seed, "of weights and noise", 0, 1e15},
       {"encoder.hidden", &c.encoder.hidden, "units of the LSTM", 1, 8192},
       {"encoder.steps", &c.encoder.steps, "of Adam, each with all training trajectories", 1, 1e9},
@@ -204,6 +208,14 @@ std::vector<Key> keys(Config& c) {
       {"assimilation.iterations", &c.assimilation.iterations, "Gauss-Newton iterations per minimisation, at most", 1,
        many},
       {"assimilation.score_stride", &c.assimilation.score_stride, "fields are scored at every so many-th node", 1, 64},
+      {"assimilation.forecast", &c.assimilation.forecast,
+       "frames after the last analysis to which it is carried on and scored there by itself", 0, many, true},
+      {"assimilation.inflation", &c.assimilation.inflation,
+       "factor of the anomalies after an analysis, of the rival methods", 1e-3, 1e3, true},
+      {"assimilation.relaxation", &c.assimilation.relaxation, "of the spread to the prior's, of the rival methods", 0,
+       1, true},
+      {"assimilation.localisation", &c.assimilation.localisation,
+       "half-width of the LETKF's weights, in widths of the domain (of a sphere 360 degrees)", 1e-6, 1e6, true},
   };
 }
 
@@ -282,11 +294,16 @@ void check(const Config& config) {
   if (a.start_max >= 0 && a.start_max < a.start_min) fail("assimilation.start_max", "is below start_min");
   if (a.window > 0 && a.shift > a.window) fail("assimilation.shift", "is above the window");
   if (a.annealing.back() != 1) fail("assimilation.annealing", "the last factor of R must be 1");
+  if (config.case_name.empty() && config.observations.refinement > 1)
+    fail("observations.refinement", "needs a solver of this program");
   if (config.case_name.empty()) return;  // the rest depends on data that are not of the configuration
   const AssimilationConfig settled = resolve(a, config.data.frames, config.data.frames / 2);
-  if (settled.start_max < settled.start_min || settled.start_max + settled.frames > config.data.frames)
-    fail("assimilation.start_max", fmt::format("start frame {} and {} observed frames leave the {} of the data",
-                                               settled.start_max, settled.frames, config.data.frames));
+  if (settled.start_max < settled.start_min ||
+      settled.start_max + settled.frames + settled.forecast > config.data.frames)
+    fail("assimilation.start_max",
+         fmt::format("start frame {} and {} {} frames leave the {} of the data", settled.start_max,
+                     settled.frames + settled.forecast, settled.forecast > 0 ? "observed and forecast" : "observed",
+                     config.data.frames));
   if (a.members > config.data.train)
     fail("assimilation.members",
          fmt::format("{} members need as many training trajectories; there are {}", a.members, config.data.train));
@@ -302,7 +319,7 @@ AssimilationConfig resolve(const AssimilationConfig& assimilation, std::int64_t 
   if (a.frames == 0) a.frames = std::max<std::int64_t>(1, observed);
   if (a.window == 0) a.window = a.frames;
   if (a.shift == 0) a.shift = a.window;
-  if (a.start_max < 0) a.start_max = frames - a.frames;
+  if (a.start_max < 0) a.start_max = frames - a.frames - a.forecast;
   return a;
 }
 

@@ -27,6 +27,7 @@ struct DataConfig {
   std::int64_t test = 30;
   std::string variant;
   std::string initial;
+  std::int64_t refinement = 1;  ///< no key: of a grid for truths, so many times as fine as the data set's
 };
 
 struct TrainingConfig {
@@ -54,6 +55,7 @@ struct ObservationConfig {
   std::string sensors = "grid:8x8";
   double sigma = 0.1;
   std::int64_t every = 1;
+  std::int64_t refinement = 1;
 };
 
 /// Of LD-EnSF's observation encoder.
@@ -81,6 +83,10 @@ struct AssimilationConfig {
   double keep_ratio = 4;
   std::int64_t iterations = 40;
   std::int64_t score_stride = 2;
+  std::int64_t forecast = 0;
+  double inflation = 1;
+  double relaxation = 0;
+  double localisation = 0.1;
 };
 
 struct Config {

@@ -149,14 +149,22 @@ bool is_levda(const std::string& method) {
   return name == "levda";
 }
 
-LineStyle line_style(const ExperimentReport& experiment, std::size_t i) {
+namespace {
+
+/// Of the i-th of some methods.
+template <typename Curve>
+LineStyle style_of(const std::vector<Curve>& curves, std::size_t i) {
   static const std::vector<std::string> colours{"#4a7fb5", "#d98c21", "#3f9b6c", "#9a6fb0",
                                                 "#2aa3a8", "#9c755f", "#c46a9b"};
-  if (is_levda(experiment.curves[i].method)) return {posterior_colour};
+  if (is_levda(curves[i].method)) return {posterior_colour};
   std::size_t before = 0;
-  for (std::size_t k = 0; k < i; ++k) before += is_levda(experiment.curves[k].method) ? 0 : 1;
+  for (std::size_t k = 0; k < i; ++k) before += is_levda(curves[k].method) ? 0 : 1;
   return {colours[before % colours.size()], before >= colours.size()};
 }
+
+}  // namespace
+
+LineStyle line_style(const ExperimentReport& experiment, std::size_t i) { return style_of(experiment.curves, i); }
 
 std::string plot_symbols() {
   const std::string svg = run_gnuplot("set terminal svg\nplot 0\n");
@@ -298,6 +306,24 @@ std::string map_picture(const FieldMaps& maps) {
   return png;
 }
 
+namespace {
+
+/// Ticks at 1, 2, 5 of each power of ten, or at the powers where there are many.
+void logarithmic_axis(Canvas& canvas, char axis, const Range& range) {
+  canvas.add("set logscale {0}\nset {0}range [{1:.6g}:{2:.6g}]\nset {0}tics (", axis, range.low, range.high);
+  const bool dense = range.high < 1000 * range.low;
+  const char* separator = "";
+  for (int power = static_cast<int>(std::floor(std::log10(range.low))); std::pow(10, power) < range.high; ++power)
+    for (const double factor : {1., 2., 5.}) {
+      const double tick = factor * std::pow(10, power);
+      if ((factor > 1 && !dense) || tick < range.low || tick > range.high) continue;
+      canvas.add("{}{:.6g}", std::exchange(separator, ", "), tick);
+    }
+  canvas.add(")\n");
+}
+
+}  // namespace
+
 std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, const std::string& alternative) {
   Range range = extent({}, {experiment.floor > 0 ? experiment.floor : NAN});
   bool first = !(experiment.floor > 0);
@@ -319,20 +345,14 @@ std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, 
   if (experiment.times.size() == 1) times = {times.low - 1, times.high + 1};
   canvas.add("set xrange [{:.6g}:{:.6g}]\n", times.low, times.high);
   if (logarithmic) {
-    range = {range.low / 1.2, range.high * 1.2};
-    canvas.add("set logscale y\nset yrange [{:.6g}:{:.6g}]\nset ytics (", range.low, range.high);
-    const bool dense = range.high < 1000 * range.low;
-    const char* separator = "";
-    for (int power = static_cast<int>(std::floor(std::log10(range.low))); std::pow(10, power) < range.high; ++power)
-      for (const double factor : {1., 2., 5.}) {
-        const double tick = factor * std::pow(10, power);
-        if ((factor > 1 && !dense) || tick < range.low || tick > range.high) continue;
-        canvas.add("{}{:.6g}", std::exchange(separator, ", "), tick);
-      }
-    canvas.add(")\n");
+    logarithmic_axis(canvas, 'y', {range.low / 1.2, range.high * 1.2});
   } else {
     canvas.add("set yrange [0:{:.6g}]\n", 1.1 * range.high);
   }
+
+  if (experiment.forecast_from)
+    canvas.add("set arrow from {0:.6g},graph 0 to {0:.6g},graph 1 nohead lw 1 lc rgb '#909090'\n",
+               *experiment.forecast_from);
 
   const char* separator = "plot ";
   std::string plots;
@@ -360,6 +380,66 @@ std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, 
   canvas.add("{}\n", plots);
   return canvas.draw(alternative);
 }
+
+namespace {
+
+Canvas drawn_scaling(const ScalingFigure& scaling) {
+  std::vector<double> all_x;
+  std::vector<double> all_y;
+  const auto drawn = [](const ScalingCurve& curve, std::size_t i) {
+    return curve.x[i] > 0 && curve.y[i] > 0 && std::isfinite(curve.y[i]);
+  };
+  for (const ScalingCurve& curve : scaling.curves)
+    for (std::size_t i = 0; i < curve.x.size(); ++i)
+      if (drawn(curve, i)) {
+        all_x.push_back(curve.x[i]);
+        all_y.push_back(curve.y[i]);
+      }
+  constexpr double line = 17;
+  const double legend = line * static_cast<double>(scaling.curves.size());
+  Canvas canvas(470, 320 + legend);
+  canvas.place(58, 30 + legend, 400, 240);
+  canvas.write(scaling.title, 258, 14, 12);
+  const Range x = all_x.empty() ? Range{1, 2} : extent({all_x});
+  const Range y = all_y.empty() ? Range{1, 2} : extent({all_y});
+  logarithmic_axis(canvas, 'x', {x.low / 1.15, x.high * 1.15});
+  logarithmic_axis(canvas, 'y', {y.low / 1.5, y.high * 1.5});
+  canvas.add("set xtics offset 0,0.4\nset xlabel {} offset 0,0.6\n", gnuplot_literal(scaling.x_label));
+  canvas.add("set grid y lw 0.4 lc rgb '#909090' dt (2,4)\n");
+  canvas.add("set key at screen 0.12,screen {:.5f} left top Left reverse samplen 2.5 spacing 1.1\n",
+             1 - 24 / (320 + legend));
+  const char* separator = "plot ";
+  std::string plots;
+  for (std::size_t i = 0; i < scaling.curves.size(); ++i) {
+    const ScalingCurve& curve = scaling.curves[i];
+    canvas.add("$c{} << EOD\n", i);
+    for (std::size_t k = 0; k < curve.x.size(); ++k)
+      if (drawn(curve, k)) {
+        const double error = std::isfinite(curve.error[k]) ? curve.error[k] : 0;
+        canvas.add("{:.6g} {:.6g} {:.6g} {:.6g}\n", curve.x[k], curve.y[k], std::max(curve.y[k] - error, y.low / 1.5),
+                   curve.y[k] + error);
+      }
+    canvas.add("EOD\n");
+    const LineStyle style = style_of(scaling.curves, i);
+    const std::string title =
+        std::isfinite(curve.exponent) ? fmt::format("{} ({:.2f})", curve.method, curve.exponent) : curve.method;
+    plots += fmt::format(
+        "{0}$c{1} with linespoints lw {2} pt 7 ps 0.5{3} lc rgb '{4}' title {5}, "
+        "$c{1} with yerrorbars lw 1 pt 7 ps 0.5 lc rgb '{4}' notitle",
+        std::exchange(separator, ", "), i, is_levda(curve.method) ? "3" : "1.6", style.dotted ? " dt (2,3)" : "",
+        style.colour, gnuplot_literal(title));
+  }
+  canvas.add("{}\n", plots.empty() ? "plot NaN notitle" : plots);
+  return canvas;
+}
+
+}  // namespace
+
+std::string scaling_figure(const ScalingFigure& scaling, const std::string& alternative) {
+  return drawn_scaling(scaling).draw(alternative);
+}
+
+std::string scaling_picture(const ScalingFigure& scaling) { return drawn_scaling(scaling).draw_png(); }
 
 std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, Extent shown,
                              const std::string& alternative) {

@@ -40,6 +40,11 @@ enum class Quantity { error, spread };
 /// One quantity of all methods against time. Both quantities have the same axis.
 std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, const std::string& alternative);
 
+/// One quantity of all methods against what is swept, on logarithmic axes, with names and exponents.
+std::string scaling_figure(const ScalingFigure& scaling, const std::string& alternative);
+/// The same as a PNG file, black on white.
+std::string scaling_picture(const ScalingFigure& scaling);
+
 enum class Extent { prior, posterior };
 /// Members and truth over the prior range, or close up around posterior and truth. Two parameters: a plane;
 /// any other number: one strip for each.

@@ -28,6 +28,15 @@ models::KolmogorovSettings settings_of(const DataConfig& data) {
   return settings;
 }
 
+DataConfig refine(const DataConfig& data, std::int64_t times) {
+  DataConfig fine = refined(data, times);
+  models::KolmogorovSettings settings = settings_of(fine);
+  settings.modes = 0;  // no burn-in only to know a step
+  const Kolmogorov model(settings);
+  fine.steps_per_frame = std::llround(data.frame_interval / model.dt());
+  return fine;
+}
+
 /// The scheme chooses its own steps; the frames must lie on them.
 void check_steps(const DataConfig& data, const Kolmogorov& model) {
   const double dt = data.frame_interval / static_cast<double>(data.steps_per_frame);
@@ -78,6 +87,7 @@ models::Description describe(const DataConfig& data) {
 Case kolmogorov_case() {
   return {.name = "kolmogorov",
           .about = "two-dimensional turbulence stirred by a sine, of unknown viscosity",
+          .refine = refine,
           .describe = describe,
           .solver = [](const DataConfig& data) -> Solver {
             const auto model = std::make_shared<const Kolmogorov>(settings_of(data));

@@ -43,6 +43,7 @@ struct Arguments {
   std::optional<std::int64_t> seed;
   std::vector<std::string> methods{"levda"};
   std::int64_t seeds = 1;
+  std::string over;
   std::vector<std::string> shorthand;  ///< settings given as options of their own
   int threads = oneapi::tbb::info::default_concurrency();
   std::int64_t batch = 0;
@@ -64,6 +65,8 @@ assimilated in its latent space, for the state and unknown parameters together.
                                         the same, stage by stage
   levda compare tsunami --methods levda,latent_4denvar
                                         methods beside each other on the same truths and noise
+  levda sweep tsunami --over members=5,10,20,40,80
+                                        the same along one quantity: how errors and costs grow
   levda encode tsunami                  the observation encoders of LD-EnSF; run does without
   levda train --data D --out OUT        your own system, from its trajectories; then
   levda assimilate --weights OUT/weights.safetensors --observations O --out OUT
@@ -199,6 +202,7 @@ int run(int argc, char** argv) {
       {"report", "Draw the results: OUT/report.html", &Pipeline::report, true},
       {"compare", "Methods beside each other on the same truths and noise: OUT/compare/, and the table printed",
        &Pipeline::compare, true},
+      {"sweep", "A comparison along one quantity: OUT/sweep/, how errors and costs grow", &Pipeline::sweep, true},
       {"run", "All stages; those whose outputs match the configuration are skipped", &Pipeline::run, true}};
   void (Pipeline::*chosen)() = nullptr;
   for (const Stage& stage : stages) {
@@ -206,9 +210,15 @@ int run(int argc, char** argv) {
     add_options(*command, a);
     if (stage.with_surrogate) add_device_options(*command, a);
     if (stage.work == &Pipeline::generate || stage.work == &Pipeline::train || stage.work == &Pipeline::encode ||
-        stage.work == &Pipeline::run || stage.work == &Pipeline::compare)
+        stage.work == &Pipeline::run || stage.work == &Pipeline::compare || stage.work == &Pipeline::sweep)
       add_time_limit(*command, a);
-    if (stage.work == &Pipeline::compare) add_comparison_options(*command, a);
+    if (stage.work == &Pipeline::compare || stage.work == &Pipeline::sweep) add_comparison_options(*command, a);
+    if (stage.work == &Pipeline::sweep)
+      command
+          ->add_option("--over", a.over,
+                       "members=5,10,20, window=5,10,20, sensors=4,16,64 (grids; or random:N), sigma=0.01,0.1,1, or "
+                       "any key of observations or assimilation")
+          ->required();
     if (std::string(stage.name) == "run")
       command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");
     if (std::string(stage.name) == "run" || std::string(stage.name) == "assimilate")
@@ -283,6 +293,7 @@ int run(int argc, char** argv) {
                      .threads = a.threads,
                      .methods = a.methods,
                      .seeds = a.seeds,
+                     .over = a.over,
                      .batch = a.batch,
                      .backend = &backend};
   std::signal(SIGINT, [](int) {

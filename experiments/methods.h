@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "da/method.h"
+#include "da/solver_model.h"
 #include "experiments/config.h"
+#include "models/encoder.h"
 
 namespace levda::experiments {
 
@@ -18,11 +20,19 @@ enum class SpaceName : std::uint8_t {
   full     ///< fields and parameters, with the solver as model
 };
 
+/// What a method may be made of; all outlive it.
+struct MethodParts {
+  const Config& config;
+  const models::Description& about;
+  const da::SolverModel* solver = nullptr;          ///< in full space
+  const models::TrainedEncoder* encoder = nullptr;  ///< where it is there
+};
+
 struct MethodRow {
   std::string key;
   std::string help;
   SpaceName space;
-  std::function<std::unique_ptr<da::Method>(const Config&)> make;
+  std::function<std::unique_ptr<da::Method>(const MethodParts&)> make;
 };
 
 const std::vector<MethodRow>& methods();

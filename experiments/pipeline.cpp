@@ -1,6 +1,7 @@
 #include "experiments/pipeline.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,15 +9,16 @@
 #include <limits>
 
 #include "autodiff/error.h"
-#include "experiments/comparison.h"
 #include "experiments/dataset_file.h"
 #include "experiments/encoder_training.h"
+#include "experiments/fine_truths.h"
 #include "experiments/interrupted.h"
 #include "experiments/methods.h"
 #include "experiments/netcdf_file.h"
 #include "experiments/observation_file.h"
 #include "experiments/report_data.h"
 #include "experiments/shards.h"
+#include "experiments/sweep.h"
 #include "experiments/training.h"
 #include "experiments/version.h"
 #include "nn/atomic_file.h"
@@ -112,9 +114,8 @@ fs::path pretrained_folder() {
 Pipeline::Pipeline(RunOptions options) : options_(std::move(options)), lock_(checked_folder(options_)) {
   if (options_.retrain && !options_.weights.empty())
     throw InputError("--retrain", "", "goes to OUT/weights.safetensors; leave --weights out");
-  for (const fs::path& folder :
-       {options_.out, options_.out / "data", options_.out / "observations", options_.out / "analysis",
-        options_.out / "pictures", options_.out / "compare" / "scores"})
+  for (const fs::path& folder : {options_.out, options_.out / "data", options_.out / "observations",
+                                 options_.out / "analysis", options_.out / "pictures"})
     nn::remove_unfinished(folder);
 }
 
@@ -261,12 +262,30 @@ void Pipeline::prepare_twin() {
 void Pipeline::observe() {
   require_netcdf("levda observe");
   prepare_twin();
+  take_truths();
   const Moments moments = field_moments(data());
   for (const std::string& experiment : experiment_names())
     for (const Truth& truth : draw_truths(options_.config, data(), experiment))
       write_observations(observation_path(experiment, truth.index),
                          observe_truth(options_.config, data(), moments, truth, experiment), data().about);
   say("observations: {} truths in {}", options_.config.observations.truths, (options_.out / "observations").string());
+}
+
+void Pipeline::take_truths() {
+  std::string wanted;
+  std::vector<std::int64_t> members;
+  if (const std::int64_t times = options_.config.observations.refinement; times > 1) {
+    for (const std::string& experiment : experiment_names())
+      for (const Truth& truth : draw_truths(options_.config, data(), experiment)) members.push_back(truth.member);
+    wanted = fmt::format("{} of {}", times, fmt::join(members, ", "));
+  }
+  if (wanted == truths_taken_) return;
+  if (!truths_taken_.empty()) data_.reset();  // the next of a sweep, of other truths
+  truths_taken_.clear();
+  if (wanted.empty()) return;
+  data();
+  use_fine_truths(options_.config, members, options_.out / "truths.safetensors", *data_);
+  truths_taken_ = wanted;
 }
 
 std::vector<std::vector<std::optional<TruthScores>>> Pipeline::finished_scores() {
@@ -305,6 +324,7 @@ void Pipeline::assimilate() {
   find_weights();
   prepare_twin();
   check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
+  take_truths();
   const std::string configuration = assimilation_fingerprint();
   const auto finished = finished_scores();
   const std::int64_t truths = options_.config.observations.truths;
@@ -388,6 +408,7 @@ void Pipeline::report() {
   require_netcdf("levda report");
   find_weights();
   prepare_twin();
+  take_truths();
   const std::vector<std::vector<TruthScores>> scores = all_scores();
   std::vector<ExperimentSummary> results;
   std::vector<ShownTruth> shown;
@@ -446,12 +467,9 @@ void Pipeline::provide() {
   say("weights: {}", weights_path().string());
 }
 
-void Pipeline::compare() {
-  require_netcdf("levda compare");
-  for (const std::string& key : options_.methods) find_method(key);  // before hours of other work
-  provide();
-  check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
-  const fs::path folder = options_.out / "compare";
+Comparison Pipeline::compare_into(const fs::path& folder) {
+  nn::remove_unfinished(folder / "scores");
+  take_truths();
   const Comparison comparison =
       experiments::compare(options_.config, surrogate(), data(),
                            {.methods = options_.methods,
@@ -462,11 +480,49 @@ void Pipeline::compare() {
                             .stop = options_.stop,
                             .progress = stderr});
   write_comparison(folder / "results.json", options_.config, surrogate(), comparison);
-  const std::string table = comparison_table(comparison);
-  nn::write_text_file(folder / "table.md", table);
+  nn::write_text_file(folder / "table.md", comparison_table(comparison));
+  return comparison;
+}
+
+void Pipeline::compare() {
+  require_netcdf("levda compare");
+  for (const std::string& key : options_.methods) find_method(key);  // before hours of other work
+  provide();
+  check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
+  const fs::path folder = options_.out / "compare";
+  const Comparison comparison = compare_into(folder);
   write_comparison_report(folder / "report.html", options_.config, surrogate(), data(), comparison);
-  fmt::print("{}", table);
+  fmt::print("{}", comparison_table(comparison));
   say("comparison: {}", folder.string());
+}
+
+void Pipeline::sweep() {
+  require_netcdf("levda sweep");
+  for (const std::string& key : options_.methods) find_method(key);
+  const Config base = options_.config;  // before it is settled
+  provide();
+  check_match(surrogate(), data(), weights_path(), !base.case_name.empty());
+  SweepResult result{.sweep = parse_sweep(options_.over, data().about.grid), .comparisons = {}};
+  std::vector<Config> configs;
+  for (const std::vector<std::string>& settings : result.sweep.settings) {
+    options_.config = base;
+    for (const std::string& setting : settings) apply_setting(options_.config, setting);
+    check(options_.config);
+    prepare_twin();
+    configs.push_back(options_.config);
+  }
+  const fs::path folder = options_.out / "sweep" / result.sweep.name;
+  for (std::size_t i = 0; i < configs.size(); ++i) {
+    say("sweep: {} = {}", result.sweep.name, result.sweep.values[i]);
+    options_.config = configs[i];
+    result.comparisons.push_back(compare_into(folder / result.sweep.values[i]));
+  }
+  write_sweep(folder / "results.json", base, result);
+  const std::string table = sweep_table(result);
+  nn::write_text_file(folder / "table.md", table);
+  write_sweep_figures(folder, base, surrogate(), result);
+  fmt::print("{}", table);
+  say("sweep: {}", folder.string());
 }
 
 void Pipeline::run() {

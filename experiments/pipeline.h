@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/comparison.h"
 #include "experiments/results.h"
 #include "nn/folder_lock.h"
 
@@ -30,6 +31,7 @@ struct RunOptions {
   int threads = 1;
   std::vector<std::string> methods;               ///< to be compared
   std::int64_t seeds = 1;                         ///< draws of the observation errors in a comparison
+  std::string over;                               ///< what a sweep goes over, NAME=a,b,c
   std::int64_t batch = 0;                         ///< truths assimilated together; 0: one on the CPU, all on a GPU
   autodiff::Backend* backend = &autodiff::cpu();  ///< computes with the surrogate
 };
@@ -49,6 +51,8 @@ class Pipeline {
   void report();
   /// Methods beside each other, from the data and weights of run: OUT/compare/.
   void compare();
+  /// compare along one quantity: OUT/sweep/NAME/, a comparison for each value in a folder of its own.
+  void sweep();
   /// All stages but encode; those whose outputs match the configuration are skipped.
   void run();
 
@@ -67,6 +71,9 @@ class Pipeline {
   /// For twin experiments: settles what the configuration leaves to the data. Throws InputError for a set that is not
   /// gridded or has missing values.
   void prepare_twin();
+  /// The data set with the truths of both experiments from a finer solver, where the configuration wants them; from
+  /// then on data() is that one. After prepare_twin, and after a training.
+  void take_truths();
   /// For stages on their own: the shipped weights where there are none in `out`.
   void find_weights();
   /// pool: of the training trajectories, see read_dataset.
@@ -80,12 +87,15 @@ class Pipeline {
   void assimilate_one_file();
   /// What run begins with: data, settled configuration, weights.
   void provide();
+  /// The comparison of this configuration, its table and results in a folder.
+  Comparison compare_into(const std::filesystem::path& folder);
 
   RunOptions options_;
   nn::FolderLock lock_;
   std::optional<Dataset> data_;
   std::optional<models::Surrogate> surrogate_;
   std::string weights_checksum_;
+  std::string truths_taken_;  ///< which fine truths data() has; empty: none
 };
 
 /// Folder of the shipped weights: LEVDA_PRETRAINED of the environment, or where the program was built or installed

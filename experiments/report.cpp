@@ -146,10 +146,11 @@ std::string curve_section(const ExperimentReport& experiment) {
     figures += curve_figure(experiment, Quantity::spread, "Relative spread of each ensemble method against time.");
   return "<h3>Error and spread against time</h3>\n" + legend +
          figure("pair", figures,
-                fmt::format("Means over all truths; a lower error is better. {}{}",
+                fmt::format("Means over all truths; a lower error is better. {}{}{}",
                             experiment.floor > 0 ? "The floor is the surrogate run from the true start, what a perfect "
                                                    "analysis with this surrogate would reach. "
                                                  : "",
+                            experiment.forecast_from ? "What comes after the grey line is a forecast. " : "",
                             any_spread ? "Spread includes the surrogate's error variance; both panels have "
                                          "the same axis, and a calibrated method's spread is as large as its error."
                                        : ""));
@@ -186,6 +187,16 @@ std::string rank_section(const ExperimentReport& experiment) {
              "calibrated; a U means too little spread, a dome too much, a slope a bias.");
 }
 
+std::string scaling_section(const ExperimentReport& experiment) {
+  std::string figures;
+  for (const ScalingFigure& scaling : experiment.scalings)
+    figures += scaling_figure(scaling, fmt::format("{} of each method against {}.", scaling.title, scaling.x_label));
+  return "<h3>Growth</h3>\n" +
+         figure("pair", figures,
+                "Both axes are logarithmic; bars are standard errors over truths. In brackets the slope fitted to the "
+                "logarithms.");
+}
+
 }  // namespace
 
 void write_report(const std::filesystem::path& path, const Report& report) {
@@ -207,6 +218,7 @@ void write_report(const std::filesystem::path& path, const Report& report) {
     html += fmt::format("<section id=\"experiment-{}\"><h2>{}</h2>\n<p>{}</p>\n", i + 1, escaped(experiment.name),
                         escaped(experiment.description));
     if (!experiment.score_rows.empty()) html += score_table(experiment);
+    if (!experiment.scalings.empty()) html += scaling_section(experiment);
     if (!experiment.frames.empty()) html += movie_section(experiment);
     if (!experiment.maps.empty()) html += map_section(experiment);
     if (!experiment.curves.empty()) html += curve_section(experiment);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,6 +49,22 @@ struct ParameterPosterior {
   std::vector<double> posterior;
 };
 
+/// How a quantity of one method grows with what is swept.
+struct ScalingCurve {
+  std::string method;
+  std::vector<double> x;
+  std::vector<double> y;      ///< what is not positive is left out
+  std::vector<double> error;  ///< standard errors, drawn as bars; NaN: none
+  double exponent = 0;        ///< slope in logarithms; NaN where there is none
+};
+
+/// On logarithmic axes.
+struct ScalingFigure {
+  std::string title;
+  std::string x_label;
+  std::vector<ScalingCurve> curves;
+};
+
 /// Parts that are empty are left out.
 struct ExperimentReport {
   std::string name;         ///< "warm"
@@ -58,9 +75,11 @@ struct ExperimentReport {
   std::string time_unit;
   std::vector<double> times;  ///< of the curves
   std::vector<MethodCurve> curves;
+  std::optional<double> forecast_from;  ///< a time of the curves: what comes after it is a forecast
   double floor = 0;  ///< relative error of the surrogate from the true start; drawn as a line where positive
   std::vector<ParameterPosterior> parameters;
   std::vector<double> ranks;  ///< LEVDA's: share of truth values per rank, N + 1 bins
+  std::vector<ScalingFigure> scalings;
   std::vector<std::string> score_columns;
   std::vector<std::pair<std::string, std::vector<std::string>>> score_rows;  ///< method, formatted cells
 };

@@ -157,7 +157,7 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
     const ExperimentSummary& result = results[e];
     const ShownTruth& one = shown[e];
     const Truth& truth = one.observations.truth.value();
-    const std::int64_t last_frame = truth.first_frame() + static_cast<std::int64_t>(one.analysis.times.size()) - 1;
+    const std::int64_t last_frame = truth.first_frame() + config.assimilation.frames - 1;
     ExperimentReport experiment{
         .name = result.name,
         .description = describe(result.name, config.assimilation),
@@ -169,14 +169,23 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
         .time_unit = time.name,
         .times = {},
         .curves = {},
+        .forecast_from = {},
         .floor = result.floor,
         .parameters = {},
         .ranks = result.method("levda").ranks,
-        .score_columns = score_columns(),
+        .scalings = {},
+        .score_columns = score_columns(result),
         .score_rows = {}};
     for (const double t : one.analysis.times) experiment.times.push_back(t / time.length);
+    if (config.assimilation.forecast > 0) experiment.forecast_from = experiment.times[config.assimilation.frames - 1];
     for (const MethodSummary& method : result.methods) {
-      experiment.curves.push_back({method.method, method.rel_rmse_per_time, method.rel_spread_per_time});
+      MethodCurve& curve = experiment.curves.emplace_back(
+          MethodCurve{method.method, method.rel_rmse_per_time, method.rel_spread_per_time});
+      if (method.forecast) {
+        const ForecastSummary& f = *method.forecast;
+        curve.error.insert(curve.error.end(), f.rel_rmse_per_time.begin(), f.rel_rmse_per_time.end());
+        curve.spread.insert(curve.spread.end(), f.rel_spread_per_time.begin(), f.rel_spread_per_time.end());
+      }
       experiment.score_rows.emplace_back(method.method, score_cells(method, result.floor));
     }
     for (std::int64_t k = 0; k < s.about.parameters(); ++k)

@@ -30,9 +30,9 @@ Json numbers(const std::vector<double>& values) {
 
 double value_or_nan(const Json& entry) { return entry.is_null() ? no_value : entry.get<double>(); }
 
-da::FieldScores total(const MethodScores& scores) {
+da::FieldScores total(const std::vector<da::FieldScores>& frames) {
   da::FieldScores sum;
-  for (const da::FieldScores& frame : scores.frames) sum += frame;
+  for (const da::FieldScores& frame : frames) sum += frame;
   return sum;
 }
 
@@ -44,13 +44,32 @@ double mean_over(const std::vector<TruthScores>& truths, const F& f) {
   return sum / static_cast<double>(truths.size());
 }
 
+ForecastSummary summarise_forecast(const std::string& name, const std::vector<TruthScores>& truths) {
+  const auto of = [&](const TruthScores& truth) -> const auto& { return truth.methods.at(name).forecast; };
+  da::FieldScores pooled;
+  for (const TruthScores& truth : truths) pooled += total(of(truth));
+  const bool ensemble = pooled.is_ensemble();
+  ForecastSummary s{.rel_rmse = mean_over(truths, [&](const auto& x) { return total(of(x)).relative_rmse(); }),
+                    .ssr = ensemble ? pooled.spread_skill() : no_value,
+                    .crps = ensemble ? pooled.crps() : no_value,
+                    .coverage90 = ensemble ? pooled.coverage90() : no_value,
+                    .rel_rmse_per_time = {},
+                    .rel_spread_per_time = {}};
+  for (std::size_t t = 0; t < of(truths[0]).size(); ++t) {
+    s.rel_rmse_per_time.push_back(mean_over(truths, [&](const auto& x) { return of(x)[t].relative_rmse(); }));
+    if (ensemble)
+      s.rel_spread_per_time.push_back(mean_over(truths, [&](const auto& x) { return of(x)[t].relative_spread(); }));
+  }
+  return s;
+}
+
 MethodSummary summarise_method(const std::string& name, const std::vector<TruthScores>& truths) {
   const auto of = [&](const TruthScores& truth) -> const MethodScores& { return truth.methods.at(name); };
   MethodSummary s{};
   s.method = name;
   da::FieldScores pooled;
   for (const TruthScores& truth : truths) {
-    const da::FieldScores own = total(of(truth));
+    const da::FieldScores own = total(of(truth).frames);
     s.rel_rmse += own.relative_rmse() / static_cast<double>(truths.size());
     s.rel_rmse_worst = std::max(s.rel_rmse_worst, own.relative_rmse());
     s.rel_rmse_per_truth.push_back(own.relative_rmse());
@@ -81,6 +100,7 @@ MethodSummary summarise_method(const std::string& name, const std::vector<TruthS
   if (ensemble) s.ranks = pooled.ranks();
   s.seconds_per_truth =
       name == "climatology" ? no_value : mean_over(truths, [&](const auto& x) { return of(x).seconds; });
+  if (!of(truths[0]).forecast.empty()) s.forecast = summarise_forecast(name, truths);
   s.iterations = mean_over(truths, [&](const auto& x) { return of(x).iterations.value_or(no_value); });
   return s;
 }
@@ -103,6 +123,10 @@ void write_truth_scores(const std::filesystem::path& path, const TruthScores& sc
                      {"parameters", parameters},
                      {"seconds", method.seconds},
                      {"iterations", number(method.iterations.value_or(no_value))}};
+    if (!method.forecast.empty()) {
+      Json& forecast = methods[name]["forecast"] = Json::array();
+      for (const da::FieldScores& frame : method.forecast) forecast.push_back(numbers(frame.pack()));
+    }
     if (!method.failure.empty()) methods[name]["failure"] = method.failure;
   }
   const Json all{
@@ -126,11 +150,15 @@ std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, 
     scores.truth = {truth.at("index"), truth.at("member"), truth.at("start")};
     for (const auto& [name, entry] : all.at("methods").items()) {
       MethodScores& method = scores.methods[name];
-      for (const Json& frame : entry.at("frames")) {
-        std::vector<double> sums;
-        for (const Json& sum : frame) sums.push_back(value_or_nan(sum));
-        method.frames.push_back(da::FieldScores::unpack(sums));
-      }
+      const auto read_frames = [](const Json& list, std::vector<da::FieldScores>& to) {
+        for (const Json& frame : list) {
+          std::vector<double> sums;
+          for (const Json& sum : frame) sums.push_back(value_or_nan(sum));
+          to.push_back(da::FieldScores::unpack(sums));
+        }
+      };
+      read_frames(entry.at("frames"), method.frames);
+      if (entry.contains("forecast")) read_frames(entry.at("forecast"), method.forecast);
       for (const Json& p : entry.at("parameters"))
         method.parameters.push_back({value_or_nan(p.at("error")), value_or_nan(p.at("z"))});
       method.seconds = entry.at("seconds");
@@ -181,7 +209,7 @@ void write_results(const std::filesystem::path& path, const Config& config, cons
            {"truths", experiments.at(0).truths}};
   for (const ExperimentSummary& experiment : experiments) {
     Json methods;
-    for (const MethodSummary& m : experiment.methods)
+    for (const MethodSummary& m : experiment.methods) {
       methods[m.method] = {{"rel_rmse", number(m.rel_rmse)},
                            {"rel_rmse_worst", number(m.rel_rmse_worst)},
                            {"rel_rmse_per_truth", numbers(m.rel_rmse_per_truth)},
@@ -194,6 +222,14 @@ void write_results(const std::filesystem::path& path, const Config& config, cons
                            {"coverage90", number(m.coverage90)},
                            {"seconds_per_truth", number(m.seconds_per_truth)},
                            {"iterations", number(m.iterations)}};
+      if (m.forecast)
+        methods[m.method]["forecast"] = {{"rel_rmse", number(m.forecast->rel_rmse)},
+                                         {"rel_rmse_per_time", numbers(m.forecast->rel_rmse_per_time)},
+                                         {"rel_spread_per_time", numbers(m.forecast->rel_spread_per_time)},
+                                         {"ssr", number(m.forecast->ssr)},
+                                         {"crps", number(m.forecast->crps)},
+                                         {"coverage90", number(m.forecast->coverage90)}};
+    }
     all["experiments"][experiment.name] = {{"floor",
                                             {{"rel_rmse", experiment.floor},
                                              {"rel_rmse_worst", experiment.floor_worst},
@@ -203,29 +239,37 @@ void write_results(const std::filesystem::path& path, const Config& config, cons
   nn::write_text_file(path, all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-std::vector<std::string> score_columns() {
-  return {"rel. RMSE",         "worst", "/ floor",      "param. error", "param. z",  "ssr",
-          "ssr without R_sur", "CRPS",  "coverage 90%", "s / truth",    "iterations"};
+std::vector<std::string> score_columns(const ExperimentSummary& experiment) {
+  std::vector<std::string> columns{"rel. RMSE",         "worst", "/ floor",      "param. error", "param. z",  "ssr",
+                                   "ssr without R_sur", "CRPS",  "coverage 90%", "s / truth",    "iterations"};
+  if (experiment.methods.front().forecast)
+    for (const char* column : {"forecast", "its ssr", "its CRPS"}) columns.emplace_back(column);
+  return columns;
 }
 
 std::vector<std::string> score_cells(const MethodSummary& m, double floor) {
-  return {shown(m.rel_rmse, 4),
-          shown(m.rel_rmse_worst, 4),
-          shown(m.rel_rmse / floor, 2),
-          shown(m.param_error, 4),
-          shown(m.param_z_rms, 2),
-          shown(m.ssr, 2),
-          shown(m.ssr_without_surrogate_error, 2),
-          shown(m.crps, 4),
-          shown(m.coverage90, 3),
-          shown(m.seconds_per_truth, 2),
-          shown(m.iterations, 0)};
+  std::vector<std::string> cells{shown(m.rel_rmse, 4),
+                                 shown(m.rel_rmse_worst, 4),
+                                 shown(m.rel_rmse / floor, 2),
+                                 shown(m.param_error, 4),
+                                 shown(m.param_z_rms, 2),
+                                 shown(m.ssr, 2),
+                                 shown(m.ssr_without_surrogate_error, 2),
+                                 shown(m.crps, 4),
+                                 shown(m.coverage90, 3),
+                                 shown(m.seconds_per_truth, 2),
+                                 shown(m.iterations, 0)};
+  if (m.forecast)
+    for (const std::string& cell :
+         {shown(m.forecast->rel_rmse, 4), shown(m.forecast->ssr, 2), shown(m.forecast->crps, 4)})
+      cells.push_back(cell);
+  return cells;
 }
 
 std::string score_table(const std::vector<ExperimentSummary>& experiments) {
   std::string text;
-  const std::vector<std::string> columns = score_columns();
   for (const ExperimentSummary& experiment : experiments) {
+    const std::vector<std::string> columns = score_columns(experiment);
     text += fmt::format("{}{}: {} truths, floor {:.4f} (worst {:.4f})\n  {:<12}", text.empty() ? "" : "\n",
                         experiment.name, experiment.truths, experiment.floor, experiment.floor_worst, "");
     for (const std::string& column : columns)

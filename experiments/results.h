@@ -20,6 +20,16 @@ std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, 
                                              const std::vector<std::string>& methods = {"floor", "free", "climatology",
                                                                                         "lookup", "levda"});
 
+/// Of the frames after the last analysis; empty where there is no forecast.
+struct ForecastSummary {
+  double rel_rmse;  ///< mean over truths
+  double ssr;       ///< all truths pooled, as crps and coverage
+  double crps;
+  double coverage90;
+  std::vector<double> rel_rmse_per_time;  ///< mean over truths
+  std::vector<double> rel_spread_per_time;
+};
+
 /// Scores over all truths of an experiment; a value that is not finite has no meaning for the method.
 struct MethodSummary {
   std::string method;
@@ -37,6 +47,7 @@ struct MethodSummary {
   double seconds_per_truth;
   double iterations;  ///< mean over truths
   std::vector<double> ranks;
+  std::optional<ForecastSummary> forecast;
 };
 
 struct ExperimentSummary {
@@ -56,8 +67,8 @@ ExperimentSummary summarise(const std::string& experiment, const std::vector<Tru
 void write_results(const std::filesystem::path& path, const Config& config, const models::Surrogate& surrogate,
                    const std::vector<ExperimentSummary>& experiments);
 
-/// Columns of the score table, and a row of it.
-std::vector<std::string> score_columns();
+/// Columns of the score table, and a row of it; more where there is a forecast.
+std::vector<std::string> score_columns(const ExperimentSummary& experiment);
 std::vector<std::string> score_cells(const MethodSummary& method, double floor);
 
 /// The score table of all experiments as text.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <oneapi/tbb/parallel_for.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 
@@ -17,17 +18,8 @@ using autodiff::Tensor;
 
 namespace {
 
-constexpr std::uint32_t score_stream = 50;  // of the seed; then one per experiment, then one per number of draws
-
-/// Every stride-th node of a field (c, ny, nx), channels innermost, divided by the channels' standard deviations.
-void thin(std::span<const float> field, const models::Grid& grid, std::int64_t stride,
-          const std::vector<double>& deviation, float* out) {
-  for (std::int64_t j = 0; j < grid.ny; j += stride)
-    for (std::int64_t i = 0; i < grid.nx; i += stride)
-      for (std::size_t c = 0; c < deviation.size(); ++c)
-        *out++ =
-            field[static_cast<std::int64_t>(c) * grid.cells() + j * grid.nx + i] / static_cast<float>(deviation[c]);
-}
+constexpr std::uint32_t score_stream = 50;         // of the seed; then one per experiment, then one per number of draws
+constexpr std::uint32_t forecast_stream = 100000;  // on top of it
 
 }  // namespace
 
@@ -39,18 +31,19 @@ Scorer::Scorer(const Config& config, const models::Surrogate& s, const Dataset& 
       truth_(file.truth.value()),
       cold_(file.experiment == "cold"),
       frames_(config.assimilation.frames),
+      forecast_(config.assimilation.forecast),
       points_(models::grid_points(s.about.grid, config.assimilation.score_stride)),
       areas_(models::grid_areas(s.about.grid, config.assimilation.score_stride)),
       no_error_(s.field_std.size(), 0.0) {
   values_ = points_.shape()[0] * s.about.channels();
-  if (truth_.member >= data.members() || truth_.first_frame() + frames_ > data.about.frames)
+  if (truth_.member >= data.members() || truth_.first_frame() + frames_ + forecast_ > data.about.frames)
     throw InputError(
         "observations", "truth_member",
         fmt::format("member {} from frame {} is not in the data set", truth_.member, truth_.first_frame()));
-  true_fields_.resize(static_cast<std::size_t>(frames_ * values_));
-  for (std::int64_t t = 0; t < frames_; ++t)
-    thin(data.frame(truth_.member, truth_.first_frame() + t), s.about.grid, config.assimilation.score_stride,
-         s.field_std, true_fields_.data() + t * values_);
+  true_fields_.resize(static_cast<std::size_t>((frames_ + forecast_) * values_));
+  for (std::int64_t t = 0; t < frames_ + forecast_; ++t)
+    scored_values(data.frame(truth_.member, truth_.first_frame() + t), s.about.grid, config.assimilation.score_stride,
+                  s.field_std, true_fields_.data() + t * values_);
 }
 
 std::span<const float> Scorer::true_fields(std::int64_t time) const {
@@ -65,11 +58,13 @@ MethodScores Scorer::score(const Fields& fields, std::span<const double> model_e
                            const std::vector<double>& parameters, Draws draws) const {
   MethodScores scores;
   const std::uint32_t stream = score_stream + 10 * (cold_ ? 0U : 1U) + static_cast<std::uint32_t>(draws);
-  for (std::int64_t t = 0; t < frames_; ++t) {
+  for (std::int64_t t = 0; t < frames_ + forecast_; ++t) {
     const std::vector<float> members = fields(t);
-    Random random(static_cast<std::uint64_t>(config_.seed), stream,
-                  static_cast<std::uint32_t>(truth_.index * frames_ + t));
-    scores.frames.emplace_back().add(members, true_fields(t), model_error, random, areas_);
+    const bool later = t >= frames_;
+    const std::int64_t step = later ? truth_.index * forecast_ + t - frames_ : truth_.index * frames_ + t;
+    Random random(static_cast<std::uint64_t>(config_.seed), stream + (later ? forecast_stream : 0U),
+                  static_cast<std::uint32_t>(step));
+    (later ? scores.forecast : scores.frames).emplace_back().add(members, true_fields(t), model_error, random, areas_);
   }
   if (parameters.empty()) return scores;
   const models::Description& about = surrogate_.about;
@@ -99,8 +94,8 @@ MethodScores Scorer::floor() const {
 std::vector<float> Scorer::training_fields(std::int64_t first, std::int64_t last, std::int64_t frame) const {
   std::vector<float> fields(static_cast<std::size_t>((last - first) * values_));
   oneapi::tbb::parallel_for(first, last, [&](std::int64_t member) {
-    thin(data_.frame(member, frame), surrogate_.about.grid, config_.assimilation.score_stride, surrogate_.field_std,
-         fields.data() + (member - first) * values_);
+    scored_values(data_.frame(member, frame), surrogate_.about.grid, config_.assimilation.score_stride,
+                  surrogate_.field_std, fields.data() + (member - first) * values_);
   });
   return fields;
 }
@@ -140,7 +135,7 @@ MethodScores Scorer::persistence() const {
   const auto fields = [&](std::int64_t t) {
     const std::int64_t every = config_.observations.every;
     if (t > 0) {
-      const std::span<const float> last = true_fields((t - 1) / every * every);
+      const std::span<const float> last = true_fields((std::min(t, frames_) - 1) / every * every);
       return std::vector<float>(last.begin(), last.end());
     }
     const std::vector<float> training = training_fields(0, data_.train, truth_.first_frame());

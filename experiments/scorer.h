@@ -17,6 +17,7 @@ namespace levda::experiments {
 /// One method on one truth.
 struct MethodScores {
   std::vector<da::FieldScores> frames;         ///< per analysis time
+  std::vector<da::FieldScores> forecast;       ///< per time after them
   std::vector<da::ParameterScore> parameters;  ///< z is meaningless for single estimates; none where there are none
   double seconds = 0;
   std::optional<double> iterations;
@@ -38,7 +39,8 @@ class Scorer {
   Scorer(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
          const ObservationFile& observations);
 
-  /// Fields at an analysis time, in training standard deviations of the channels: (N, points, c).
+  /// Fields at an analysis time or, counted on, at a time of the forecast, in training standard deviations of the
+  /// channels: (N, points, c).
   using Fields = std::function<std::vector<float>(std::int64_t time)>;
   /// model_error: variance per channel that is not in the members, in training variances. parameters: (N, p), physical
   /// units, of the last time; may be empty.
@@ -51,7 +53,8 @@ class Scorer {
   MethodScores climatology() const;
   /// The training trajectory and start that fit the observations best, da::Catalogue::best_fit.
   MethodScores lookup() const;
-  /// The true fields of the last observed frame before, told them; before the first one the climatology's mean.
+  /// The true fields of the last observed frame before, told them, also for the forecast; before the first one the
+  /// climatology's mean.
   MethodScores persistence() const;
 
  private:
@@ -68,6 +71,7 @@ class Scorer {
   Truth truth_;
   bool cold_;
   std::int64_t frames_;
+  std::int64_t forecast_;
   std::int64_t values_;  ///< of a frame that are scored
   autodiff::Tensor points_;
   std::vector<double> areas_;

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "experiments/full_state.h"
+
 namespace levda::experiments {
 
 using autodiff::DType;
@@ -33,6 +35,49 @@ std::vector<float> LatentSpace::fields(const da::Ensemble& ensemble) const {
 
 std::vector<double> LatentSpace::parameters(const da::Ensemble& ensemble) const {
   return physical_parameters(surrogate_, ensemble);
+}
+
+FullSpace::FullSpace(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
+                     const Moments& moments)
+    : config_(config), surrogate_(surrogate), data_(data), model_(solver_model(config, data, moments)) {}
+
+da::Ensemble FullSpace::prior(const std::string& experiment, std::int64_t truth_index) const {
+  return draw_full_prior(config_, data_, model_, experiment, truth_index);
+}
+
+std::unique_ptr<const da::ErrorCovariance> FullSpace::covariance(const ObservationFile& observations) const {
+  return std::make_unique<da::DiagonalCovariance>(observation_covariance(surrogate_, observations, nullptr));
+}
+
+std::vector<double> FullSpace::model_error(const std::string&) const {
+  return std::vector<double>(surrogate_.field_std.size(), 0.0);
+}
+
+std::vector<float> FullSpace::fields(const da::Ensemble& ensemble) const {
+  const std::vector<float> states = model_.states(ensemble.members());
+  const models::Grid& grid = data_.about.grid;
+  const std::int64_t stride = config_.assimilation.score_stride;
+  const std::int64_t values =
+      (grid.nx + stride - 1) / stride * ((grid.ny + stride - 1) / stride) * data_.about.channels();
+  std::vector<float> fields(static_cast<std::size_t>(ensemble.size() * values));
+  for (std::int64_t k = 0; k < ensemble.size(); ++k)
+    scored_values(std::span(states).subspan(static_cast<std::size_t>(k * data_.frame_size()),
+                                            static_cast<std::size_t>(data_.frame_size())),
+                  grid, stride, surrogate_.field_std, fields.data() + k * values);
+  return fields;
+}
+
+std::vector<double> FullSpace::parameters(const da::Ensemble& ensemble) const {
+  return model_.parameters(ensemble.members());
+}
+
+void scored_values(std::span<const float> field, const models::Grid& grid, std::int64_t stride,
+                   const std::vector<double>& deviation, float* out) {
+  for (std::int64_t j = 0; j < grid.ny; j += stride)
+    for (std::int64_t i = 0; i < grid.nx; i += stride)
+      for (std::size_t c = 0; c < deviation.size(); ++c)
+        *out++ =
+            field[static_cast<std::int64_t>(c) * grid.cells() + j * grid.nx + i] / static_cast<float>(deviation[c]);
 }
 
 da::DiagonalCovariance observation_covariance(const models::Surrogate& s, const ObservationFile& file,

@@ -9,6 +9,7 @@
 #include "da/error_covariance.h"
 #include "da/forward_model.h"
 #include "da/latent_model.h"
+#include "da/solver_model.h"
 #include "experiments/twin.h"
 
 namespace levda::experiments {
@@ -50,6 +51,32 @@ class LatentSpace final : public Space {
   da::LatentModel model_;
   autodiff::Tensor points_;
 };
+
+/// Fields and parameters (da::SolverModel), with the solver that made the data set. R is the observations' own error
+/// variance.
+class FullSpace final : public Space {
+ public:
+  /// All must outlive it. Throws InputError when the data set was made by another configuration.
+  FullSpace(const Config& config, const models::Surrogate& surrogate, const Dataset& data, const Moments& moments);
+
+  const da::SolverModel& model() const override { return model_; }
+  /// Throws InputError where there is nothing before frame 0 for a cold start.
+  da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const override;
+  std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const override;
+  std::vector<double> model_error(const std::string& experiment) const override;
+  std::vector<float> fields(const da::Ensemble& ensemble) const override;
+  std::vector<double> parameters(const da::Ensemble& ensemble) const override;
+
+ private:
+  const Config& config_;
+  const models::Surrogate& surrogate_;  // its standard deviations are the scores' unit
+  const Dataset& data_;
+  da::SolverModel model_;
+};
+
+/// Every stride-th node of a field (c, ny, nx), channels innermost, divided by the channels' standard deviations.
+void scored_values(std::span<const float> field, const models::Grid& grid, std::int64_t stride,
+                   const std::vector<double>& deviation, float* out);
 
 /// Error variance of the observations, and the surrogate's on top where one is given.
 da::DiagonalCovariance observation_covariance(const models::Surrogate& surrogate, const ObservationFile& observations,

@@ -14,10 +14,19 @@ namespace levda::experiments {
 
 namespace {
 
+/// Walls enclose n cells. On r times as many nodes these are a cell's r-th in length, and the outermost nodes lie
+/// nearer to the walls: length = L (n - 1) / (n - r), while the source's place counts over L all the same.
+models::TsunamiSettings settings_of(const DataConfig& data) {
+  models::TsunamiSettings settings{.nodes = data.nodes};
+  settings.source_extent = settings.length;
+  settings.length *= static_cast<double>(data.nodes - 1) / static_cast<double>(data.nodes - data.refinement);
+  return settings;
+}
+
 models::Tsunami solver(const DataConfig& data) {
   if (!data.variant.empty()) throw InputError("configuration", "data.variant", "tsunami has none");
   if (!data.initial.empty()) throw InputError("configuration", "data.initial", "tsunami takes none");
-  models::TsunamiSettings settings{.nodes = data.nodes};
+  models::TsunamiSettings settings = settings_of(data);
   const double dx = settings.length / static_cast<double>(data.nodes - 1);
   const double dt = data.frame_interval / static_cast<double>(data.steps_per_frame);
   settings.courant = dt * std::sqrt(settings.gravity * settings.depth) / dx;
@@ -34,7 +43,7 @@ Case tsunami_case() {
           .about = "shallow-water wave from an unknown source in a closed basin",
           .describe =
               [](const DataConfig& data) {
-                const models::TsunamiSettings settings{.nodes = data.nodes};
+                const models::TsunamiSettings settings = settings_of(data);
                 const models::Tsunami model = solver(data);
                 using models::Tsunami;
                 return models::Description{.case_name = "tsunami",

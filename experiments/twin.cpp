@@ -8,7 +8,7 @@
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
-#include "experiments/cases.h"
+#include "experiments/fine_truths.h"
 #include "models/interpolation.h"
 
 namespace levda::experiments {
@@ -99,6 +99,15 @@ std::vector<double> analysis_times(const Config& config, const models::Descripti
   return times;
 }
 
+std::vector<double> forecast_times(const Config& config, const models::Description& about,
+                                   const std::string& experiment) {
+  std::vector<double> times;
+  const std::int64_t first = config.assimilation.frames + (experiment == "cold" ? 1 : 0);
+  for (std::int64_t j = 0; j < config.assimilation.forecast; ++j)
+    times.push_back(static_cast<double>(first + j) * about.frame_interval);
+  return times;
+}
+
 namespace {
 
 /// Positions j nx + i of the cells with sensors.
@@ -146,24 +155,22 @@ void observe_cells(const Config& config, const Dataset& data, const Moments& mom
 /// Single values of a random channel at random solver steps and places between the nodes, in order of time.
 void observe_scattered(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
                        std::int64_t count, Random& random, da::Observations& o) {
-  if (data.fingerprint != fingerprint(config, {"data"}))
-    throw InputError("configuration", "observations.sensors",
-                     "scattered values are taken from the solver, and the data set was made by another configuration");
+  const TruthSolver solver = truth_solver(config, data);
   const models::Description& about = data.about;
   const models::Grid& grid = about.grid;
-  const std::int64_t per_frame = config.data.steps_per_frame;
+  const std::int64_t per_frame = solver.data.steps_per_frame;
   // Time 0 of the observations lies at frame `start`.
-  const std::int64_t zero = step_of_frame(config.data, truth.start);
-  const std::int64_t first = step_of_frame(config.data, truth.first_frame());
+  const std::int64_t zero = step_of_frame(solver.data, truth.start);
+  const std::int64_t first = step_of_frame(solver.data, truth.first_frame());
   std::vector<std::int64_t> steps;
   for (std::int64_t i = 0; i < count; ++i)
     steps.push_back(first + random.below((config.assimilation.frames - 1) * per_frame + 1));
   std::sort(steps.begin(), steps.end());
   std::vector<std::int64_t> distinct = steps;
   distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-  const auto size = static_cast<std::size_t>(data.frame_size());
+  const auto size = static_cast<std::size_t>(about.channels() * solver.about.grid.cells());
   std::vector<float> states(distinct.size() * size);
-  find_case(config.case_name).solver(config.data)(data.parameters_of(truth.member), distinct, states);
+  solver.solver(data.parameters_of(truth.member), distinct, states);
   for (const std::int64_t step : steps) {
     const auto state =
         static_cast<std::size_t>(std::lower_bound(distinct.begin(), distinct.end(), step) - distinct.begin());
@@ -171,7 +178,7 @@ void observe_scattered(const Config& config, const Dataset& data, const Moments&
     const double x = grid.x0 + static_cast<double>(grid.nx - 1) * grid.dx * random.uniform();
     const double y = grid.y0 + static_cast<double>(grid.ny - 1) * grid.dy * random.uniform();
     const double error = config.observations.sigma * moments.deviation[c];
-    const double value = models::interpolate(std::span(states).subspan(state * size, size), grid, c, x, y);
+    const double value = models::interpolate(std::span(states).subspan(state * size, size), solver.about.grid, c, x, y);
     o.add(static_cast<double>(step - zero) / static_cast<double>(per_frame) * about.frame_interval, x, y, c,
           value + error * random.normal(), error);
   }
@@ -268,18 +275,22 @@ SurrogateVariance surrogate_variance(const Config& config, const models::Surroga
 
 void check_frames(const Config& config, const models::Description& about, const std::string& source) {
   const AssimilationConfig& a = config.assimilation;
-  if (a.frames > about.frames)
-    throw InputError(source, "frames", fmt::format("{}, but {} are to be analysed", about.frames, a.frames));
+  const std::int64_t needed = a.frames + a.forecast;
+  if (needed > about.frames)
+    throw InputError(source, "frames", fmt::format("{}, but {} are to be analysed", about.frames, needed));
   if (a.start_max < a.start_min)
     throw InputError("configuration", "assimilation.start_max",
                      fmt::format("{} is below start_min, {}", a.start_max, a.start_min));
   if (a.shift > a.window)
     throw InputError("configuration", "assimilation.shift",
                      fmt::format("{} is above the window, {}", a.shift, a.window));
-  if (a.start_max + a.frames > about.frames)
-    throw InputError(source, "frames",
-                     fmt::format("{}, but assimilation.start_max = {} and assimilation.frames = {} need {}",
-                                 about.frames, a.start_max, a.frames, a.start_max + a.frames));
+  if (a.start_max + needed > about.frames)
+    throw InputError(
+        source, "frames",
+        fmt::format("{}, but assimilation.start_max = {} and assimilation.frames = {}{} need {}", about.frames,
+                    a.start_max, a.frames,
+                    a.forecast > 0 ? fmt::format(" and assimilation.forecast = {}", a.forecast) : std::string(),
+                    a.start_max + needed));
 }
 
 std::string observation_fingerprint(const Config& config, const Dataset& data) {

@@ -25,6 +25,10 @@ std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const 
 std::vector<double> analysis_times(const Config& config, const models::Description& about,
                                    const std::string& experiment);
 
+/// The times after them to which an analysis is carried on.
+std::vector<double> forecast_times(const Config& config, const models::Description& about,
+                                   const std::string& experiment);
+
 /// Observations of a truth with independent normal errors of sigma times the channel's training standard deviation.
 /// "grid:NXxNY": all channels of the cells (i nx / NX, j ny / NY) at every so many-th frame. "random:N": the same of N
 /// distinct random cells, on a sphere by area; they are those of the seed, one choice for all truths and times, and the

@@ -40,8 +40,9 @@ Tsunami::Tsunami(const TsunamiSettings& settings) : settings_(settings) {
 
 void Tsunami::initial_state(std::span<const double> centre, std::span<double> state) const {
   const std::int64_t n = settings_.nodes;
-  const double x0 = (centre[0] - 0.5) * settings_.length;
-  const double y0 = (centre[1] - 0.5) * settings_.length;
+  const double extent = settings_.source_extent > 0 ? settings_.source_extent : settings_.length;
+  const double x0 = (centre[0] - 0.5) * extent;
+  const double y0 = (centre[1] - 0.5) * extent;
   std::fill(state.begin(), state.end(), 0.0);
   double* eta = state.data() + 2 * n * n;
   for (std::int64_t j = 0; j < n; ++j)

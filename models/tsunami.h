@@ -12,15 +12,16 @@
 namespace levda::models {
 
 struct TsunamiSettings {
-  std::int64_t nodes = 64;  ///< n, in x and in y
-  double length = 1e6;      ///< m; the cell is length / (n - 1), the walls enclose n cells
-  double gravity = 9.81;    ///< m / s^2
-  double depth = 100;       ///< m, at rest
-  double coriolis = 1e-4;   ///< 1 / s, at y = 0
-  double beta = 2e-11;      ///< 1 / (m s): f = coriolis + beta y, y in [-length/2, length/2]
-  double courant = 0.1;     ///< dt = courant dx / sqrt(gravity depth)
-  double amplitude = 1;     ///< m, of the initial elevation exp(-r^2 / (2 width^2))
-  double width = 5e4;       ///< m
+  std::int64_t nodes = 64;   ///< n, in x and in y
+  double length = 1e6;       ///< m; the cell is length / (n - 1), the walls enclose n cells
+  double gravity = 9.81;     ///< m / s^2
+  double depth = 100;        ///< m, at rest
+  double coriolis = 1e-4;    ///< 1 / s, at y = 0
+  double beta = 2e-11;       ///< 1 / (m s): f = coriolis + beta y, y in [-length/2, length/2]
+  double courant = 0.1;      ///< dt = courant dx / sqrt(gravity depth)
+  double amplitude = 1;      ///< m, of the initial elevation exp(-r^2 / (2 width^2))
+  double width = 5e4;        ///< m
+  double source_extent = 0;  ///< m, over which the source's place counts, around the middle; 0: length
 };
 
 /// One basin. A state is (3, n, n), row-major: channel (velocity u in m/s at east faces, velocity v in m/s at north
@@ -39,7 +40,7 @@ class Tsunami {
   double dt() const { return dt_; }  ///< s
   std::int64_t state_size() const { return channels * settings_.nodes * settings_.nodes; }
 
-  /// At rest, with the source at -length/2 + centre length; centre = (x, y), each in [0, 1].
+  /// At rest, with the source at (centre - 1/2) source_extent; centre = (x, y), each in [0, 1].
   void initial_state(std::span<const double> centre, std::span<double> state) const;
 
   /// One time step in place; scratch holds 3 nodes values.

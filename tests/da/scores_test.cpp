@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <tuple>
 
 #include "autodiff/error.h"
 
@@ -80,6 +81,65 @@ TEST_CASE("a perfect ensemble is calibrated, with and without surrogate error") 
     CHECK(chi_square <= 45.3);  // 0.999 quantile for 20 degrees of freedom
     if (r > 0) CHECK(scores.spread_skill_without_surrogate_error() < 0.9);
   }
+}
+
+TEST_CASE("an ensemble of wrong mean and spread: every score is its closed form") {
+  // Members N(bias, s^2), the truth N(0, 1), and a variance r that is said to be the surrogate's.
+  constexpr std::size_t points = 20000, members = 40;
+  constexpr double n = members;
+  for (const auto& [bias, s, r] : {std::tuple(0.0, 0.5, 0.0), std::tuple(0.7, 0.8, 0.3), std::tuple(-1.2, 2.0, 0.0)}) {
+    CAPTURE(bias);
+    Random random(9);
+    std::vector<float> x(members * points);
+    std::vector<float> truth(points);
+    for (float& value : x) value = static_cast<float>(bias + s * random.normal());
+    for (float& value : truth) value = static_cast<float>(random.normal());
+    FieldScores scores;
+    scores.add(x, truth, std::vector<double>{r}, random);
+    const double v = (n + 1) / n * s * s + r;
+    const double error = 1 + s * s / n + bias * bias;  // mean square of mean - truth
+    const double tolerance = 4 / std::sqrt(static_cast<double>(points));
+    // sqrt(V / E): V from many values; E's relative standard error is at most sqrt(2 / points).
+    CHECK(std::abs(scores.spread_skill() / std::sqrt(v / error) - 1) <= tolerance);
+    CHECK(std::abs(scores.spread_skill_without_surrogate_error() / std::sqrt((v - r) / error) - 1) <= tolerance);
+    CHECK(std::abs(scores.relative_rmse() / std::sqrt(error) - 1) <= tolerance);
+    // Normal intervals; that V is estimated from 40 members changes the share by less than 0.01.
+    const auto phi = [](double z) { return 0.5 * (1 + std::erf(z / std::numbers::sqrt2)); };
+    const double own = std::sqrt(1 + s * s / n);
+    const double half = 1.6448536 * std::sqrt(v);
+    CHECK(std::abs(scores.coverage90() - (phi((half - bias) / own) - phi((-half - bias) / own))) <=
+          0.01 + tolerance / 2);
+    // E|X - Y| - E|X - X'| / 2 with X ~ N(bias, s^2 + r), Y ~ N(0, 1) (Gneiting & Raftery 2007).
+    const double both = std::sqrt(1 + s * s + r);
+    const double distance = both * std::sqrt(2 / std::numbers::pi) * std::exp(-bias * bias / (2 * both * both)) +
+                            bias * std::erf(bias / (both * std::numbers::sqrt2));
+    CHECK(std::abs(scores.crps() - (distance - std::sqrt((s * s + r) / std::numbers::pi))) <= tolerance);
+    // The share of truths below all members: of N + 1 equal draws for a perfect ensemble, more for a narrow one.
+    const double lowest = scores.ranks().front();
+    if (bias == 0) CHECK(lowest > 3 / (n + 1));
+    if (bias > 0) CHECK(lowest > scores.ranks().back());
+  }
+  // A truth below all members: one rank has all.
+  Random random(1);
+  FieldScores below;
+  below.add(std::vector<float>{3, 4, 5}, std::vector<float>{1}, std::vector<double>{0.0}, random);
+  CHECK(below.ranks() == std::vector<double>{1, 0, 0, 0});
+}
+
+TEST_CASE("z of a parameter: its mean square for a perfect ensemble") {
+  // z = (mean - truth) / s is sqrt((N + 1) / N) times Student's t of N - 1: mean square (N + 1) / N (N - 1) / (N - 3).
+  constexpr int draws = 20000;
+  constexpr std::size_t n = 20;
+  Random random(3);
+  double squares = 0, fourths = 0;
+  std::vector<double> members(n);
+  for (int i = 0; i < draws; ++i) {
+    for (double& member : members) member = random.normal();
+    const double z = score_parameter(members, random.normal(), 1).z;
+    squares += z * z / draws;
+    fourths += z * z * z * z / draws;
+  }
+  CHECK(std::abs(squares - 21.0 / 20 * 19 / 17) <= 4 * std::sqrt((fourths - squares * squares) / draws));
 }
 
 TEST_CASE("relative RMSE and spread by hand, channels pooled as a root mean square") {

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "autodiff/error.h"
+#include "experiments/fine_truths.h"
 #include "experiments/generate.h"
 #include "experiments/presets.h"
 #include "nn/atomic_file.h"
@@ -101,6 +102,69 @@ TEST_CASE("from a frame of a data set the propagator reaches the next ones") {
       }
     }
   }
+}
+
+TEST_CASE("fine truths are the same flow: walls, source, staggering and times agree") {
+  // Relative difference of two sets of fields, per channel, at a frame.
+  const auto difference = [](const Dataset& set, std::span<const float> a, std::span<const float> b) {
+    double worst = 0;
+    const auto cells = static_cast<std::size_t>(set.about.grid.cells());
+    for (std::size_t c = 0; c < static_cast<std::size_t>(set.about.channels()); ++c) {
+      double error = 0, size = 0;
+      for (std::size_t i = c * cells; i < (c + 1) * cells; ++i) {
+        error += std::pow(static_cast<double>(a[i]) - b[i], 2);
+        size += std::pow(static_cast<double>(a[i]), 2);
+      }
+      worst = std::max(worst, std::sqrt(error / size));
+    }
+    return worst;
+  };
+  const auto compared = [&](Config config, std::int64_t frame) {
+    config.observations.refinement = 2;
+    const Dataset set = generate_dataset(config, {});
+    const std::vector<float> fine = fine_trajectories(config, set, {set.first_test()}, {});
+    const auto size = static_cast<std::size_t>(set.frame_size());
+    return difference(set, std::span(fine).subspan(static_cast<std::size_t>(frame) * size, size),
+                      set.frame(set.first_test(), frame));
+  };
+  // The first-order scheme's error falls with the cell: 64 nodes are twice as near to 128 as 32 to 64. A shift by half
+  // a cell of the tsunami's source, of 15 or 8 km against its width of 50, would be 0.2 or 0.1 at once.
+  Config tsunami = tiny("tsunami", "small", 32);
+  tsunami.data.between = 0;
+  tsunami.data.steps_per_frame = 9;
+  const double coarse = compared(tsunami, 2);
+  tsunami.data.nodes = 64;
+  tsunami.data.steps_per_frame = 18;
+  const double finer = compared(tsunami, 2);
+  CHECK(coarse <= 0.2);
+  CHECK(finer <= 0.6 * coarse);
+  // At its start the wave is the Gaussian itself, bicubic between nodes: (h / width)^4 x 3 / 128.
+  tsunami.data.first_frame = 0;
+  tsunami.data.frames = 2;
+  {
+    tsunami.observations.refinement = 2;
+    const Dataset set = generate_dataset(tsunami, {});
+    const std::vector<float> fine = fine_trajectories(tsunami, set, {set.first_test()}, {});
+    const std::int64_t cells = set.about.grid.cells();
+    for (std::int64_t i = 2 * cells; i < 3 * cells; ++i)
+      REQUIRE(std::abs(static_cast<double>(fine[i]) - set.frame(set.first_test(), 0)[i]) <= 1e-4);
+  }
+  Config kolmogorov = tiny("kolmogorov", "small", 16);
+  kolmogorov.data.steps_per_frame = 10;
+  CHECK(find_case("kolmogorov").refine(kolmogorov.data, 2).steps_per_frame == 15);  // dt 0.04 / 3 on 32 nodes
+  CHECK(compared(kolmogorov, 0) <= 1);
+  Config atmosphere = tiny("atmosphere", "small", 16);
+  atmosphere.data.steps_per_frame = 8;
+  CHECK(compared(atmosphere, 0) <= 1);
+
+  Config other = tiny("tsunami", "small", 16);
+  const Dataset set = generate_dataset(other, {});
+  other.observations.refinement = 2;
+  other.data.seed = 5;
+  CHECK_THROWS_WITH_AS(fine_trajectories(other, set, {0}, {}),
+                       "configuration: observations.refinement: truths are taken from the solver, and the data set was "
+                       "made by another configuration",
+                       InputError);
 }
 
 TEST_CASE("settings that a case cannot take are refused by their key") {

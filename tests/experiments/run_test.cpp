@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "nn/atomic_file.h"
@@ -146,7 +147,8 @@ TEST_CASE("compare: LEVDA's scores are those of the run; what is there is not do
   const TemporaryFolder folder;
   const fs::path out = folder.path() / "run";
   REQUIRE(run_levda("run" + tiny + "--out " + out.string()).code == 0);
-  const std::string command = "compare" + tiny + "--methods latent_4denvar,levda --seeds 2 --out " + out.string();
+  const std::string command =
+      "compare" + tiny + "--methods latent_4denvar,levda,full_free,etkf --seeds 2 --out " + out.string();
   const Outcome first = run_levda(command);
   INFO(first.output);
   REQUIRE(first.code == 0);
@@ -154,10 +156,18 @@ TEST_CASE("compare: LEVDA's scores are those of the run; what is there is not do
   for (const char* name : {"table.md", "report.html"}) CHECK_MESSAGE(fs::exists(out / "compare" / name), name);
   const auto results = nlohmann::json::parse(read_text_file(out / "compare/results.json"));
   const auto& methods = results.at("experiments").at("warm").at("methods");
-  for (const char* key : {"climatology", "persistence", "lookup", "floor", "free", "levda", "latent_4denvar"})
+  for (const char* key : {"climatology", "persistence", "lookup", "floor", "free", "levda", "latent_4denvar", "etkf"})
     CHECK_MESSAGE(methods.at(key).at("rel_rmse_per_truth").size() == 2, key);
-  CHECK(methods.at("levda").at("rel_rmse_error").get<double>() > 0);
+  const auto per_truth = methods.at("levda").at("rel_rmse_per_truth").get<std::vector<double>>();
+  CHECK(methods.at("levda").at("rel_rmse").get<double>() == doctest::Approx((per_truth[0] + per_truth[1]) / 2));
+  CHECK(methods.at("levda").at("rel_rmse_error").get<double>() ==  // standard deviation over root 2
+        doctest::Approx(std::abs(per_truth[0] - per_truth[1]) / 2));
   CHECK(methods.at("persistence").at("crps").is_null());
+  CHECK(methods.at("etkf").at("space") == "full");
+  // Members of both spaces have the same parameters, and full ones with the true solver see more in observations.
+  CHECK(methods.at("full_free").at("param_error") ==
+        doctest::Approx(methods.at("free").at("param_error").get<double>()));
+  CHECK(methods.at("etkf").at("rel_rmse").get<double>() < methods.at("full_free").at("rel_rmse").get<double>());
   // The first draw of the errors is that of the run.
   const auto frames = [&](const char* path) {
     return nlohmann::json::parse(read_text_file(out / path)).at("methods").at("levda").at("frames");
@@ -179,6 +189,60 @@ TEST_CASE("compare: LEVDA's scores are those of the run; what is there is not do
   const Outcome unknown = run_levda("compare" + tiny + "--methods magic --out " + out.string());
   CHECK(unknown.code == 2);
   CHECK(unknown.output.find("--methods: magic: unknown; there are levda, free") != std::string::npos);
+}
+
+TEST_CASE("forecasts are scored by themselves and change nothing else; a sweep along the members") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "run";
+  const std::string options = tiny + "--out " + out.string();
+  REQUIRE(run_levda("run" + options).code == 0);
+  const auto scores = [&] {
+    return nlohmann::json::parse(read_text_file(out / "analysis/warm-01.json")).at("methods").at("levda");
+  };
+  const auto alone = scores();
+  CHECK_FALSE(alone.contains("forecast"));
+  const Outcome run = run_levda("run" + options + " --set assimilation.forecast=2");
+  INFO(run.output);
+  REQUIRE(run.code == 0);
+  CHECK(scores().at("frames") == alone.at("frames"));
+  CHECK(scores().at("forecast").size() == 2);
+  const auto results = nlohmann::json::parse(read_text_file(out / "results.json"));
+  const auto& free = results.at("experiments").at("warm").at("methods").at("free");
+  CHECK(free.at("rel_rmse_per_time").size() == 6);
+  CHECK(free.at("forecast").at("rel_spread_per_time").size() == 2);
+  CHECK(run_levda("run" + options + " --set assimilation.forecast=3").code == 2);  // frame 4 + 6 + 3 of 12
+
+  const Outcome sweep = run_levda("sweep" + options + " --over members=3,6 --set assimilation.forecast=2");
+  INFO(sweep.output);
+  REQUIRE(sweep.code == 0);
+  for (const char* name : {"table.md", "report.html", "error.png", "seconds.png", "6/table.md", "3/scores"})
+    CHECK_MESSAGE(fs::exists(out / "sweep/members" / name), name);
+  const auto growth = nlohmann::json::parse(read_text_file(out / "sweep/members/results.json"));
+  CHECK(growth.at("x") == std::vector<double>{3, 6});
+  CHECK(growth.at("methods").at("levda").at("rel_rmse").size() == 2);
+  CHECK(growth.at("methods").at("levda").at("seconds_exponent").is_number());
+  CHECK(run_levda("sweep" + options + " --over magic=1").output.find("--over: magic") != std::string::npos);
+}
+
+TEST_CASE("fine truths: other observations and scores, computed once") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "run";
+  const std::string options = tiny + "--out " + out.string();
+  REQUIRE(run_levda("run" + options).code == 0);
+  const std::string weights = read_text_file(out / "weights.safetensors");
+  const auto floor = [&] {
+    return nlohmann::json::parse(read_text_file(out / "results.json")).at("experiments").at("warm").at("floor");
+  };
+  const auto coarse = floor();
+  for (const char* sensors : {"grid:4x4", "scattered:40"}) {
+    const Outcome run =
+        run_levda("run" + options + " --set observations.refinement=2 --set observations.sensors=" + sensors);
+    INFO(run.output);
+    REQUIRE(run.code == 0);
+    CHECK((run.output.find("fine truths") != std::string::npos) == (std::string(sensors) == "grid:4x4"));
+    CHECK(floor() != coarse);
+    CHECK(read_text_file(out / "weights.safetensors") == weights);
+  }
 }
 
 TEST_CASE("other data are not taken for the same, whatever the configuration says") {

@@ -1,0 +1,120 @@
+#include "experiments/fine_truths.h"
+
+#include <fmt/format.h>
+#include <oneapi/tbb/parallel_for.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+#include "autodiff/error.h"
+#include "models/interpolation.h"
+#include "nn/progress.h"
+#include "nn/safetensors.h"
+
+namespace levda::experiments {
+
+using autodiff::Tensor;
+
+namespace {
+
+constexpr const char* format_name = "levda-truths-1";
+
+std::string fine_fingerprint(const Config& config, const Dataset& data) {
+  return fmt::format("{}refinement = {}\n", data.fingerprint, config.observations.refinement);
+}
+
+/// Trajectories by member, of a file; none where it is of other truths.
+std::map<std::int64_t, std::vector<float>> read_trajectories(const std::filesystem::path& path,
+                                                             const std::string& fingerprint, std::size_t size) {
+  std::map<std::int64_t, std::vector<float>> found;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return found;
+  const nn::TensorFile file = nn::read_safetensors(path);
+  const auto is = [&](const char* key, const std::string& value) {
+    const auto entry = file.metadata.find(key);
+    return entry != file.metadata.end() && entry->second == value;
+  };
+  if (!is("format", format_name)) throw InputError(path.string(), "format", "not truths of levda");
+  if (!is("levda_configuration", fingerprint)) return found;
+  for (const auto& [name, tensor] : file.tensors) {
+    if (static_cast<std::size_t>(tensor.size()) != size || tensor.dtype() != autodiff::DType::float32)
+      throw InputError(path.string(), name, "not a trajectory of the data set");
+    found[std::stoll(name)] = tensor.to_floats();
+  }
+  return found;
+}
+
+}  // namespace
+
+TruthSolver truth_solver(const Config& config, const Dataset& data) {
+  if (config.case_name.empty() || data.fingerprint != fingerprint(config, {"data"}))
+    throw InputError("configuration",
+                     config.observations.refinement > 1 ? "observations.refinement" : "observations.sensors",
+                     "truths are taken from the solver, and the data set was made by another configuration");
+  const Case& system = find_case(config.case_name);
+  if (config.observations.refinement == 1)
+    return {.data = config.data, .about = data.about, .solver = system.solver(config.data)};
+  const DataConfig fine = system.refine(config.data, config.observations.refinement);
+  return {.data = fine, .about = system.describe(fine), .solver = system.solver(fine)};
+}
+
+std::vector<float> fine_trajectories(const Config& config, const Dataset& data,
+                                     const std::vector<std::int64_t>& members, const std::function<void()>& finished) {
+  const TruthSolver truth = truth_solver(config, data);
+  const models::Grid& grid = data.about.grid;
+  const models::Grid& fine = truth.about.grid;
+  const std::int64_t c = data.about.channels();
+  const auto fine_size = static_cast<std::size_t>(c * fine.cells());
+  std::vector<std::int64_t> steps;
+  for (std::int64_t frame = 0; frame < data.about.frames; ++frame) steps.push_back(step_of_frame(truth.data, frame));
+  std::vector<float> fields(members.size() * static_cast<std::size_t>(data.about.frames * data.frame_size()));
+  std::mutex mutex;
+  oneapi::tbb::parallel_for(std::int64_t{0}, static_cast<std::int64_t>(members.size()), [&](std::int64_t k) {
+    std::vector<float> states(steps.size() * fine_size);
+    truth.solver(data.parameters_of(members[k]), steps, states);
+    float* out = fields.data() + k * data.about.frames * data.frame_size();
+    for (std::size_t frame = 0; frame < steps.size(); ++frame) {
+      const std::span<const float> state = std::span<const float>(states).subspan(frame * fine_size, fine_size);
+      for (std::int64_t channel = 0; channel < c; ++channel)
+        for (std::int64_t j = 0; j < grid.ny; ++j)
+          for (std::int64_t i = 0; i < grid.nx; ++i)
+            *out++ = static_cast<float>(models::interpolate(state, fine, channel,
+                                                            grid.node_x(i) + grid.offset_x[channel] * grid.dx,
+                                                            grid.node_y(i, j) + grid.offset_y[channel] * grid.dy));
+    }
+    const std::lock_guard lock(mutex);
+    if (finished) finished();
+  });
+  return fields;
+}
+
+void use_fine_truths(const Config& config, const std::vector<std::int64_t>& members, const std::filesystem::path& path,
+                     Dataset& data) {
+  const auto size = static_cast<std::size_t>(data.about.frames * data.frame_size());
+  const std::string configuration = fine_fingerprint(config, data);
+  std::map<std::int64_t, std::vector<float>> all = read_trajectories(path, configuration, size);
+  std::vector<std::int64_t> missing;
+  for (const std::int64_t member : members)
+    if (!all.contains(member) && std::find(missing.begin(), missing.end(), member) == missing.end())
+      missing.push_back(member);
+  if (!missing.empty()) {
+    nn::Progress progress("fine truths", static_cast<std::int64_t>(missing.size()), stderr);
+    std::int64_t done = 0;
+    const std::vector<float> made = fine_trajectories(config, data, missing, [&] { progress.update(++done); });
+    nn::TensorFile file{.metadata = {{"format", format_name}, {"levda_configuration", configuration}}, .tensors = {}};
+    for (std::size_t k = 0; k < missing.size(); ++k)
+      all[missing[k]].assign(made.begin() + static_cast<std::ptrdiff_t>(k * size),
+                             made.begin() + static_cast<std::ptrdiff_t>((k + 1) * size));
+    const models::Grid& grid = data.about.grid;
+    for (const auto& [member, fields] : all)
+      file.tensors[fmt::format("{:06}", member)] =
+          Tensor::from(std::span<const float>(fields), {data.about.frames, data.about.channels(), grid.ny, grid.nx});
+    nn::write_safetensors(path, file);
+  }
+  for (const std::int64_t member : members)
+    std::copy(all.at(member).begin(), all.at(member).end(),
+              data.fields.begin() + member * static_cast<std::ptrdiff_t>(size));
+}
+
+}  // namespace levda::experiments
