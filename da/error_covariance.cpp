@@ -1,24 +1,48 @@
 #include "da/error_covariance.h"
 
 #include <fmt/format.h>
+#include <oneapi/tbb/parallel_for.h>
 
+#include <Eigen/SVD>
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include "autodiff/error.h"
+#include "da/internal/matrices.h"
 
 namespace levda::da {
 
+using autodiff::Attributes;
+using autodiff::Call;
+using autodiff::DType;
+using autodiff::Inputs;
+using autodiff::Op;
+using autodiff::Shape;
 using autodiff::Tensor;
 using autodiff::Var;
+using autodiff::Vars;
+
+namespace {
+
+void check_variance(const std::vector<double>& variance) {
+  for (std::size_t i = 0; i < variance.size(); ++i)
+    if (!(variance[i] > 0) || !std::isfinite(variance[i]))
+      throw Error(fmt::format("error covariance: variance {} is {}", i, variance[i]));
+}
+
+Tensor tensor_of(const std::vector<double>& values) {
+  return Tensor::from(std::span<const double>(values), {static_cast<std::int64_t>(values.size())});
+}
+
+}  // namespace
 
 DiagonalCovariance::DiagonalCovariance(std::vector<double> variance) : variance_(std::move(variance)) {
+  check_variance(variance_);
   std::vector<double> deviation;
-  for (std::size_t i = 0; i < variance_.size(); ++i) {
-    if (!(variance_[i] > 0) || !std::isfinite(variance_[i]))
-      throw Error(fmt::format("error covariance: variance {} is {}", i, variance_[i]));
-    deviation.push_back(std::sqrt(variance_[i]));
-  }
-  deviation_ = Tensor::from(std::span<const double>(deviation), {size()});
+  for (const double v : variance_) deviation.push_back(std::sqrt(v));
+  deviation_ = tensor_of(deviation);
 }
 
 Var DiagonalCovariance::solve(const Var& x) const { return whiten(whiten(x)); }
@@ -30,6 +54,355 @@ std::unique_ptr<ErrorCovariance> DiagonalCovariance::part(std::span<const std::i
   std::vector<double> some;
   for (std::size_t k = 0; k < positions.size(); ++k) some.push_back(variance_[positions[k]] * factors[k]);
   return std::make_unique<DiagonalCovariance>(std::move(some));
+}
+
+std::unique_ptr<ErrorCovariance> DiagonalCovariance::plus(std::span<const double> variance) const {
+  std::vector<double> sum = variance_;
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += variance[i];
+  return std::make_unique<DiagonalCovariance>(std::move(sum));
+}
+
+/// L (n, n), lower triangular, as linear maps of rows.
+class Triangle {
+ public:
+  enum class Map : std::uint8_t { product, product_transposed, solution, solution_transposed };
+
+  /// All elements, row-major.
+  static std::shared_ptr<const Triangle> full(std::int64_t n, std::vector<double> values) {
+    return std::shared_ptr<const Triangle>(new Triangle(n, n - 1, 0, n, std::move(values)));
+  }
+  /// Row i holds the columns i - bandwidth .. i.
+  static std::shared_ptr<const Triangle> banded(std::int64_t n, std::int64_t bandwidth, std::vector<double> values) {
+    return std::shared_ptr<const Triangle>(new Triangle(n, bandwidth, bandwidth, bandwidth, std::move(values)));
+  }
+
+  std::int64_t size() const { return n_; }
+
+  Tensor apply(Map map, const Tensor& x) const {
+    if (&x.backend() != &autodiff::cpu()) return apply(map, x.to(autodiff::cpu())).to(x.backend());
+    Tensor y = Tensor::empty(x.shape(), x.dtype());
+    if (x.dtype() == DType::float32)
+      run<float>(map, x, y);
+    else
+      run<double>(map, x, y);
+    return y;
+  }
+
+ private:
+  // So many rows of x at once; a row's numbers do not depend on the others.
+  static constexpr std::int64_t width = 8;
+  using Columns = std::vector<std::array<double, width>>;
+
+  Triangle(std::int64_t n, std::int64_t bandwidth, std::int64_t first, std::int64_t step, std::vector<double> values)
+      : n_(n), bandwidth_(bandwidth), first_(first), step_(step), values_(std::move(values)) {}
+
+  /// Element (i, j) is row(i)[j].
+  const double* row(std::int64_t i) const { return values_.data() + first_ + i * step_; }
+  std::int64_t begin(std::int64_t i) const { return std::max<std::int64_t>(0, i - bandwidth_); }
+
+  template <typename T>
+  void run(Map map, const Tensor& x, Tensor& y) const {
+    const std::int64_t rows = n_ == 0 ? 0 : x.size() / n_;
+    const T* from = x.data<T>();
+    T* to = y.data<T>();
+    oneapi::tbb::parallel_for(std::int64_t{0}, (rows + width - 1) / width, [&](std::int64_t block) {
+      const std::int64_t count = std::min(width, rows - block * width);
+      Columns columns(static_cast<std::size_t>(n_));
+      for (std::int64_t i = 0; i < n_; ++i)
+        for (std::int64_t r = 0; r < count; ++r)
+          columns[i][r] = static_cast<double>(from[(block * width + r) * n_ + i]);
+      apply(map, columns);
+      for (std::int64_t i = 0; i < n_; ++i)
+        for (std::int64_t r = 0; r < count; ++r) to[(block * width + r) * n_ + i] = static_cast<T>(columns[i][r]);
+    });
+  }
+
+  static void add(std::array<double, width>& y, double factor, const std::array<double, width>& x) {
+    for (std::size_t r = 0; r < width; ++r) y[r] += factor * x[r];
+  }
+  static void multiply(std::array<double, width>& y, double factor) {
+    for (std::size_t r = 0; r < width; ++r) y[r] *= factor;
+  }
+
+  /// In place.
+  void apply(Map map, Columns& x) const {
+    switch (map) {
+      case Map::product:
+        for (std::int64_t i = n_ - 1; i >= 0; --i) {
+          multiply(x[i], row(i)[i]);
+          for (std::int64_t j = begin(i); j < i; ++j) add(x[i], row(i)[j], x[j]);
+        }
+        return;
+      case Map::product_transposed:
+        for (std::int64_t i = 0; i < n_; ++i) {
+          for (std::int64_t j = begin(i); j < i; ++j) add(x[j], row(i)[j], x[i]);
+          multiply(x[i], row(i)[i]);
+        }
+        return;
+      case Map::solution:
+        for (std::int64_t i = 0; i < n_; ++i) {
+          for (std::int64_t j = begin(i); j < i; ++j) add(x[i], -row(i)[j], x[j]);
+          multiply(x[i], 1 / row(i)[i]);
+        }
+        return;
+      case Map::solution_transposed:
+        for (std::int64_t i = n_ - 1; i >= 0; --i) {
+          multiply(x[i], 1 / row(i)[i]);
+          for (std::int64_t j = begin(i); j < i; ++j) add(x[j], -row(i)[j], x[i]);
+        }
+        return;
+    }
+  }
+
+  std::int64_t n_;
+  std::int64_t bandwidth_;
+  std::int64_t first_;
+  std::int64_t step_;
+  std::vector<double> values_;
+};
+
+namespace {
+
+using Factor = std::shared_ptr<const Triangle>;
+using Map = Triangle::Map;
+
+Map transposed(Map map) {
+  switch (map) {
+    case Map::product: return Map::product_transposed;
+    case Map::product_transposed: return Map::product;
+    case Map::solution: return Map::solution_transposed;
+    case Map::solution_transposed: break;
+  }
+  return Map::solution;
+}
+
+/// A constant linear map of rows, as an operation.
+Var mapped(const Factor& factor, Map map, const Var& x) {
+  auto op = std::make_shared<Op>();
+  op->name = "error_covariance";
+  op->shape = [n = factor->size()](Inputs in, const Attributes&) {
+    const Shape& shape = in[0].shape();
+    if (shape.rank() < 1 || shape[-1] != n)
+      throw Error(fmt::format("[error_covariance] {} errors, where {} are meant", shape.text(), n));
+    return shape;
+  };
+  op->forward = [factor, map](autodiff::Backend&, Inputs in, Attributes&, Tensor& y) {
+    y = factor->apply(map, in[0].value());
+  };
+  op->vjp = [factor, map](const Call&, int, const Var& w) { return mapped(factor, transposed(map), w); };
+  op->jvp = [factor, map](const Call&, const Vars& v) { return mapped(factor, map, v[0]); };
+  return evaluate(op, {x});
+}
+
+[[noreturn]] void not_definite(std::int64_t i) {
+  throw Error(fmt::format("error covariance: not positive definite, at row {}", i));
+}
+
+/// The factor of a band of rows R(i, i - k), k = 0 .. b.
+Factor factored(const std::vector<double>& band, std::int64_t bandwidth) {
+  const std::int64_t b = bandwidth;
+  const std::int64_t n = static_cast<std::int64_t>(band.size()) / (b + 1);
+  std::vector<double> l(band.size(), 0.0);
+  const auto row = [&](std::int64_t i) { return l.data() + b * (i + 1); };
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = std::max<std::int64_t>(0, i - b); j <= i; ++j) {
+      double rest = band[i * (b + 1) + i - j];
+      for (std::int64_t k = std::max<std::int64_t>(0, i - b); k < j; ++k) rest -= row(i)[k] * row(j)[k];
+      if (j < i) {
+        row(i)[j] = rest / row(j)[j];
+      } else {
+        if (!(rest > 0) || !std::isfinite(rest)) not_definite(i);
+        row(i)[i] = std::sqrt(rest);
+      }
+    }
+  return Triangle::banded(n, b, std::move(l));
+}
+
+std::int64_t root_of(std::size_t elements) {
+  const auto n = static_cast<std::int64_t>(std::llround(std::sqrt(static_cast<double>(elements))));
+  if (n * n != static_cast<std::int64_t>(elements))
+    throw Error(fmt::format("error covariance: {} elements are no square matrix", elements));
+  return n;
+}
+
+}  // namespace
+
+BandedCovariance::BandedCovariance(std::vector<double> band, std::int64_t bandwidth)
+    : bandwidth_(bandwidth), band_(std::move(band)) {
+  if (bandwidth < 0 || static_cast<std::int64_t>(band_.size()) % (bandwidth + 1) != 0)
+    throw Error(fmt::format("error covariance: {} elements are no band of width {}", band_.size(), bandwidth));
+  for (std::int64_t i = 0; i < size(); ++i)  // before the first observation
+    for (std::int64_t k = i + 1; k <= bandwidth_; ++k) band_[i * (bandwidth_ + 1) + k] = 0;
+  factor_ = factored(band_, bandwidth_);
+}
+
+std::int64_t BandedCovariance::size() const { return static_cast<std::int64_t>(band_.size()) / (bandwidth_ + 1); }
+
+Var BandedCovariance::solve(const Var& x) const { return mapped(factor_, Map::solution_transposed, whiten(x)); }
+Var BandedCovariance::whiten(const Var& x) const { return mapped(factor_, Map::solution, x); }
+Var BandedCovariance::colour(const Var& x) const { return mapped(factor_, Map::product, x); }
+
+std::vector<double> BandedCovariance::variance() const {
+  std::vector<double> diagonal;
+  for (std::int64_t i = 0; i < size(); ++i) diagonal.push_back(band_[i * (bandwidth_ + 1)]);
+  return diagonal;
+}
+
+std::unique_ptr<ErrorCovariance> BandedCovariance::part(std::span<const std::int64_t> positions,
+                                                        std::span<const double> factors) const {
+  const std::int64_t b = bandwidth_;
+  // Pairs (k, l) of the new order, l <= k, that are correlated.
+  constexpr std::int64_t absent = -1;
+  std::vector<std::int64_t> new_place(static_cast<std::size_t>(size()), absent);
+  for (std::size_t k = 0; k < positions.size(); ++k) new_place[positions[k]] = static_cast<std::int64_t>(k);
+  std::int64_t wide = 0;
+  const auto for_each_pair = [&](const auto& f) {
+    for (std::int64_t i = 0; i < size(); ++i)
+      for (std::int64_t j = std::max<std::int64_t>(0, i - b); j <= i; ++j) {
+        if (new_place[i] == absent || new_place[j] == absent) continue;
+        const double r = band_[i * (b + 1) + i - j];
+        if (r != 0) f(std::max(new_place[i], new_place[j]), std::min(new_place[i], new_place[j]), r);
+      }
+  };
+  for_each_pair([&](std::int64_t k, std::int64_t l, double) { wide = std::max(wide, k - l); });
+  std::vector<double> some(positions.size() * static_cast<std::size_t>(wide + 1), 0.0);
+  for_each_pair([&](std::int64_t k, std::int64_t l, double r) {
+    some[k * (wide + 1) + k - l] = r * std::sqrt(factors[k] * factors[l]);
+  });
+  return std::make_unique<BandedCovariance>(std::move(some), wide);
+}
+
+std::unique_ptr<ErrorCovariance> BandedCovariance::plus(std::span<const double> variance) const {
+  std::vector<double> sum = band_;
+  for (std::int64_t i = 0; i < size(); ++i) sum[i * (bandwidth_ + 1)] += variance[i];
+  return std::make_unique<BandedCovariance>(std::move(sum), bandwidth_);
+}
+
+FullCovariance::FullCovariance(std::vector<double> matrix) : size_(root_of(matrix.size())), matrix_(std::move(matrix)) {
+  const std::int64_t n = size_;
+  check_variance(variance());
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = 0; j < i; ++j) {
+      double& below = matrix_[i * n + j];
+      double& above = matrix_[j * n + i];
+      constexpr double tolerance = 1e-6;
+      if (!(std::abs(below - above) <= tolerance * std::sqrt(matrix_[i * n + i] * matrix_[j * n + j])))
+        throw Error(fmt::format("error covariance: not symmetric, element ({}, {}) is {}, ({}, {}) is {}", i, j, below,
+                                j, i, above));
+      below = above = 0.5 * (below + above);
+    }
+  try {
+    const Tensor all = Tensor::from(std::span<const double>(matrix_), {n, n});
+    factor_ = Triangle::full(n, cholesky(Var(all)).value().to_vector());
+  } catch (const Error&) {
+    throw Error("error covariance: not positive definite");
+  }
+}
+
+Var FullCovariance::solve(const Var& x) const { return mapped(factor_, Map::solution_transposed, whiten(x)); }
+Var FullCovariance::whiten(const Var& x) const { return mapped(factor_, Map::solution, x); }
+Var FullCovariance::colour(const Var& x) const { return mapped(factor_, Map::product, x); }
+
+std::vector<double> FullCovariance::variance() const {
+  std::vector<double> diagonal;
+  for (std::int64_t i = 0; i < size_; ++i) diagonal.push_back(matrix_[i * size_ + i]);
+  return diagonal;
+}
+
+std::unique_ptr<ErrorCovariance> FullCovariance::part(std::span<const std::int64_t> positions,
+                                                      std::span<const double> factors) const {
+  std::vector<double> some;
+  some.reserve(positions.size() * positions.size());
+  for (std::size_t k = 0; k < positions.size(); ++k)
+    for (std::size_t l = 0; l < positions.size(); ++l)
+      some.push_back(matrix_[positions[k] * size_ + positions[l]] * std::sqrt(factors[k] * factors[l]));
+  return std::make_unique<FullCovariance>(std::move(some));
+}
+
+std::unique_ptr<ErrorCovariance> FullCovariance::plus(std::span<const double> variance) const {
+  std::vector<double> sum = matrix_;
+  for (std::int64_t i = 0; i < size_; ++i) sum[i * size_ + i] += variance[i];
+  return std::make_unique<FullCovariance>(std::move(sum));
+}
+
+LowRankCovariance::LowRankCovariance(std::vector<double> variance, std::vector<double> factor)
+    : diagonal_(std::move(variance)), factor_(std::move(factor)) {
+  check_variance(diagonal_);
+  const std::int64_t m = size();
+  if (m == 0 ? !factor_.empty() : static_cast<std::int64_t>(factor_.size()) % m != 0)
+    throw Error(fmt::format("error covariance: a factor of {} elements for {} observations", factor_.size(), m));
+  rank_ = m == 0 ? 0 : static_cast<std::int64_t>(factor_.size()) / m;
+  std::vector<double> deviation;
+  Matrix s(m, rank_);
+  for (std::int64_t i = 0; i < m; ++i) {
+    deviation.push_back(std::sqrt(diagonal_[i]));
+    for (std::int64_t k = 0; k < rank_; ++k) {
+      if (!std::isfinite(factor_[i * rank_ + k]))
+        throw Error(fmt::format("error covariance: factor {} of observation {} is {}", k, i, factor_[i * rank_ + k]));
+      s(i, k) = factor_[i * rank_ + k] / deviation.back();
+    }
+  }
+  deviation_ = tensor_of(deviation);
+  if (rank_ == 0) return;
+  // S = T diag(a) V', T with orthonormal columns: (I + S S')^p = I + T diag((1 + a^2)^p - 1) T'.
+  const Eigen::JacobiSVD<Matrix> svd(s, Eigen::ComputeThinU);
+  directions_ = tensor_of(Matrix(svd.matrixU()));
+  const auto gain = [&](double p) {
+    return tensor_of(
+        Vector(svd.singularValues().unaryExpr([p](double a) { return std::expm1(p * std::log1p(a * a)); })));
+  };
+  root_ = gain(0.5);
+  inverse_root_ = gain(-0.5);
+  inverse_ = gain(-1);
+}
+
+namespace {
+
+/// (I + T diag(gain) T') x of the rows of x (.., m).
+Var raised(const Tensor& directions, const Tensor& gain, const Var& x) {
+  if (!directions) return x;
+  const Shape shape = x.shape();
+  const Var rows = shape.rank() == 1 ? reshape(x, {1, shape[0]}) : x;
+  const Var t(directions.to(x.dtype()));
+  return reshape(rows + matmul(matmul(rows, t) * Var(gain.to(x.dtype())), t, false, true), shape);
+}
+
+}  // namespace
+
+Var LowRankCovariance::solve(const Var& x) const {
+  const Var deviation(deviation_.to(x.dtype()));
+  return raised(directions_, inverse_, x / deviation) / deviation;
+}
+Var LowRankCovariance::whiten(const Var& x) const {
+  return raised(directions_, inverse_root_, x / Var(deviation_.to(x.dtype())));
+}
+Var LowRankCovariance::colour(const Var& x) const {
+  return raised(directions_, root_, x) * Var(deviation_.to(x.dtype()));
+}
+
+std::vector<double> LowRankCovariance::variance() const {
+  std::vector<double> all = diagonal_;
+  for (std::int64_t i = 0; i < size(); ++i)
+    for (std::int64_t k = 0; k < rank_; ++k) all[i] += factor_[i * rank_ + k] * factor_[i * rank_ + k];
+  return all;
+}
+
+std::unique_ptr<ErrorCovariance> LowRankCovariance::part(std::span<const std::int64_t> positions,
+                                                         std::span<const double> factors) const {
+  std::vector<double> variance;
+  std::vector<double> factor;
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    variance.push_back(diagonal_[positions[i]] * factors[i]);
+    for (std::int64_t k = 0; k < rank_; ++k)
+      factor.push_back(factor_[positions[i] * rank_ + k] * std::sqrt(factors[i]));
+  }
+  return std::make_unique<LowRankCovariance>(std::move(variance), std::move(factor));
+}
+
+std::unique_ptr<ErrorCovariance> LowRankCovariance::plus(std::span<const double> variance) const {
+  std::vector<double> sum = diagonal_;
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += variance[i];
+  return std::make_unique<LowRankCovariance>(std::move(sum), factor_);
 }
 
 }  // namespace levda::da

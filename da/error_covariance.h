@@ -10,7 +10,8 @@
 
 namespace levda::da {
 
-/// R of m observations, positive definite; R = C C'. All act on the rows of x (.., m), in x's type.
+/// R of m observations, positive definite; R = C C'. All act on the rows of x (.., m), in x's type, and are linear maps
+/// on the tape.
 class ErrorCovariance {
  public:
   virtual ~ErrorCovariance() = default;
@@ -27,6 +28,8 @@ class ErrorCovariance {
   /// sqrt(factors[k]) times as large.
   virtual std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t> positions,
                                                 std::span<const double> factors) const = 0;
+  /// R with more on its diagonal: independent errors on top, m variances >= 0.
+  virtual std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const = 0;
 };
 
 /// Independent errors.
@@ -42,10 +45,92 @@ class DiagonalCovariance final : public ErrorCovariance {
   std::vector<double> variance() const override { return variance_; }
   std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t> positions,
                                         std::span<const double> factors) const override;
+  std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const override;
 
  private:
   std::vector<double> variance_;
   autodiff::Tensor deviation_;  // (m) float64
+};
+
+/// A lower triangular Cholesky factor of some bandwidth.
+class Triangle;
+
+/// Errors correlated with the `bandwidth` observations before and after; C is the Cholesky factor, made once in
+/// O(m b^2). Its maps cost O(m b) per row.
+class BandedCovariance final : public ErrorCovariance {
+ public:
+  /// band (m, bandwidth + 1): element (i, k) is R(i, i - k), the diagonal first; what lies before the first observation
+  /// is not looked at. Throws Error: sizes that do not fit, not positive definite.
+  BandedCovariance(std::vector<double> band, std::int64_t bandwidth);
+
+  std::int64_t size() const override;
+  std::int64_t bandwidth() const { return bandwidth_; }
+  const std::vector<double>& band() const { return band_; }
+  autodiff::Var solve(const autodiff::Var& x) const override;
+  autodiff::Var whiten(const autodiff::Var& x) const override;
+  autodiff::Var colour(const autodiff::Var& x) const override;
+  std::vector<double> variance() const override;
+  /// Banded: as wide as the order of the positions makes it, not wider than before where they increase.
+  std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t> positions,
+                                        std::span<const double> factors) const override;
+  std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const override;
+
+ private:
+  std::int64_t bandwidth_;
+  std::vector<double> band_;
+  std::shared_ptr<const Triangle> factor_;
+};
+
+/// Errors of any correlation; C is the Cholesky factor, made once in O(m^3 / 3). Its maps cost O(m^2) per row.
+class FullCovariance final : public ErrorCovariance {
+ public:
+  /// matrix (m, m), row-major. Throws Error: not square, not symmetric to 1e-6 of the deviations' product, not positive
+  /// definite.
+  explicit FullCovariance(std::vector<double> matrix);
+
+  std::int64_t size() const override { return size_; }
+  const std::vector<double>& matrix() const { return matrix_; }
+  autodiff::Var solve(const autodiff::Var& x) const override;
+  autodiff::Var whiten(const autodiff::Var& x) const override;
+  autodiff::Var colour(const autodiff::Var& x) const override;
+  std::vector<double> variance() const override;
+  std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t> positions,
+                                        std::span<const double> factors) const override;
+  std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const override;
+
+ private:
+  std::int64_t size_;
+  std::vector<double> matrix_;
+  std::shared_ptr<const Triangle> factor_;
+};
+
+/// Independent errors and r that all observations share: R = D + U U'. With D^-1/2 U = T diag(a) V' (singular values),
+/// C = D^1/2 (I + T diag(sqrt(1 + a^2) - 1) T'), and the inverse is Woodbury's. The maps cost O(m r) per row.
+class LowRankCovariance final : public ErrorCovariance {
+ public:
+  /// variance: the diagonal of D; factor: U (m, r), row-major. Throws Error: sizes that do not fit, a variance that is
+  /// not positive, a factor that is not finite.
+  LowRankCovariance(std::vector<double> variance, std::vector<double> factor);
+
+  std::int64_t size() const override { return static_cast<std::int64_t>(diagonal_.size()); }
+  std::int64_t rank() const { return rank_; }
+  autodiff::Var solve(const autodiff::Var& x) const override;
+  autodiff::Var whiten(const autodiff::Var& x) const override;
+  autodiff::Var colour(const autodiff::Var& x) const override;
+  std::vector<double> variance() const override;
+  std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t> positions,
+                                        std::span<const double> factors) const override;
+  std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const override;
+
+ private:
+  std::vector<double> diagonal_;
+  std::vector<double> factor_;
+  std::int64_t rank_;
+  autodiff::Tensor deviation_;     // (m): D^1/2
+  autodiff::Tensor directions_;    // T (m, min(m, r)); none where r = 0
+  autodiff::Tensor root_;          // (1 + a^2)^p - 1 for p = 1/2
+  autodiff::Tensor inverse_root_;  // p = -1/2
+  autodiff::Tensor inverse_;       // p = -1
 };
 
 }  // namespace levda::da
