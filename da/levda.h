@@ -19,6 +19,7 @@
 /// The posterior ensemble is vb + A w* and anomalies A T with T = H(w*)^-1/2, symmetric (Bishop et al. 2001; Hunt et
 /// al. 2007), so that the mean is kept.
 
+#include "da/inflation.h"
 #include "da/method.h"
 
 namespace levda::da {
@@ -31,7 +32,18 @@ enum class Minimiser : std::uint8_t {
             ///< then quadratic in w and one step solves it. No derivative of the model, no annealing, no starts
 };
 
+/// What is minimised over.
+enum class Control : std::uint8_t {
+  weights,   ///< w, as above
+  transform  ///< as in the authors' own flood program: a full N x N transform A0 of the states' anomalies and an
+             ///< increment du of each member's parameters, by L-BFGS from A0 = sqrt(N - 1) I, du = 0, the prior
+             ///< members: J = sum over times of the mean, over members and observations, of the squared whitened misfit
+             ///<     + mean (A0 - sqrt(N - 1) I)^2 + 0.1 mean du^2.
+             ///< Observations count anew in each of overlapping windows. There: length 5, shift 1, 50 iterations
+};
+
 struct LevdaSettings {
+  Control control = Control::weights;
   Minimiser minimiser = Minimiser::gauss_newton;
   std::int64_t starts = 4;                    ///< best members tried besides w = 0; first window only
   std::vector<double> annealing{100, 10, 1};  ///< factors of R; the last is 1. First window only
@@ -40,6 +52,7 @@ struct LevdaSettings {
   double coarse_tolerance = 1e-2;             ///< the same where the factor of R is not 1
   double keep_ratio = 4;                      ///< minima with a cost above so many times the lowest are dropped
   bool mixed_precision = true;                ///< float32 where the factor of R is not 1 (Gauss-Newton); else float64
+  Inflation inflation = {};                   ///< of every window's posterior
 };
 
 class Levda final : public WindowMethod {
@@ -54,6 +67,7 @@ class Levda final : public WindowMethod {
   /// norm of exact gradient less ensemble gradient (Y of the members' predictions) at the minimum.
   std::vector<Ensemble> analyse(const ObservationOperator& observe, std::span<const WindowProblem> problems,
                                 bool first) const override;
+  bool counts_once() const override { return settings_.control == Control::weights; }
 
  private:
   LevdaSettings settings_;

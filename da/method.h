@@ -29,6 +29,11 @@ struct Problem {
   std::vector<double> times;          ///< increasing and >= 0: where the analysis is wanted; they cut the windows
   Windows windows;
   std::uint64_t seed = 0;  ///< of what a method draws for this problem
+  double gross_error = 0;  ///< k of the gross-error check, in predictive standard deviations; 0: none. Window methods
+  /// Standard deviation of each control's random step from window to window; empty: none. For parameters that drift.
+  /// Window methods.
+  std::vector<double> walk = {};
+  std::int64_t parameters = 0;  ///< the last so many controls are parameters, where a method treats them by themselves
 };
 
 /// Throws Error when the parts of a problem do not fit together.
@@ -37,9 +42,36 @@ void check(const Problem& problem);
 /// What a method says of itself, by name ("iterations", "cost"); per window where it has several.
 using Diagnostics = std::map<std::string, std::vector<double>>;
 
+/// What a minimisation had reached after some iterations.
+struct Iteration {
+  std::int64_t window = 0;
+  double factor = 1;             ///< of R
+  double cost_background = 0;    ///< J_b = 1/2 w'w
+  double cost_observations = 0;  ///< J_o, with R times `factor`
+  double gradient_norm = 0;
+  double gradient_difference = 0;  ///< norm of the exact gradient less that with Y of the prior members' predictions
+  double damping = 0;              ///< Levenberg-Marquardt, of the next step
+
+  friend bool operator==(const Iteration&, const Iteration&) = default;
+};
+
+/// What an observation did in a window, linearised at the minimum.
+struct Impact {
+  std::int64_t window = 0;
+  std::int64_t observation = 0;
+  double share = 0;        ///< of the degrees of freedom for signal: diagonal of R^-1/2 Y H^-1 Y' R^-1/2, whose sum is
+                           ///< tr(H K); the observation's own where R is diagonal
+  double sensitivity = 0;  ///< dJ/dy = R^-1 (y - G) at the minimum, per unit of the observation
+
+  friend bool operator==(const Impact&, const Impact&) = default;
+};
+
 struct Analysis {
-  std::vector<Ensemble> ensembles;  ///< smoothed, one per time: from the last window that contains it
-  Diagnostics diagnostics;
+  std::vector<Ensemble> ensembles = {};  ///< smoothed, one per time: from the last window that contains it
+  Diagnostics diagnostics = {};
+  std::vector<std::int32_t> qc = {};       ///< code of every observation, QualityControl; empty: as they came
+  std::vector<Impact> impact = {};         ///< of those that were used, where the method knows it
+  std::vector<Iteration> iterations = {};  ///< of the best start of each window, where the method has any
 };
 
 class Method {
@@ -61,6 +93,13 @@ class FreeRun final : public Method {
   std::vector<Analysis> assimilate_all(std::span<const Problem> problems) const override;
 };
 
+/// What else a method can say of a window.
+struct WindowReport {
+  std::vector<double> share;        ///< as Impact has it, of each of the m observations; may be empty
+  std::vector<double> sensitivity;  ///< the same
+  std::vector<Iteration> iterations;
+};
+
 /// One window of one problem.
 struct WindowProblem {
   const Ensemble& prior;                              ///< where the window's control vector lies
@@ -69,6 +108,8 @@ struct WindowProblem {
   const Observations& observations;                   ///< the m: times, places and channels are those of all problems
   autodiff::Random& random;                           ///< of the problem
   Diagnostics& diagnostics;                           ///< of the problem; to be added to
+  WindowReport* report = nullptr;                     ///< to be filled where there is one
+  std::int64_t parameters = 0;                        ///< of the problem
 };
 
 /// What a window method brings: the posterior ensemble where the window's control vector lies.
@@ -78,6 +119,14 @@ class WindowMethod : public Method {
   /// lies at the first of them (for the first window at time 0). The posterior is carried on to the next window. Where
   /// windows overlap, R of an observation is multiplied by the number of windows that it enters, so that it counts
   /// once. Observations between the last time of a window and the next one's first belong to the window.
+  ///
+  /// With a gross-error check a window is analysed up to three times: what check_gross_errors finds against the prior
+  /// is left out of the first analysis, then what it finds against the last posterior, so that an observation can come
+  /// back, until nothing changes. Each window decides anew; the last decision is in Analysis::qc. A window all of whose
+  /// observations are left out is none.
+  ///
+  /// With a random walk each control of each member is moved by independent normal numbers after the ensemble was
+  /// carried on to a window; their mean over members is taken off, so that the ensemble's mean stays.
   Analysis assimilate(const Problem& problem) const final;
   /// In step, window by window, those of one model, size of ensemble, times, windows, and times, places and channels of
   /// the observations: one observation operator serves them all.
@@ -88,6 +137,15 @@ class WindowMethod : public Method {
   /// observations came before.
   virtual std::vector<Ensemble> analyse(const ObservationOperator& observe, std::span<const WindowProblem> problems,
                                         bool first) const = 0;
+  /// Whether R is multiplied where windows overlap.
+  virtual bool counts_once() const { return true; }
+
+ private:
+  struct Group;
+  /// The posteriors of one window, with quality control; priors where nothing is left to analyse.
+  std::vector<Ensemble> analyse_window(const ObservationOperator& observe, Group& group,
+                                       const std::vector<Ensemble>& priors, const Observations& observations,
+                                       std::span<const std::int64_t> positions, std::int64_t window, bool first) const;
 };
 
 }  // namespace levda::da

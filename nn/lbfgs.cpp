@@ -119,8 +119,11 @@ LbfgsResult minimise_lbfgs(const ObjectiveWithGradient& f, std::vector<double> s
     double rho;
   };
   std::deque<Pair> pairs;
+  bool told = false;  // of this iterate
   for (;;) {
     result.gradient_norm = norm(gradient);
+    if (settings.accepted && !told) settings.accepted(result.x, result.value, gradient);
+    told = false;
     if (result.gradient_norm <= settings.gradient_tolerance * std::max(1.0, norm(result.x))) {
       result.converged = true;
       return result;
@@ -150,6 +153,7 @@ LbfgsResult minimise_lbfgs(const ObjectiveWithGradient& f, std::vector<double> s
     if (next.t == 0) {
       if (pairs.empty()) return result;  // no descent along the gradient: round-off is reached
       pairs.clear();                     // once more, along the gradient
+      told = true;
       continue;
     }
     Pair pair{.s = Point(p.size()), .y = Point(p.size()), .rho = 0};
@@ -170,6 +174,7 @@ LbfgsResult minimise_lbfgs(const ObjectiveWithGradient& f, std::vector<double> s
     if (gain <= settings.value_tolerance * std::max(1.0, std::abs(result.value)) && settings.value_tolerance > 0) {
       result.gradient_norm = norm(gradient);
       result.converged = true;
+      if (settings.accepted) settings.accepted(result.x, result.value, gradient);
       return result;
     }
   }

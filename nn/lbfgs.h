@@ -17,6 +17,8 @@ struct LbfgsSettings {
   double value_tolerance = 0;        ///< stops where a step lowers f by less than this times max(1, |f|)
   double decrease = 1e-4;            ///< c1 of the Wolfe conditions
   double curvature = 0.9;            ///< c2
+  /// Told of the start and of every accepted iterate: x, value, gradient. May be empty.
+  std::function<void(std::span<const double> x, double value, std::span<const double> gradient)> accepted = {};
 };
 
 struct LbfgsResult {

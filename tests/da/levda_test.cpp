@@ -338,6 +338,113 @@ TEST_CASE("problems in step ask the model together") {
   CHECK(model.calls == alone);
 }
 
+TEST_CASE("the impact of observations adds up to the degrees of freedom for signal, its slope is that of the cost") {
+  Twin twin = make_twin(5, 12, 6, 3, 30);
+  const auto tight = [&] { return plain.assimilate(twin.problem({6, 6})); };
+  const Analysis analysis = tight();
+  REQUIRE(analysis.impact.size() == 18);
+  // K of the Kalman smoother: H K = P_y (P_y + R)^-1, of which whitening keeps the diagonal.
+  const Matrix a = matrix_of(twin.prior.anomalies()).transpose();
+  const Matrix y = twin.model.matrix(twin.observations) * a;
+  Matrix s = y * y.transpose();
+  const Matrix p = s;
+  for (std::int64_t i = 0; i < 18; ++i) s(i, i) += twin.covariance.variance()[static_cast<std::size_t>(i)];
+  const Matrix hk = p * s.inverse();
+  double sum = 0;
+  for (const Impact& impact : analysis.impact) {
+    CHECK(std::abs(impact.share - hk(impact.observation, impact.observation)) <= 1e-10);
+    sum += impact.share;
+  }
+  CHECK(std::abs(sum - analysis.diagnostics.at("degrees_of_freedom")[0]) <= 1e-10);
+  const auto cost = [&] { return tight().diagnostics.at("cost")[0]; };
+  constexpr double h = 1e-3;
+  for (const std::size_t i : {std::size_t{0}, std::size_t{7}, std::size_t{17}}) {
+    twin.observations.value[i] += h;
+    const double up = cost();
+    twin.observations.value[i] -= 2 * h;
+    const double down = cost();
+    twin.observations.value[i] += h;
+    // Quadratic: only round-off of the cost over h is left.
+    CHECK(std::abs((up - down) / (2 * h) - analysis.impact[i].sensitivity) <= 1e-14 * up / h * 10);
+  }
+}
+
+TEST_CASE("iterations are reported: the cost falls at one factor of R, gradients of a linear model agree") {
+  const Twin twin = make_twin(5, 12, 6, 3, 31);
+  for (const Minimiser minimiser : {Minimiser::gauss_newton, Minimiser::lbfgs}) {
+    const Levda method({.minimiser = minimiser, .starts = 2, .annealing = {100, 1}});
+    const Analysis analysis = method.assimilate(twin.problem({4, 2}));
+    REQUIRE(analysis.iterations.size() >= 4);
+    CHECK(analysis.iterations.front().window == 0);
+    CHECK(analysis.iterations.front().factor == 100);
+    CHECK(analysis.iterations.back().window == 1);
+    CHECK(analysis.iterations.back().factor == 1);
+    const auto total = [](const Iteration& x) { return x.cost_background + x.cost_observations; };
+    for (std::size_t i = 0; i < analysis.iterations.size(); ++i) {
+      const Iteration& now = analysis.iterations[i];
+      // float32 while R is inflated: the exact gradient is then off by 1e-7 of its parts.
+      CHECK(now.gradient_difference <= (now.factor > 1 ? 1e-4 : 1e-9));
+      if (i == 0) continue;
+      const Iteration& before = analysis.iterations[i - 1];
+      if (before.window == now.window && before.factor == now.factor) CHECK(total(now) <= total(before));
+    }
+    CHECK(std::abs(total(analysis.iterations.back()) - analysis.diagnostics.at("cost").back()) <= 1e-12);
+    CHECK(analysis.iterations.back().gradient_norm == analysis.diagnostics.at("gradient_norm").back());
+  }
+}
+
+TEST_CASE("inflation multiplies the spread of each window's posterior and keeps its mean") {
+  const Twin twin = make_twin(5, 12, 6, 3, 32);
+  const Levda inflating({.starts = 0, .annealing = {1}, .inflation = {.factor = 1.5}});
+  const Gaussian a = gaussian_of(plain.assimilate(twin.problem({6, 6})).ensembles[0]);
+  const Gaussian b = gaussian_of(inflating.assimilate(twin.problem({6, 6})).ensembles[0]);
+  CHECK(difference({a.mean, 2.25 * a.covariance}, b) <= 1e-12);
+  const Levda relaxing({.starts = 0, .annealing = {1}, .inflation = {.relaxation = 1}});
+  const std::vector<double> kept = relaxing.assimilate(twin.problem({6, 6})).ensembles[0].spread();
+  for (std::size_t k = 0; k < kept.size(); ++k) CHECK(std::abs(kept[k] - twin.prior.spread()[k]) <= 1e-12);
+  CHECK_THROWS_AS(Levda({.inflation = {.factor = 0}}), Error);
+}
+
+TEST_CASE("where windows overlap an analysis has used each observation's share so far: never over-confident") {
+  for (const Windows windows : {Windows{5, 1}, Windows{4, 3}, Windows{3, 2}, Windows{6, 4}}) {
+    const Twin twin = make_twin(5, 12, 8, 2, 33);
+    CAPTURE(windows.length);
+    const Analysis analysis = plain.assimilate(twin.problem(windows));
+    const Gaussian all = kalman(twin, twin.observations, twin.covariance.variance());
+    // Windows by their definition: k shift .. k shift + length - 1, the last one ends with the times.
+    std::vector<std::pair<std::int64_t, std::int64_t>> spans;
+    for (std::int64_t begin = 0;; begin += windows.shift) {
+      spans.emplace_back(begin, std::min<std::int64_t>(begin + windows.length, 8));
+      if (spans.back().second == 8) break;
+    }
+    const auto entered = [&](std::int64_t t, std::size_t until) {
+      return std::count_if(spans.begin(), spans.begin() + static_cast<std::ptrdiff_t>(until),
+                           [&](const auto& s) { return s.first <= t && t < s.second; });
+    };
+    for (std::int64_t t = 0; t < 8; ++t) {
+      std::size_t last = 0;
+      for (std::size_t w = 0; w < spans.size(); ++w)
+        if (spans[w].first <= t && t < spans[w].second) last = w + 1;
+      // An observation of k windows, c of which are over, counts as one with R k / c.
+      std::vector<std::int64_t> known;
+      std::vector<double> variance;
+      for (std::int64_t i = 0; i < twin.observations.size(); ++i) {
+        const auto at = static_cast<std::int64_t>(twin.observations.time[static_cast<std::size_t>(i)]);
+        if (entered(at, last) == 0) continue;
+        known.push_back(i);
+        variance.push_back(twin.covariance.variance()[static_cast<std::size_t>(i)] *
+                           static_cast<double>(entered(at, spans.size())) / static_cast<double>(entered(at, last)));
+      }
+      const Gaussian mine = gaussian_of(analysis.ensembles[static_cast<std::size_t>(t)]);
+      const Matrix power = twin.model.power(t);
+      CHECK(difference(mine, advanced(kalman(twin, twin.observations.part(known), variance), power)) <= 1e-9);
+      const Matrix excess = mine.covariance - advanced(all, power).covariance;
+      const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(excess);
+      CHECK(eigen.eigenvalues().minCoeff() >= -1e-9);
+    }
+  }
+}
+
 TEST_CASE("settings and problems that do not fit are refused") {
   CHECK_THROWS_AS(Levda({.annealing = {10}}), Error);
   CHECK_THROWS_AS(Levda({.annealing = {}}), Error);

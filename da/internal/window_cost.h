@@ -1,0 +1,127 @@
+#pragma once
+
+/// The cost of a window in the space of weights w, what the model says of it at some points, and where it is least. For
+/// LEVDA's own files.
+
+#include <cmath>
+#include <limits>
+
+#include "autodiff/op.h"
+#include "da/internal/matrices.h"
+#include "da/method.h"
+
+namespace levda::da {
+
+/// What the model says near a point of w-space, whitened.
+struct Local {
+  Vector innovation;   // R^-1/2 (y - G(v(w)))
+  Matrix sensitivity;  // R^-1/2 Y, as rows: (N, m)
+};
+
+/// J of one problem's window in w-space, in the whitened innovation d = R^-1/2 (y - G). Knows no model: it says where
+/// the model is to be evaluated, and what the answer means.
+class Objective {
+ public:
+  explicit Objective(const WindowProblem& problem)
+      : problem_(problem), mean_(vector_of(problem.prior.mean())), anomalies_(matrix_of(problem.prior.anomalies())) {}
+
+  const WindowProblem& problem() const { return problem_; }
+  std::int64_t members() const { return anomalies_.rows(); }
+  Vector control(const Vector& w) const { return mean_ + anomalies_.transpose() * w; }
+
+  /// The directions of min(n, N) forward sweeps: along the controls themselves where they are fewer.
+  Matrix directions() const {
+    return few_controls() ? Matrix(Matrix::Identity(mean_.size(), mean_.size())) : anomalies_;
+  }
+
+  /// Of a prediction (m).
+  Vector innovation(const autodiff::Tensor& prediction) const {
+    return vector_of(whiten(autodiff::Var(problem_.values) - autodiff::Var(prediction.to(autodiff::DType::float64))));
+  }
+
+  /// Of a linearisation along directions().
+  Local local(const autodiff::Tensor& value, const autodiff::Tensor& tangents) const {
+    const Matrix whitened = matrix_of(whiten(autodiff::Var(tangents.to(autodiff::DType::float64))));
+    return {innovation(value), few_controls() ? Matrix(anomalies_ * whitened) : whitened};
+  }
+
+  /// R^-1/2 Y of the members' own predictions (N, m), centred on their mean; and R^-1/2 (y - that mean).
+  Local of_members(const autodiff::Tensor& predictions) const {
+    const Matrix whitened = matrix_of(whiten(autodiff::Var(predictions)));
+    const Vector mean = whitened.colwise().mean();
+    const Vector y = vector_of(whiten(autodiff::Var(problem_.values)));
+    const double scale = 1 / std::sqrt(static_cast<double>(members() - 1));
+    return {y - mean, scale * (whitened.rowwise() - mean.transpose())};
+  }
+
+  /// Squared whitened misfit of every row of predictions (N, m).
+  Vector misfits(const autodiff::Tensor& predictions) const {
+    return matrix_of(whiten(autodiff::Var(problem_.values) - autodiff::Var(predictions.to(autodiff::DType::float64))))
+        .rowwise()
+        .squaredNorm();
+  }
+
+ private:
+  bool few_controls() const { return mean_.size() < members(); }
+  autodiff::Tensor whiten(const autodiff::Var& x) const { return problem_.covariance->whiten(x).value(); }
+
+  const WindowProblem& problem_;
+  Vector mean_;
+  Matrix anomalies_;
+};
+
+/// A point in the w-space of one of the problems.
+struct Point {
+  const Objective* objective;
+  const Vector* w;
+};
+
+/// The model at some points, in a type of its own, in one call; f(k, innovation at point k), in parallel.
+template <typename F>
+void innovations(const ObservationOperator& observe, std::span<const Point> points, autodiff::DType model, const F& f) {
+  if (points.empty()) return;
+  autodiff::Vars controls;
+  for (const Point& point : points)
+    controls.emplace_back(tensor_of(Matrix(point.objective->control(*point.w).transpose())));
+  const autodiff::Tensor predictions = observe.predict_each(stack(controls, 0).value().to(model));  // (points, 1, m)
+  in_parallel(points.size(), [&](std::size_t k) {
+    f(k, points[k].objective->innovation(part(predictions, k).reshaped({observe.size()})));
+  });
+}
+
+/// The same with derivatives: f(k, Local at point k).
+template <typename F>
+void linearisations(const ObservationOperator& observe, std::span<const Point> points, autodiff::DType model,
+                    const F& f) {
+  if (points.empty()) return;
+  autodiff::Vars controls;
+  autodiff::Vars directions;
+  for (const Point& point : points) {
+    controls.emplace_back(tensor_of(point.objective->control(*point.w)));
+    directions.emplace_back(tensor_of(point.objective->directions()));
+  }
+  const Linearisation all =
+      observe.linearise_each(stack(controls, 0).value().to(model), stack(directions, 0).value().to(model));
+  in_parallel(points.size(),
+              [&](std::size_t k) { f(k, points[k].objective->local(part(all.value, k), part(all.tangents, k))); });
+}
+
+/// Predictions of all members of all problems: (problems, N, m).
+autodiff::Tensor predict_members(const ObservationOperator& observe, std::span<const Objective> objectives,
+                                 autodiff::DType model);
+
+/// Where one start has got to.
+struct Minimum {
+  std::size_t start = 0;
+  Vector w;
+  double cost = std::numeric_limits<double>::infinity();
+  double gradient_norm = 0;
+  std::int64_t iterations = 0;   // of the last minimisation
+  Matrix hessian;                // I + Y' R^-1 Y there
+  std::vector<Iteration> trace;  // of all minimisations that led there
+};
+
+/// 1/2 w'w + 1/2 d'd / factor; infinite where the model leaves the range of numbers.
+double cost(const Vector& w, const Vector& innovation, double factor);
+
+}  // namespace levda::da
