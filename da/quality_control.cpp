@@ -1,5 +1,7 @@
 #include "da/quality_control.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <limits>
 
@@ -54,6 +56,19 @@ std::unique_ptr<ErrorCovariance> MaskedCovariance::part(std::span<const std::int
   result->index_ = Tensor::indices(where);
   result->positions_ = std::move(where);
   result->inner_ = inner_->part(kept_positions, kept_factors);
+  return result;
+}
+
+std::unique_ptr<ErrorCovariance> MaskedCovariance::plus(std::span<const double> more) const {
+  if (static_cast<std::int64_t>(more.size()) != size_)
+    throw Error(fmt::format("error covariance: {} variances on top of {}", more.size(), size_));
+  std::vector<double> kept;
+  for (const std::int64_t i : positions_) kept.push_back(more[i]);
+  std::unique_ptr<MaskedCovariance> result(new MaskedCovariance());
+  result->size_ = size_;
+  result->positions_ = positions_;
+  result->index_ = index_;
+  result->inner_ = inner_->plus(kept);
   return result;
 }
 

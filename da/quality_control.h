@@ -25,6 +25,7 @@ class MaskedCovariance final : public ErrorCovariance {
   /// Throws Error when none of those that are kept is at one of the positions.
   std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t> positions,
                                         std::span<const double> factors) const override;
+  std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const override;
 
  private:
   MaskedCovariance() = default;

@@ -41,6 +41,9 @@ class Opaque final : public ErrorCovariance {
   std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t>, std::span<const double>) const override {
     return std::make_unique<Opaque>(inner_);
   }
+  std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const override {
+    return inner_.plus(variance);
+  }
 
  private:
   DiagonalCovariance inner_;
