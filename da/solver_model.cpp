@@ -169,14 +169,14 @@ std::vector<double> SolverModel::parameters(const Tensor& v) const {
   return result;
 }
 
-std::vector<std::optional<Place>> SolverModel::places() const {
+std::vector<std::optional<Location>> SolverModel::locations() const {
   const models::Grid& grid = about_.grid;
-  std::vector<std::optional<Place>> result;
+  std::vector<std::optional<Location>> result;
   for (std::int64_t c = 0; c < about_.channels(); ++c)
     for (std::int64_t j = 0; j < grid.ny; ++j)
       for (std::int64_t i = 0; i < grid.nx; ++i)
-        result.emplace_back(Place{grid.x0 + (static_cast<double>(i) + grid.offset_x[c]) * grid.dx,
-                                  grid.y0 + (static_cast<double>(j) + grid.offset_y[c]) * grid.dy});
+        result.emplace_back(Location{grid.x0 + (static_cast<double>(i) + grid.offset_x[c]) * grid.dx,
+                                     grid.y0 + (static_cast<double>(j) + grid.offset_y[c]) * grid.dy});
   result.resize(static_cast<std::size_t>(controls()));
   return result;
 }

@@ -11,7 +11,7 @@
 namespace levda::da {
 
 /// Where a control lies, in the data set's units; none for what has no place, such as a parameter.
-struct Place {
+struct Location {
   double x = 0;
   double y = 0;
 };
@@ -42,7 +42,7 @@ class SolverModel final : public ForwardModel {
   /// Parameters of control vectors (rows, n): (rows, p), physical units.
   std::vector<double> parameters(const autodiff::Tensor& v) const;
   /// Of each control.
-  std::vector<std::optional<Place>> places() const;
+  std::vector<std::optional<Location>> locations() const;
 
   /// Throws Error when v is tracked and time passes, and when a member does not stay finite.
   autodiff::Var advance(const autodiff::Var& v, double seconds) const override;

@@ -61,7 +61,7 @@ std::vector<float> state() {
   const SolverModel one = model();
   std::vector<float> values;
   std::size_t k = 0;
-  for (const std::optional<Place>& place : one.places())
+  for (const std::optional<Location>& place : one.locations())
     if (place) values.push_back(static_cast<float>(field(k++ / 30, place->x, place->y)));
   return values;
 }
@@ -89,12 +89,12 @@ TEST_CASE("solver: controls are states, parameters and the clock, and come back"
   const std::vector<float> back = one.states(members({v}));
   for (std::size_t i = 0; i < 60; ++i) CHECK(std::abs(back[i] - fields[i]) <= 0x1p-22 * (2 + std::abs(fields[i])));
   CHECK(one.parameters(members({v, v})) == std::vector<double>{5, 5});
-  const std::vector<std::optional<Place>> places = one.places();
-  CHECK(places.size() == 62);
-  CHECK((places[7]->x == 13 && places[7]->y == -0.5));     // (1.5, 1) cells
-  CHECK((places[37]->x == 12 && places[37]->y == -0.25));  // (1, 1.5) cells
-  CHECK_FALSE(places[60].has_value());
-  CHECK_FALSE(places[61].has_value());
+  const std::vector<std::optional<Location>> locations = one.locations();
+  CHECK(locations.size() == 62);
+  CHECK((locations[7]->x == 13 && locations[7]->y == -0.5));     // (1.5, 1) cells
+  CHECK((locations[37]->x == 12 && locations[37]->y == -0.25));  // (1, 1.5) cells
+  CHECK_FALSE(locations[60].has_value());
+  CHECK_FALSE(locations[61].has_value());
   CHECK_THROWS_AS(one.control(fields, std::array{5.0, 5.0}, 0), Error);
 }
 
