@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "autodiff/error.h"
+#include "experiments/dataset_file.h"
 
 namespace levda::experiments {
 
@@ -22,11 +23,27 @@ std::span<const double> Dataset::parameters_at(std::int64_t member, std::int64_t
 
 std::span<const float> Dataset::frame(std::int64_t member, std::int64_t frame) const {
   const auto size = static_cast<std::size_t>(frame_size());
-  if (pool.points > 0) {
-    if (member < train) throw Error(fmt::format("of training trajectory {} only a pool of nodes is kept", member));
-    member -= train;
+  if (member < in_memory) throw Error(fmt::format("the fields of trajectory {} are not in memory", member));
+  return std::span(fields).subspan(static_cast<std::size_t>((member - in_memory) * about.frames + frame) * size, size);
+}
+
+void Dataset::each_member(std::int64_t first, std::int64_t last,
+                          const std::function<void(std::int64_t, std::span<const float>)>& f) const {
+  const auto size = static_cast<std::size_t>(about.frames * frame_size());
+  while (first < last) {
+    if (first >= in_memory) {
+      f(first, std::span(fields).subspan(static_cast<std::size_t>(first - in_memory) * size, size));
+      ++first;
+      continue;
+    }
+    const auto shard = std::find_if(shards.begin(), shards.end(), [&](const ShardFile& one) {
+      return one.first <= first && first < one.first + one.members;
+    });
+    if (shard == shards.end()) throw Error(fmt::format("the fields of trajectory {} are not in memory", first));
+    const Dataset part = read_shard(shard->path, *this, shard->first, shard->members);
+    for (const std::int64_t end = std::min({last, in_memory, shard->first + shard->members}); first < end; ++first)
+      f(first, std::span(part.fields).subspan(static_cast<std::size_t>(first - shard->first) * size, size));
   }
-  return std::span(fields).subspan(static_cast<std::size_t>(member * about.frames + frame) * size, size);
 }
 
 MomentSums::MomentSums(const models::Description& about)
@@ -66,7 +83,7 @@ Moments MomentSums::moments() const {
 }
 
 Moments field_moments(const Dataset& data) {
-  if (data.pool.points > 0) return data.pool.moments;
+  if (data.moments) return *data.moments;
   MomentSums sums(data.about);
   for (std::int64_t member = 0; member < data.train; ++member)
     for (std::int64_t frame = 0; frame < data.about.frames; ++frame) sums.add(data.frame(member, frame));
@@ -81,7 +98,7 @@ bool any_missing(std::span<const float> values) {
 
 }  // namespace
 
-bool has_missing(const Dataset& data) { return any_missing(data.fields) || any_missing(data.pool.values); }
+bool has_missing(const Dataset& data) { return data.left_missing || any_missing(data.fields); }
 
 bool training_has_missing(const Dataset& data) {
   if (data.pool.points > 0) return any_missing(data.pool.values);

@@ -2,6 +2,8 @@
 
 /// Data sets: trajectories of a system with their parameters.
 
+#include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,10 +40,16 @@ struct Moments {
 
 /// Of a set that is too large for the memory: the training trajectories at random nodes only.
 struct Pool {
-  std::int64_t points = 0;          ///< of each frame; 0: there is no pool, all nodes are kept
+  std::int64_t points = 0;          ///< of each frame; 0: there is no pool
   std::vector<std::int32_t> nodes;  ///< (train, frames, points)
   std::vector<float> values;        ///< (train, frames, points, c), physical units
-  Moments moments;                  ///< of all nodes
+};
+
+/// A file with the values of some members.
+struct ShardFile {
+  std::filesystem::path path;
+  std::int64_t first = 0;  ///< member
+  std::int64_t members = 0;
 };
 
 struct Dataset {
@@ -52,12 +60,16 @@ struct Dataset {
   bool varying = false;            ///< parameters change in time
   std::vector<double> parameters;  ///< (members, p), physical units; varying: (members, frames, p), in force on the
                                    ///< step that ends at the frame
-  std::vector<float> fields;  ///< (members, frames, c, ny, nx), physical units; NaN where a value is missing. With a
-                              ///< pool, without the training members
+  std::vector<float> fields;       ///< (members, frames, c, ny, nx), physical units; NaN where a value is missing. Of
+                                   ///< members from in_memory on
   BetweenFrames between;
   std::string fingerprint;  ///< the configuration that made it; of a foreign set, a checksum of its fields
   std::optional<InterpolationError> interpolation = std::nullopt;  ///< where it is known
   Pool pool = {};
+  std::int64_t in_memory = 0;  ///< fields of members before this one are not, see each_member
+  std::vector<ShardFile> shards = {};
+  std::optional<Moments> moments = std::nullopt;  ///< of all training fields, where they are not in memory
+  bool left_missing = false;                      ///< a value is missing among what is not in memory
 
   std::int64_t members() const { return train + valid + test; }
   std::int64_t first_test() const { return train + valid; }
@@ -66,8 +78,12 @@ struct Dataset {
   std::span<const double> parameters_of(std::int64_t member) const;
   /// (p), of the step that ends at a frame.
   std::span<const double> parameters_at(std::int64_t member, std::int64_t frame) const;
-  /// (c, ny, nx). Throws Error for a training member of which there is a pool only.
+  /// (c, ny, nx). Throws Error for a member whose fields are not in memory.
   std::span<const float> frame(std::int64_t member, std::int64_t frame) const;
+  /// Calls f(member, its fields (frames, c, ny, nx)) for members [first, last) in order; what is not in memory is read,
+  /// shard by shard. Throws Error where it lies in no shard, InputError where that is damaged.
+  void each_member(std::int64_t first, std::int64_t last,
+                   const std::function<void(std::int64_t member, std::span<const float> fields)>& f) const;
 };
 
 /// Sums for moments: over frames, one after the other, by area.

@@ -111,8 +111,8 @@ Dataset values_of(const File& file, const Dataset& outline, std::int64_t first, 
 /// Reads a file piece by piece; every complaint names the variable.
 class Reader {
  public:
-  Reader(const std::filesystem::path& path, std::int64_t pool, std::int64_t seed)
-      : path_(path), file_(path), pool_(pool), seed_(seed) {
+  Reader(const std::filesystem::path& path, std::int64_t pool, std::int64_t seed, Keep keep)
+      : path_(path), file_(path), pool_(pool), seed_(seed), keep_(keep) {
     if (file_.has_attribute("levda_format") && file_.text("levda_format") != format_name)
       fail("levda_format", fmt::format("not a data set (\"{}\" expected)", format_name));
     sharded_ = !file_.has_variable("field") && file_.has_attribute("levda_format") && file_.has_variable(shards_name);
@@ -382,7 +382,13 @@ class Reader {
 
   void read_values() {
     moments_.emplace(about_);
+    any_valid_.assign(about_.channel_names.size(), false);
     if (pool_ < about_.grid.cells()) set_.pool.points = pool_;
+    const auto drawn = static_cast<std::size_t>(set_.train * about_.frames * set_.pool.points);
+    set_.pool.nodes.reserve(drawn);
+    set_.pool.values.reserve(drawn * about_.channel_names.size());
+    set_.in_memory = set_.pool.points > 0 ? set_.train : 0;
+    if (sharded_ && keep_ != Keep::all) set_.in_memory = keep_ == Keep::tests ? set_.first_test() : set_.members();
     if (!sharded_) {
       Dataset all = values_of(file_, set_, 0, set_.members());
       turn(all.fields);
@@ -395,7 +401,8 @@ class Reader {
       for (std::size_t i = 0; i < names.size(); ++i) {
         if (counts[i] < 1 || counts[i] > set_.members() - first)
           fail(shard_members_name, "does not add up to the members");
-        add(read_shard(path_.parent_path() / names[i], set_, first, counts[i]));
+        set_.shards.push_back({path_.parent_path() / names[i], first, counts[i]});
+        add(read_shard(set_.shards.back().path, set_, first, counts[i]));
         first += counts[i];
       }
       if (first != set_.members()) fail(shard_members_name, "does not add up to the members");
@@ -423,9 +430,18 @@ class Reader {
     if (set_.fingerprint.empty()) fields_.add(std::span<const float>(part.fields));
     const std::int64_t first = added_;
     added_ += part.members();
-    const std::int64_t pooled =
-        set_.pool.points > 0 ? std::clamp<std::int64_t>(set_.train - first, 0, part.members()) : 0;
-    for (std::int64_t i = 0; i < pooled; ++i) add_to_pool(part, i, first + i);
+    const auto before = [&](std::int64_t end) { return std::clamp<std::int64_t>(end - first, 0, part.members()); };
+    const std::int64_t left = before(set_.in_memory);
+    for (std::int64_t i = 0; i < part.members(); ++i) {
+      const std::int64_t member = first + i;
+      if (i < left && member < set_.train) add_training(part, i, member);
+      if (member >= set_.train && member < set_.first_test()) look_at_validation(part, i);
+    }
+    const auto values =
+        std::span(part.fields)
+            .first(part.fields.size() / static_cast<std::size_t>(part.members()) * static_cast<std::size_t>(left));
+    set_.left_missing =
+        set_.left_missing || std::any_of(values.begin(), values.end(), [](float v) { return std::isnan(v); });
     // So many members at first, of all that are kept.
     const auto append = [&]<typename T>(std::vector<T>& all, std::vector<T>& more, std::int64_t left_out,
                                         std::int64_t members) {
@@ -438,7 +454,7 @@ class Reader {
       all.insert(all.end(), more.begin() + static_cast<std::ptrdiff_t>(each) * left_out, more.end());
     };
     const std::int64_t members = set_.members();
-    append(set_.fields, part.fields, pooled, members - (set_.pool.points > 0 ? set_.train : 0));
+    append(set_.fields, part.fields, left, members - set_.in_memory);
     if (part.between.points == 0) return;
     set_.between.points = part.between.points;
     append(set_.between.fraction, part.between.fraction, 0, members);
@@ -447,7 +463,8 @@ class Reader {
     append(set_.between.values, part.between.values, 0, members);
   }
 
-  void add_to_pool(const Dataset& part, std::int64_t i, std::int64_t member) {
+  /// Of a training trajectory that is not kept: moments and pool.
+  void add_training(const Dataset& part, std::int64_t i, std::int64_t member) {
     constexpr std::uint32_t pool_stream = 90;  // of the training seed
     autodiff::Random random(static_cast<std::uint64_t>(seed_), pool_stream, static_cast<std::uint32_t>(member));
     const std::int64_t cells = about_.grid.cells();
@@ -463,6 +480,14 @@ class Reader {
     }
   }
 
+  void look_at_validation(const Dataset& part, std::int64_t i) {
+    const std::int64_t cells = about_.grid.cells();
+    for (std::int64_t channel = 0; channel < about_.channels(); ++channel)
+      for (std::int64_t frame = 0; frame < about_.frames && !any_valid_[channel]; ++frame)
+        for (const float value : part.frame(i, frame).subspan(channel * cells, cells))
+          any_valid_[channel] = any_valid_[channel] || !std::isnan(value);
+  }
+
   void read_interpolation() {
     std::vector<double> values;
     for (const char* name : interpolation_names)
@@ -473,34 +498,29 @@ class Reader {
   /// Training normalises by a channel's moments, and takes its error from the validation members.
   void check_channels() {
     try {
-      if (set_.pool.points > 0)
-        set_.pool.moments = moments_->moments();
+      if (set_.in_memory > 0)
+        set_.moments = moments_->moments();
       else
         field_moments(set_);
     } catch (const Error& error) {
       fail("field", error.what());
     }
-    const std::int64_t c = about_.channels();
-    const std::int64_t cells = about_.grid.cells();
-    for (std::int64_t channel = 0; channel < c; ++channel) {
-      bool any = false;
-      for (std::int64_t member = set_.train; member < set_.first_test(); ++member)
-        for (std::int64_t frame = 0; frame < about_.frames; ++frame)
-          for (const float value : set_.frame(member, frame).subspan(channel * cells, cells))
-            any = any || !std::isnan(value);
-      if (!any) fail("field", fmt::format("{} has no value in the validation members", about_.channel_names[channel]));
-    }
+    for (std::size_t channel = 0; channel < any_valid_.size(); ++channel)
+      if (!any_valid_[channel])
+        fail("field", fmt::format("{} has no value in the validation members", about_.channel_names[channel]));
   }
 
   std::filesystem::path path_;
   File file_;
   std::int64_t pool_;
   std::int64_t seed_;
+  Keep keep_;
   bool sharded_ = false;
   std::int64_t added_ = 0;  // members whose values are read
   bool any_value_ = false;
+  std::vector<bool> any_valid_;          // per channel: a validation member has a value
   Checksum fields_;                      // of a foreign set
-  std::optional<MomentSums> moments_;    // of the training trajectories where they are pooled
+  std::optional<MomentSums> moments_;    // of the training trajectories where they are not kept
   std::vector<std::string> dimensions_;  // of field
   std::vector<std::int64_t> shape_;
   bool turn_x_ = false;
@@ -657,11 +677,11 @@ void write_index(const std::filesystem::path& path, const Dataset& outline, cons
   file.commit();
 }
 
-Dataset read_dataset(const std::filesystem::path& path, std::int64_t pool, std::int64_t seed) {
+Dataset read_dataset(const std::filesystem::path& path, std::int64_t pool, std::int64_t seed, Keep keep) {
   if (pool > 0 && holds_tensors(path))
     throw InputError(path.string(), "", "a pool of nodes, training.pool, is drawn from NetCDF files only");
   try {
-    return holds_tensors(path) ? read_dataset_tensors(path) : Reader(path, pool, seed).read();
+    return holds_tensors(path) ? read_dataset_tensors(path) : Reader(path, pool, seed, keep).read();
   } catch (const std::bad_alloc&) {
     throw InputError(path.string(), "", "does not fit into memory");
   }

@@ -31,6 +31,9 @@ Dataset read_shard(const std::filesystem::path& path, const Dataset& outline, st
 /// outline: without values.
 void write_index(const std::filesystem::path& path, const Dataset& outline, const std::vector<Shard>& shards);
 
+/// Members of a set in shards whose fields a reading keeps in memory.
+enum class Keep : std::uint8_t { none, tests, all };
+
 /// Reads our own files and others' with this much in them (experiments/README.md has the layout):
 ///   field(member, time, channel, y, x), or of a list of points (member, time, channel, point), packed or with missing
 ///   values as CF has them; parameters(member, parameter) or (member, time, parameter); time, x and y.
@@ -40,8 +43,10 @@ void write_index(const std::filesystem::path& path, const Dataset& outline, cons
 /// Throws InputError naming the file (of a set in shards, the shard) and the variable: missing, wrong shapes, values
 /// that are not finite or not those that were written, parameters outside their prior range.
 /// With a pool of so many points per frame, of the training trajectories only these are kept, drawn by the seed; where
-/// a frame has no more nodes than that, all are. A set in shards is then never in memory as a whole.
-Dataset read_dataset(const std::filesystem::path& path, std::int64_t pool = 0, std::int64_t seed = 0);
+/// a frame has no more nodes than that, all are. Of a set in shards `keep` says whose fields stay in memory, where
+/// there is no pool; all are read once, and checked. A shard is in memory at a time.
+Dataset read_dataset(const std::filesystem::path& path, std::int64_t pool = 0, std::int64_t seed = 0,
+                     Keep keep = Keep::all);
 
 /// The configuration that made the file, or "" where there is no such file or it does not say.
 std::string fingerprint_of(const std::filesystem::path& path);

@@ -65,9 +65,9 @@ Trajectories trajectories(const models::TrainedEncoder& encoder, const models::S
                       .observed = {},
                       .target = targets(s, data, first, last)};
   std::vector<double> values;
-  for (std::int64_t member = first; member < last; ++member)
+  data.each_member(first, last, [&](std::int64_t member, std::span<const float> fields) {
     for (std::int64_t frame = 0; frame < data.about.frames; ++frame) {
-      const std::span<const float> field = data.frame(member, frame);
+      const std::span<const float> field = fields.subspan(frame * data.frame_size(), data.frame_size());
       values.clear();
       for (const std::int64_t cell : encoder.cells)
         for (std::int64_t c = 0; c < data.about.channels(); ++c) {
@@ -81,6 +81,7 @@ Trajectories trajectories(const models::TrainedEncoder& encoder, const models::S
       for (const double value : encoder.normal_observations(values))
         result.observed.push_back(static_cast<float>(value));
     }
+  });
   return result;
 }
 

@@ -114,7 +114,7 @@ void use_fine_truths(const Config& config, const std::vector<std::int64_t>& memb
   }
   for (const std::int64_t member : members)
     std::copy(all.at(member).begin(), all.at(member).end(),
-              data.fields.begin() + member * static_cast<std::ptrdiff_t>(size));
+              data.fields.begin() + (member - data.in_memory) * static_cast<std::ptrdiff_t>(size));
 }
 
 }  // namespace levda::experiments

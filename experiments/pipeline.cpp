@@ -154,16 +154,21 @@ ObservationFile Pipeline::read_twin(const std::string& experiment, std::int64_t 
   return file;
 }
 
-Dataset Pipeline::read_data(std::int64_t pool) const {
-  Dataset data = read_dataset(data_path(), pool, options_.config.training.seed);
+Dataset Pipeline::read_data(std::int64_t pool, Keep keep) const {
+  Dataset data = read_dataset(data_path(), pool, options_.config.training.seed, keep);
   if (!options_.config.case_name.empty() && data.about.case_name != options_.config.case_name)
     throw InputError(data_path().string(), "case",
                      fmt::format("is {}, not {}", data.about.case_name, options_.config.case_name));
   return data;
 }
 
-const Dataset& Pipeline::data() {
-  if (!data_) data_ = read_data(0);
+const Dataset& Pipeline::data(Keep need) {
+  need = options_.config.training.pool == 0 ? Keep::all : std::max(need, kept_);
+  if (!data_ || kept_ < need) {
+    data_.reset();
+    data_ = read_data(0, need);
+    kept_ = need;
+  }
   return *data_;
 }
 
@@ -190,7 +195,7 @@ void Pipeline::train() {
   std::optional<Dataset> pooled;
   if (pool > 0) {
     data_.reset();
-    pooled = read_data(pool);
+    pooled = read_data(pool, Keep::none);
   }
   surrogate_ = train_surrogate(options_.config, pooled ? *pooled : data(),
                                {.checkpoint = checkpoint,
@@ -261,6 +266,7 @@ void Pipeline::prepare_twin() {
 
 void Pipeline::observe() {
   require_netcdf("levda observe");
+  data(Keep::tests);
   prepare_twin();
   take_truths();
   const Moments moments = field_moments(data());
@@ -321,6 +327,7 @@ std::vector<std::vector<TruthScores>> Pipeline::all_scores() {
 void Pipeline::assimilate() {
   require_netcdf("levda assimilate");
   if (!options_.observations.empty()) return assimilate_one_file();
+  data(Keep::all);  // climatology and lookup look at all training trajectories
   find_weights();
   prepare_twin();
   check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
@@ -406,6 +413,7 @@ void Pipeline::assimilate_one_file() {
 
 void Pipeline::report() {
   require_netcdf("levda report");
+  data(Keep::tests);
   find_weights();
   prepare_twin();
   take_truths();
@@ -488,7 +496,7 @@ void Pipeline::compare() {
   require_netcdf("levda compare");
   for (const std::string& key : options_.methods) find_method(key);  // before hours of other work
   provide();
-  check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
+  check_match(surrogate(), data(Keep::all), weights_path(), !options_.config.case_name.empty());
   const fs::path folder = options_.out / "compare";
   const Comparison comparison = compare_into(folder);
   write_comparison_report(folder / "report.html", options_.config, surrogate(), data(), comparison);
@@ -501,7 +509,7 @@ void Pipeline::sweep() {
   for (const std::string& key : options_.methods) find_method(key);
   const Config base = options_.config;  // before it is settled
   provide();
-  check_match(surrogate(), data(), weights_path(), !base.case_name.empty());
+  check_match(surrogate(), data(Keep::all), weights_path(), !base.case_name.empty());
   SweepResult result{.sweep = parse_sweep(options_.over, data().about.grid), .comparisons = {}};
   std::vector<Config> configs;
   for (const std::vector<std::string>& settings : result.sweep.settings) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "experiments/comparison.h"
+#include "experiments/dataset_file.h"
 #include "experiments/results.h"
 #include "nn/folder_lock.h"
 
@@ -76,9 +77,11 @@ class Pipeline {
   void take_truths();
   /// For stages on their own: the shipped weights where there are none in `out`.
   void find_weights();
-  /// pool: of the training trajectories, see read_dataset.
-  Dataset read_data(std::int64_t pool) const;
-  const Dataset& data();
+  /// See read_dataset.
+  Dataset read_data(std::int64_t pool, Keep keep) const;
+  /// With at least these fields in memory; where there is no training.pool, and so memory enough, with all. A larger
+  /// need than before reads the set again: references to it end.
+  const Dataset& data(Keep need = Keep::none);
   const models::Surrogate& surrogate();
   /// Scores of all truths, as far as they are there for this configuration.
   std::vector<std::vector<std::optional<TruthScores>>> finished_scores();
@@ -93,6 +96,7 @@ class Pipeline {
   RunOptions options_;
   nn::FolderLock lock_;
   std::optional<Dataset> data_;
+  Keep kept_ = Keep::none;  // of data_
   std::optional<models::Surrogate> surrogate_;
   std::string weights_checksum_;
   std::string truths_taken_;  ///< which fine truths data() has; empty: none

@@ -98,31 +98,67 @@ struct Residuals {
   }
 };
 
-/// At the frames and every stride-th node, per (frame, channel).
-Residuals residuals(const models::Surrogate& s, const Dataset& data, std::int64_t first, std::int64_t last,
-                    std::int64_t stride) {
-  const models::Description& about = data.about;
-  const std::int64_t c = about.channels();
-  const models::Grid& grid = about.grid;
-  if (grid.listed()) stride = 1;
-  const Tensor points = models::grid_points(grid, stride);
-  Residuals sums(about.frames * c);
-  for (std::int64_t member = first; member < last; ++member) {
-    const std::vector<double> u = s.normal_parameters(data.parameters_of(member));
-    const Tensor latents = models::latent_trajectories(s.net, u, 1, about.frames);
-    const Tensor fields = models::decode_states(s.net, latents.reshaped({about.frames, latents.shape()[2]}), points);
-    const float* found = fields.data<float>();
-    for (std::int64_t frame = 0; frame < about.frames; ++frame) {
-      const std::span<const float> truth = data.frame(member, frame);
-      for (std::int64_t j = 0; j < grid.ny; j += stride)
-        for (std::int64_t i = 0; i < grid.nx; i += stride) {
-          const double area = grid.area(i, j);
+/// The frames of trajectories at every stride-th node.
+class Truths {
+ public:
+  Truths(const Dataset& data, std::int64_t stride)
+      : data_(data),
+        stride_(data.about.grid.listed() ? 1 : stride),
+        points_(models::grid_points(data.about.grid, stride_)),
+        areas_(models::grid_areas(data.about.grid, stride_)) {}
+
+  /// Adds the next trajectory, (frames, c, ny, nx).
+  void add(std::int64_t member, std::span<const float> fields) {
+    const models::Grid& grid = data_.about.grid;
+    std::vector<float>& values = values_.emplace_back();
+    members_.push_back(member);
+    const std::int64_t c = data_.about.channels();
+    for (std::int64_t frame = 0; frame < data_.about.frames; ++frame)
+      for (std::int64_t j = 0; j < grid.ny; j += stride_)
+        for (std::int64_t i = 0; i < grid.nx; i += stride_)
           for (std::int64_t k = 0; k < c; ++k)
-            sums.add(frame * c + k, s.offset(k) + s.scale(k) * *found++, truth[k * grid.cells() + j * grid.nx + i],
-                     area);
-        }
+            values.push_back(fields[(frame * c + k) * grid.cells() + j * grid.nx + i]);
+  }
+  void clear() {
+    values_.clear();
+    members_.clear();
+  }
+
+  /// Adds what the surrogate misses of them, per (frame, channel).
+  void add_residuals(const models::Surrogate& s, Residuals& sums) const {
+    const models::Description& about = data_.about;
+    const std::int64_t c = about.channels();
+    for (std::size_t member = 0; member < members_.size(); ++member) {
+      const std::vector<double> u = s.normal_parameters(data_.parameters_of(members_[member]));
+      const Tensor latents = models::latent_trajectories(s.net, u, 1, about.frames);
+      const Tensor fields = models::decode_states(s.net, latents.reshaped({about.frames, latents.shape()[2]}), points_);
+      const float* found = fields.data<float>();
+      const float* truth = values_[member].data();
+      for (std::int64_t frame = 0; frame < about.frames; ++frame)
+        for (const double area : areas_)
+          for (std::int64_t k = 0; k < c; ++k)
+            sums.add(frame * c + k, s.offset(k) + s.scale(k) * *found++, *truth++, area);
     }
   }
+
+ private:
+  const Dataset& data_;
+  std::int64_t stride_;
+  Tensor points_;
+  std::vector<double> areas_;
+  std::vector<std::int64_t> members_;
+  std::vector<std::vector<float>> values_;  // (frames, nodes, c) each
+};
+
+/// At the frames and all nodes, per (frame, channel); one trajectory in memory at a time where they are not all.
+Residuals residuals(const models::Surrogate& s, const Dataset& data, std::int64_t first, std::int64_t last) {
+  Residuals sums(data.about.frames * data.about.channels());
+  Truths truth(data, 1);
+  data.each_member(first, last, [&](std::int64_t member, std::span<const float> fields) {
+    truth.clear();
+    truth.add(member, fields);
+    truth.add_residuals(s, sums);
+  });
   return sums;
 }
 
@@ -287,7 +323,7 @@ std::string training_fingerprint(const Config& config, const Dataset& data) {
 }
 
 double surrogate_error(const models::Surrogate& s, const Dataset& data, std::int64_t first, std::int64_t last) {
-  return pooled(residuals(s, data, first, last, 1), data.about.channels());
+  return pooled(residuals(s, data, first, last), data.about.channels());
 }
 
 models::Surrogate train_surrogate(const Config& config, const Dataset& data, const TrainingOptions& options) {
@@ -328,9 +364,14 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
   if (data.between.points > 0) values += (about.frames - 1) * training.between;
   const double rows = static_cast<double>(training.trajectories * values);
   const double work = 6 * static_cast<double>(s.net.decoder_weights()) * rows;
+  // Few, which stay in memory: they are looked at often.
+  Truths validated(data, 4);
+  data.each_member(data.train, data.train + std::min<std::int64_t>(data.valid, 8),
+                   [&](std::int64_t member, std::span<const float> fields) { validated.add(member, fields); });
   const auto validation = [&] {
-    const std::int64_t last = data.train + std::min<std::int64_t>(data.valid, 8);
-    return pooled(residuals(s, data, data.train, last, 4), about.channels());
+    Residuals sums(about.frames * about.channels());
+    validated.add_residuals(s, sums);
+    return pooled(sums, about.channels());
   };
   // A short training is no measure of a rate, and the products would take longer than it.
   constexpr std::int64_t measurable = 5000;
@@ -409,7 +450,7 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
         device ? "the device" : fmt::format("{} threads", options.threads), reference * 1e-9, 100 * rate / reference);
 
   s.training_latents = latents_of_prior();
-  s.error_variance = error_variance(residuals(s, data, data.train, data.first_test(), 1), s.field_std);
+  s.error_variance = error_variance(residuals(s, data, data.train, data.first_test()), s.field_std);
   // Where nothing is known between frames, the surrogate counts as good there as at the frame before.
   s.between_variance = data.between.points > 0
                            ? error_variance(between_residuals(s, data, data.train, data.first_test()), s.field_std)

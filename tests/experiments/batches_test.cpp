@@ -261,7 +261,8 @@ TEST_CASE("with a pool, batches are of its nodes and of no others, each at its p
   const std::int64_t c = e.data.about.channels();
   Dataset whole = e.data;
   e.data.pool.points = 6;
-  e.data.pool.moments = field_moments(whole);
+  e.data.moments = field_moments(whole);
+  e.data.in_memory = e.data.train;
   Random random(7, 1);
   for (std::int64_t i = 0; i < e.data.train * frames * 6; ++i) {
     const std::int64_t node = random.below(cells);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "autodiff/error.h"
@@ -177,6 +178,52 @@ TEST_CASE("a generate that is told to stop goes on from there; an index is of a 
   same(read_dataset(path), generate_dataset(config, {}));
 }
 
+TEST_CASE("what is not kept in memory is read when it is needed: the same values, moments and errors") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "data.nc";
+  Config config = small();
+  for (const char* setting : {"surrogate.latent=1", "surrogate.decoder_depth=2", "surrogate.decoder_width=4",
+                              "training.steps=3", "training.trajectories=1", "training.points=2", "training.between=2"})
+    apply_setting(config, setting);
+  generate_files(config, path, {});
+  const Dataset whole = read_dataset(path);
+  const auto members = [&](const Dataset& set, std::int64_t first, std::int64_t last) {
+    std::vector<float> all;
+    set.each_member(first, last, [&](std::int64_t member, std::span<const float> fields) {
+      CHECK(member == first++);
+      all.insert(all.end(), fields.begin(), fields.end());
+    });
+    return all;
+  };
+  for (const auto& [keep, in_memory] : {std::pair{Keep::none, 9}, {Keep::tests, 7}}) {
+    const Dataset some = read_dataset(path, 0, 0, keep);
+    CHECK(some.in_memory == in_memory);
+    CHECK(some.fields.size() == static_cast<std::size_t>((9 - in_memory) * 4 * some.frame_size()));
+    CHECK(some.parameters == whole.parameters);
+    CHECK(some.between.values == whole.between.values);
+    CHECK(field_moments(some).mean == field_moments(whole).mean);
+    CHECK(field_moments(some).deviation == field_moments(whole).deviation);
+    CHECK_FALSE(has_missing(some));
+    CHECK(members(some, 0, 9) == whole.fields);
+    CHECK(members(some, 3, 8) == members(whole, 3, 8));
+    CHECK(members(some, 5, 5).empty());
+    CHECK(std::ranges::equal(read_dataset(path, 0, 0, Keep::tests).frame(8, 3), whole.frame(8, 3)));
+    CHECK_THROWS_WITH_AS(some.frame(4, 0), "the fields of trajectory 4 are not in memory", Error);
+  }
+  // A training: its validation and its tests.
+  const auto trained = [&](Keep keep) {
+    const models::Surrogate s =
+        train_surrogate(config, read_dataset(path, 10, 3, keep), {.checkpoint = folder.path() / "none", .threads = 0});
+    std::map<std::string, std::string> provenance = s.provenance;
+    for (const char* time : {"trained", "train_seconds", "train_gflops"}) provenance.erase(time);
+    return std::pair{models::content(s), provenance};
+  };
+  CHECK(trained(Keep::none) == trained(Keep::all));
+  const Dataset outline = read_dataset(path, 0, 0, Keep::none);
+  fs::remove(folder.path() / shard(4));
+  CHECK_THROWS_AS(members(outline, 0, 9), InputError);
+}
+
 TEST_CASE("with a pool, random nodes of the training trajectories are kept, and all of the others") {
   const TemporaryFolder folder;
   const Config config = small();
@@ -209,7 +256,7 @@ TEST_CASE("with a pool, random nodes of the training trajectories are kept, and 
   for (std::int64_t member = 5; member < 9; ++member)
     for (std::int64_t frame = 0; frame < 4; ++frame)
       CHECK(std::ranges::equal(pooled.frame(member, frame), whole.frame(member, frame)));
-  CHECK_THROWS_WITH_AS(pooled.frame(4, 0), "of training trajectory 4 only a pool of nodes is kept", Error);
+  CHECK_THROWS_WITH_AS(pooled.frame(4, 0), "the fields of trajectory 4 are not in memory", Error);
   CHECK(read_dataset(folder.path() / "data.nc", 10, 3).pool.nodes == pooled.pool.nodes);
   CHECK(read_dataset(folder.path() / "data.nc", 10, 4).pool.nodes != pooled.pool.nodes);
   CHECK(read_dataset(folder.path() / "data.nc", cells, 3).pool.points == 0);
