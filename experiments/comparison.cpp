@@ -43,36 +43,43 @@ constexpr Baseline baselines[]{
 
 /// Something to be scored: a baseline or a method.
 struct Entry {
-  std::string key;
+  std::string name;
   std::string help;
+  Config config;
   const Baseline* baseline = nullptr;
   const MethodRow* method = nullptr;
 
-  bool sees_noise() const { return baseline != nullptr ? baseline->sees_noise : key != "free" && key != "full_free"; }
+  bool sees_noise() const {
+    return baseline != nullptr ? baseline->sees_noise : method->key != "free" && method->key != "full_free";
+  }
 };
 
-std::vector<Entry> entries(const std::vector<std::string>& keys) {
+std::vector<Entry> entries(const Config& config, const std::vector<std::string>& names) {
   std::vector<Entry> all;
   for (const Baseline& baseline : baselines)
-    all.push_back({.key = baseline.key, .help = baseline.help, .baseline = &baseline});
-  const auto add = [&](const std::string& key) {
-    if (std::any_of(all.begin(), all.end(), [&](const Entry& e) { return e.key == key; })) return;
-    const MethodRow& row = find_method(key);
-    all.push_back({.key = key, .help = row.help, .method = &row});
+    all.push_back({.name = baseline.key, .help = baseline.help, .config = config, .baseline = &baseline});
+  const auto add = [&](const std::string& name) {
+    if (std::any_of(all.begin(), all.end(), [&](const Entry& e) { return e.name == name; })) return;
+    const ChosenMethod chosen = choose_method(config, name);
+    all.push_back({.name = name, .help = chosen.row->help, .config = chosen.config, .method = chosen.row});
   };
   add("free");
-  for (const std::string& key : keys) add(key);
+  for (const std::string& name : names) add(name);
   return all;
 }
 
 /// What the scores of one truth, draw and method depend on.
-std::string job_fingerprint(Config config, const Dataset& data, const ComparisonOptions& options, std::int64_t draw,
-                            const std::string& key) {
-  constexpr int format = 1;        // counts changes of what the scores mean
+std::string job_fingerprint(const Entry& entry, const Dataset& data, const ComparisonOptions& options,
+                            std::int64_t draw) {
+  constexpr int format = 1;  // counts changes of what the scores mean
+  Config config = entry.config;
   config.observations.truths = 1;  // a truth does not depend on how many others there are
+  const bool encoded = entry.method != nullptr && entry.method->key == "ld_ensf";
   return observation_fingerprint(config, data) + fingerprint(config, {"assimilation"}) +
+         (encoded ? fingerprint(config, {"encoder"}) : "") +
          fmt::format("weights = {}\nlevda = {}, comparison {}\nexperiment = {}\ndraw = {}\nmethod = {}\n",
-                     options.weights, version(), format, options.experiment, draw, key);
+                     options.weights, version(), format, options.experiment, draw,
+                     entry.method != nullptr ? entry.method->key : entry.name);
 }
 
 MethodScores run_method(const Config& config, const da::Method& method, const Space& space, const Scorer& scorer,
@@ -199,7 +206,7 @@ FieldFigures field_figures(const Cells& cells, Frames MethodScores::*frames) {
 }
 
 ComparedMethod summarise(const Entry& entry, const Cells& cells) {
-  ComparedMethod m{.key = entry.key,
+  ComparedMethod m{.key = entry.name,
                    .space = entry.method == nullptr                    ? ""
                             : entry.method->space == SpaceName::latent ? "latent"
                                                                        : "full",
@@ -242,7 +249,7 @@ ComparedMethod summarise(const Entry& entry, const Cells& cells) {
     m.forecast_rel_rmse_per_time = forecast.rel_rmse_per_time;
     m.forecast_rel_spread_per_time = forecast.rel_spread_per_time;
   }
-  if (entry.method != nullptr || entry.key == "lookup")
+  if (entry.method != nullptr || entry.name == "lookup")
     m.seconds = mean_over(cells, [](const MethodScores& scores) { return scores.seconds; }).figure;
   if (cells[0][0].parameters.empty()) return m;
   m.param_error = mean_over(cells, [](const MethodScores& scores) {
@@ -327,12 +334,12 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
   const std::vector<std::string>& names = experiment_names();
   if (std::find(names.begin(), names.end(), options.experiment) == names.end())
     throw InputError("--experiment", options.experiment, fmt::format("is none of {}", fmt::join(names, ", ")));
-  const std::vector<Entry> all = entries(options.methods);
+  const std::vector<Entry> all = entries(config, options.methods);
   const std::vector<Truth> truths = draw_truths(config, data, options.experiment);
   const Moments moments = field_moments(data);
   const auto path = [&](const Entry& entry, const Truth& truth, std::int64_t draw) {
     return options.folder / "scores" /
-           fmt::format("{}-{:02}-{}-{}.json", options.experiment, truth.index, draw, entry.key);
+           fmt::format("{}-{:02}-{}-{}.json", options.experiment, truth.index, draw, entry.name);
   };
 
   std::vector<Cells> scores(all.size(), Cells(truths.size()));
@@ -343,8 +350,8 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
     for (const Truth& truth : truths) {
       auto& draws = finished[e].emplace_back();
       for (std::int64_t draw = 0; draw < (all[e].sees_noise() ? options.seeds : 1); ++draw) {
-        draws.push_back(read_truth_scores(path(all[e], truth, draw),
-                                          job_fingerprint(config, data, options, draw, all[e].key), {all[e].key}));
+        draws.push_back(
+            read_truth_scores(path(all[e], truth, draw), job_fingerprint(all[e], data, options, draw), {all[e].name}));
         ++total_jobs;
         done += draws.back() ? 1 : 0;
       }
@@ -374,26 +381,27 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
             scorer.emplace(config, surrogate, data, *file);
           }
           own = TruthScores{.truth = truths[i], .methods = {}};
-          MethodScores& result = own->methods[entry.key];
+          MethodScores& result = own->methods[entry.name];
           if (entry.baseline != nullptr) {
             result = ((*scorer).*entry.baseline->score)();
           } else {
             try {
               const Space& space = space_of(*entry.method);
-              const auto method = entry.method->make(
-                  {.config = config, .about = surrogate.about, .solver = full ? &full->model() : nullptr});
-              result = run_method(config, *method, space, *scorer, *file, surrogate.about);
+              const auto method = entry.method->make({.config = entry.config,
+                                                      .about = surrogate.about,
+                                                      .solver = full ? &full->model() : nullptr,
+                                                      .encoder = options.encoder});
+              result = run_method(entry.config, *method, space, *scorer, *file, surrogate.about);
             } catch (const InputError&) {
               throw;  // of the configuration
             } catch (const Error& error) {
               result.failure = error.what();  // of the method: the others go on
             }
           }
-          write_truth_scores(path(entry, truths[i], draw), *own,
-                             job_fingerprint(config, data, options, draw, entry.key));
-          progress.update(++done, fmt::format("{} {}", entry.key, result.failure));
+          write_truth_scores(path(entry, truths[i], draw), *own, job_fingerprint(entry, data, options, draw));
+          progress.update(++done, fmt::format("{} {}", entry.name, result.failure));
         }
-        scores[e][i].push_back(own->methods.at(entry.key));
+        scores[e][i].push_back(own->methods.at(entry.name));
       }
     }
   Comparison comparison{.experiment = options.experiment,
@@ -497,7 +505,7 @@ void write_comparison_report(const fs::path& path, const Config& config, const m
       .experiments = {}};
   std::vector<std::string> keys;
   for (const ComparedMethod& m : comparison.methods) keys.push_back(m.key);
-  for (const Entry& entry : entries(keys)) report.facts.emplace_back(entry.key, entry.help);
+  for (const Entry& entry : entries(config, keys)) report.facts.emplace_back(entry.name, entry.help);
   ExperimentReport experiment{.name = comparison.experiment,
                               .description = explained(comparison),
                               .truth_label = {},

@@ -9,17 +9,19 @@
 #include <vector>
 
 #include "experiments/assimilation.h"
+#include "models/encoder.h"
 
 namespace levda::experiments {
 
 struct ComparisonOptions {
-  std::vector<std::string> methods;  ///< keys of methods.h; the baselines are always there
+  std::vector<std::string> methods;  ///< for choose_method; free and the baselines are always there
   std::int64_t seeds = 1;            ///< draws of the observations' errors per truth
   std::string experiment = "warm";
   std::filesystem::path
-      folder;                  ///< one file per truth, seed and method; those of this configuration are not done again
-  std::string weights;         ///< checksum of the surrogate
-  std::function<bool()> stop;  ///< asked between two of them; may be empty
+      folder;           ///< one file per truth, seed and method; those of this configuration are not done again
+  std::string weights;  ///< checksum of the surrogate
+  const models::TrainedEncoder* encoder = nullptr;  ///< of the experiment, for ld_ensf
+  std::function<bool()> stop;                       ///< asked between two of them; may be empty
   std::FILE* progress = nullptr;
 };
 

@@ -136,7 +136,10 @@ void add_comparison_options(CLI::App& stage, Arguments& a) {
     known += fmt::format("\n  {:<16} {} ({})", row.key, row.help,
                          row.space == SpaceName::latent ? "latent space" : "full space");
   stage
-      .add_option("--methods", a.methods, "To be compared, as a,b,c; free and the baselines are always there:" + known)
+      .add_option("--methods", a.methods,
+                  "To be compared, as a,b,c, with settings of their own as a:relaxation=0.5:inflation=1.02; free and "
+                  "the baselines are always there:" +
+                      known)
       ->delimiter(',')
       ->capture_default_str();
   stage.add_option("--seeds", a.seeds, "Draws of the observation errors per truth")

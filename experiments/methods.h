@@ -40,4 +40,15 @@ const std::vector<MethodRow>& methods();
 /// Throws InputError (--methods) naming the known ones.
 const MethodRow& find_method(const std::string& key);
 
+/// A method with settings of its own.
+struct ChosenMethod {
+  std::string name;  ///< as asked for
+  const MethodRow* row = nullptr;
+  Config config;
+};
+
+/// "KEY" or "KEY:NAME=VALUE:..": names are keys of the section assimilation that are a method's own, and not what all
+/// methods share (members, frames, starts, forecast, score_stride). Throws InputError.
+ChosenMethod choose_method(const Config& config, const std::string& text);
+
 }  // namespace levda::experiments

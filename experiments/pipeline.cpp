@@ -213,28 +213,31 @@ void Pipeline::train() {
   say("train: test_rel_rmse {}", surrogate_->provenance.at("test_rel_rmse"));
 }
 
+models::TrainedEncoder Pipeline::encoder_in(const fs::path& folder, const std::string& experiment) {
+  const fs::path path = folder / fmt::format("encoder-{}.safetensors", experiment);
+  const fs::path checkpoint = folder / fmt::format("encoder-{}.checkpoint.safetensors", experiment);
+  const std::string configuration = encoder_fingerprint(options_.config, data(), surrogate(), experiment);
+  // It may have been made before a stop.
+  if (encoder_fingerprint_of(path) != configuration) {
+    models::TrainedEncoder encoder = train_encoder(options_.config, data(), surrogate(), experiment,
+                                                   {.checkpoint = checkpoint,
+                                                    .threads = options_.threads,
+                                                    .progress = stderr,
+                                                    .stop = options_.stop,
+                                                    .backend = options_.backend});
+    encoder.provenance["command"] = options_.command;
+    models::save_encoder(path, encoder);
+    std::error_code ignored;
+    fs::remove(checkpoint, ignored);
+  }
+  say("encoder: {}", path.string());
+  return models::load_encoder(path);
+}
+
 void Pipeline::encode() {
   find_weights();
   check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
-  for (const std::string& experiment : experiment_names()) {
-    const fs::path path = options_.out / fmt::format("encoder-{}.safetensors", experiment);
-    const fs::path checkpoint = options_.out / fmt::format("encoder-{}.checkpoint.safetensors", experiment);
-    const std::string configuration = encoder_fingerprint(options_.config, data(), surrogate(), experiment);
-    // One of these may have been done before a stop.
-    if (encoder_fingerprint_of(path) != configuration) {
-      models::TrainedEncoder encoder = train_encoder(options_.config, data(), surrogate(), experiment,
-                                                     {.checkpoint = checkpoint,
-                                                      .threads = options_.threads,
-                                                      .progress = stderr,
-                                                      .stop = options_.stop,
-                                                      .backend = options_.backend});
-      encoder.provenance["command"] = options_.command;
-      models::save_encoder(path, encoder);
-      std::error_code ignored;
-      fs::remove(checkpoint, ignored);
-    }
-    say("encoder: {}", path.string());
-  }
+  for (const std::string& experiment : experiment_names()) encoder_in(options_.out, experiment);
 }
 
 void Pipeline::prepare_twin() {
@@ -477,16 +480,21 @@ void Pipeline::provide() {
 
 Comparison Pipeline::compare_into(const fs::path& folder) {
   nn::remove_unfinished(folder / "scores");
+  const std::string experiment = options_.experiment.empty() ? "warm" : options_.experiment;
+  std::optional<models::TrainedEncoder> encoder;
+  if (std::any_of(options_.methods.begin(), options_.methods.end(),
+                  [](const std::string& name) { return name.starts_with("ld_ensf"); }))
+    encoder = encoder_in(folder, experiment);  // before other truths are in the place of test trajectories
   take_truths();
-  const Comparison comparison =
-      experiments::compare(options_.config, surrogate(), data(),
-                           {.methods = options_.methods,
-                            .seeds = options_.seeds,
-                            .experiment = options_.experiment.empty() ? "warm" : options_.experiment,
-                            .folder = folder,
-                            .weights = weights_checksum(),
-                            .stop = options_.stop,
-                            .progress = stderr});
+  const Comparison comparison = experiments::compare(options_.config, surrogate(), data(),
+                                                     {.methods = options_.methods,
+                                                      .seeds = options_.seeds,
+                                                      .experiment = experiment,
+                                                      .folder = folder,
+                                                      .weights = weights_checksum(),
+                                                      .encoder = encoder ? &*encoder : nullptr,
+                                                      .stop = options_.stop,
+                                                      .progress = stderr});
   write_comparison(folder / "results.json", options_.config, surrogate(), comparison);
   nn::write_text_file(folder / "table.md", comparison_table(comparison));
   return comparison;
@@ -494,7 +502,7 @@ Comparison Pipeline::compare_into(const fs::path& folder) {
 
 void Pipeline::compare() {
   require_netcdf("levda compare");
-  for (const std::string& key : options_.methods) find_method(key);  // before hours of other work
+  for (const std::string& name : options_.methods) choose_method(options_.config, name);  // before hours of other work
   provide();
   check_match(surrogate(), data(Keep::all), weights_path(), !options_.config.case_name.empty());
   const fs::path folder = options_.out / "compare";
@@ -506,7 +514,7 @@ void Pipeline::compare() {
 
 void Pipeline::sweep() {
   require_netcdf("levda sweep");
-  for (const std::string& key : options_.methods) find_method(key);
+  for (const std::string& name : options_.methods) choose_method(options_.config, name);
   const Config base = options_.config;  // before it is settled
   provide();
   check_match(surrogate(), data(Keep::all), weights_path(), !base.case_name.empty());

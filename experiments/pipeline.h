@@ -90,6 +90,8 @@ class Pipeline {
   void assimilate_one_file();
   /// What run begins with: data, settled configuration, weights.
   void provide();
+  /// LD-EnSF's encoder of an experiment, from a folder, or trained into it where that is of another configuration.
+  models::TrainedEncoder encoder_in(const std::filesystem::path& folder, const std::string& experiment);
   /// The comparison of this configuration, its table and results in a folder.
   Comparison compare_into(const std::filesystem::path& folder);
 
