@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -82,8 +83,16 @@ std::string job_fingerprint(const Entry& entry, const Dataset& data, const Compa
                      entry.method != nullptr ? entry.method->key : entry.name);
 }
 
+/// Of what a method draws for a truth and a draw of the noise: no two have the same.
+std::uint64_t seed_of(const Config& config, const Truth& truth, std::int64_t draw) {
+  Checksum sum;
+  const std::array<std::int64_t, 3> numbers{config.seed, truth.index, draw};
+  sum.add(std::span<const std::int64_t>(numbers));
+  return sum.value();
+}
+
 MethodScores run_method(const Config& config, const da::Method& method, const Space& space, const Scorer& scorer,
-                        const ObservationFile& file, const models::Description& about) {
+                        const ObservationFile& file, const models::Description& about, std::uint64_t seed) {
   using Clock = std::chrono::steady_clock;
   const da::Ensemble prior = space.prior(file.experiment, file.truth.value().index);
   const std::unique_ptr<const da::ErrorCovariance> covariance = space.covariance(file);
@@ -92,7 +101,9 @@ MethodScores run_method(const Config& config, const da::Method& method, const Sp
                             .observations = file.observations,
                             .covariance = *covariance,
                             .times = analysis_times(config, about, file.experiment),
-                            .windows = {.length = config.assimilation.window, .shift = config.assimilation.shift}};
+                            .windows = {.length = config.assimilation.window, .shift = config.assimilation.shift},
+                            .seed = seed,
+                            .parameters = about.parameters()};
   const Clock::time_point begin = Clock::now();
   da::Analysis analysis = method.assimilate(problem);
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -391,7 +402,8 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
                                                       .about = surrogate.about,
                                                       .solver = full ? &full->model() : nullptr,
                                                       .encoder = options.encoder});
-              result = run_method(entry.config, *method, space, *scorer, *file, surrogate.about);
+              result = run_method(entry.config, *method, space, *scorer, *file, surrogate.about,
+                                  seed_of(config, truths[i], draw));
             } catch (const InputError&) {
               throw;  // of the configuration
             } catch (const Error& error) {

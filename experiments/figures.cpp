@@ -395,7 +395,7 @@ Canvas drawn_scaling(const ScalingFigure& scaling) {
         all_x.push_back(curve.x[i]);
         all_y.push_back(curve.y[i]);
       }
-  constexpr double line = 17;
+  constexpr double line = 20;
   const double legend = line * static_cast<double>(scaling.curves.size());
   Canvas canvas(470, 320 + legend);
   canvas.place(58, 30 + legend, 400, 240);
@@ -403,6 +403,12 @@ Canvas drawn_scaling(const ScalingFigure& scaling) {
   const Range x = all_x.empty() ? Range{1, 2} : extent({all_x});
   const Range y = all_y.empty() ? Range{1, 2} : extent({all_y});
   logarithmic_axis(canvas, 'x', {x.low / 1.15, x.high * 1.15});
+  if (!scaling.curves.empty() && scaling.curves[0].x.size() <= 8) {
+    canvas.add("set xtics (");
+    for (std::size_t k = 0; k < scaling.curves[0].x.size(); ++k)
+      canvas.add("{}{:.6g}", k > 0 ? ", " : "", scaling.curves[0].x[k]);
+    canvas.add(")\n");
+  }
   logarithmic_axis(canvas, 'y', {y.low / 1.5, y.high * 1.5});
   canvas.add("set xtics offset 0,0.4\nset xlabel {} offset 0,0.6\n", gnuplot_literal(scaling.x_label));
   canvas.add("set grid y lw 0.4 lc rgb '#909090' dt (2,4)\n");

@@ -154,6 +154,12 @@ std::string describe_safetensors(const std::filesystem::path& path) {
     add_dataset(lines, read_dataset(path), entry("source"));
     return lines.text();
   }
+  if (entry("format").starts_with("levda-truths-")) {
+    lines.add("file", "truths by a solver on a finer grid, at the nodes of the data set");
+    lines.add("trajectories", "{}", file.tensors.size());
+    lines.add_configuration(entry("levda_configuration"));
+    return lines.text();
+  }
   if (!entry("steps").empty() && !entry("levda_configuration").empty()) {
     lines.add("file", "checkpoint of a training; the same command goes on from it");
     lines.add("steps", "{}", entry("steps"));
@@ -231,13 +237,23 @@ std::string describe_json(const std::filesystem::path& path) {
   const auto all = nlohmann::ordered_json::parse(nn::read_text_file(path), nullptr, false);
   Lines lines;
   try {
-    if (all.contains("schema")) {
+    if (all.value("kind", "") == "sweep") {
+      lines.add("file", "a sweep of comparisons");
+      for (const char* key : {"case", "preset", "version", "over"})
+        lines.add(key, "{}", all.at(key).get<std::string>());
+      for (const auto& [method, scores] : all.at("methods").items())
+        for (std::size_t i = 0; i < all.at("values").size(); ++i)
+          if (const auto& value = scores.at("rel_rmse").at(i); value.is_number())
+            lines.add(method, "{} {}: rel. RMSE {:.4f}", all.at("over").get<std::string>(),
+                      all.at("values").at(i).get<std::string>(), value.get<double>());
+    } else if (all.contains("schema")) {
       lines.add("file", "results of a run");
       for (const char* key : {"case", "preset", "version"}) lines.add(key, "{}", all.at(key).get<std::string>());
       lines.add("truths", "{}", all.at("truths").get<int>());
       for (const auto& [experiment, result] : all.at("experiments").items())
         for (const auto& [method, scores] : result.at("methods").items())
-          lines.add(experiment + " " + method, "rel. RMSE {:.4f}", scores.at("rel_rmse").get<double>());
+          if (const auto& value = scores.at("rel_rmse"); value.is_number())  // of what failed there is none
+            lines.add(experiment + " " + method, "rel. RMSE {:.4f}", value.get<double>());
     } else {
       lines.add("file", "scores of one truth, from which levda assimilate goes on");
       lines.add("member", "{}", all.at("truth").at("member").get<std::int64_t>());

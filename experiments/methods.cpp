@@ -10,6 +10,8 @@
 #include "da/enkf.h"
 #include "da/ensf.h"
 #include "da/etkf.h"
+#include "da/four_d_en_var.h"
+#include "da/ienks.h"
 #include "da/ld_ensf.h"
 #include "da/letkf.h"
 #include "da/levda.h"
@@ -20,8 +22,13 @@ namespace {
 
 using Made = std::unique_ptr<da::Method>;
 
-da::LevdaSettings levda_settings(const Config& config) {
-  const AssimilationConfig& a = config.assimilation;
+da::Inflation inflation(const MethodParts& parts) {
+  const AssimilationConfig& a = parts.config.assimilation;
+  return {.factor = a.inflation, .relaxation = a.relaxation};
+}
+
+da::LevdaSettings levda_settings(const MethodParts& parts) {
+  const AssimilationConfig& a = parts.config.assimilation;
   const auto minimiser = [&] {
     if (a.minimiser == "lbfgs") return da::Minimiser::lbfgs;
     if (a.minimiser == "ensemble") return da::Minimiser::ensemble;
@@ -32,23 +39,25 @@ da::LevdaSettings levda_settings(const Config& config) {
           .annealing = a.annealing,
           .iterations = a.iterations,
           .keep_ratio = a.keep_ratio,
-          .mixed_precision = a.precision == "mixed"};
+          .mixed_precision = a.precision == "mixed",
+          .inflation = inflation(parts)};
 }
 
-Made make_levda(const MethodParts& parts) { return std::make_unique<da::Levda>(levda_settings(parts.config)); }
+Made make_levda(const MethodParts& parts) { return std::make_unique<da::Levda>(levda_settings(parts)); }
 
 Made make_latent_4denvar(const MethodParts& parts) {
-  da::LevdaSettings settings = levda_settings(parts.config);
+  da::LevdaSettings settings = levda_settings(parts);
   settings.minimiser = da::Minimiser::ensemble;
   return std::make_unique<da::Levda>(settings);
 }
 
-Made make_free(const MethodParts&) { return std::make_unique<da::FreeRun>(); }
-
-da::Inflation inflation(const MethodParts& parts) {
-  const AssimilationConfig& a = parts.config.assimilation;
-  return {.factor = a.inflation, .relaxation = a.relaxation};
+Made make_levda_transform(const MethodParts& parts) {
+  da::LevdaSettings settings = levda_settings(parts);
+  settings.control = da::Control::transform;
+  return std::make_unique<da::Levda>(settings);
 }
+
+Made make_free(const MethodParts&) { return std::make_unique<da::FreeRun>(); }
 
 Made make_enkf(const MethodParts& parts) { return std::make_unique<da::Enkf>(inflation(parts)); }
 
@@ -104,6 +113,14 @@ Made make_ld_ensf(const MethodParts& parts) {
   return std::make_unique<da::LdEnsf>(*parts.encoder, parts.about, settings);
 }
 
+Made make_4denvar(const MethodParts& parts) { return std::make_unique<da::FourDEnVar>(inflation(parts)); }
+
+Made make_ienks(const MethodParts& parts) {
+  da::IenksSettings settings;
+  settings.inflation = inflation(parts);
+  return std::make_unique<da::Ienks>(settings);
+}
+
 Made make_etkf(const MethodParts& parts) { return std::make_unique<da::Etkf>(inflation(parts)); }
 
 }  // namespace
@@ -113,14 +130,19 @@ const std::vector<MethodRow>& methods() {
   constexpr SpaceName full = SpaceName::full;
   static const std::vector<MethodRow> all{
       {"levda", "latent ensemble-variational smoother, the method of this program", latent, make_levda},
+      {"levda_transform", "the same over a full transform of the ensemble, as in its authors' own program", latent,
+       make_levda_transform},
       {"free", "the prior ensemble without observations", latent, make_free},
       {"latent_4denvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", latent,
        make_latent_4denvar},
+      {"latent_ienks", "iterative ensemble Kalman smoother", latent, make_ienks},
       {"latent_etkf", "ensemble transform Kalman filter", latent, make_etkf},
       {"latent_enkf", "stochastic ensemble Kalman filter", latent, make_enkf},
       {"ld_ensf", "ensemble score filter on encoded observations, as published; its encoder is trained first", latent,
        make_ld_ensf},
       {"full_free", "the prior ensemble of full states without observations", full, make_free},
+      {"4denvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", full, make_4denvar},
+      {"ienks", "iterative ensemble Kalman smoother", full, make_ienks},
       {"etkf", "ensemble transform Kalman filter", full, make_etkf},
       {"enkf", "stochastic ensemble Kalman filter", full, make_enkf},
       {"ensf", "ensemble score filter, as published", full, make_ensf},

@@ -220,14 +220,19 @@ void write_sweep_figures(const fs::path& folder, const Config& config, const mod
   const Quantities all = quantities_of(result);
   ExperimentReport experiment;
   experiment.name = result.comparisons.front().experiment;
-  experiment.description = fmt::format("{} truths, {} draw(s) of the observation errors each.",
-                                       result.comparisons.front().truths, result.comparisons.front().seeds);
+  experiment.description = fmt::format(
+      "{} truths, {} draw(s) of the observation errors each; all but {} is as above. The table has relative errors.",
+      result.comparisons.front().truths, result.comparisons.front().seeds, result.sweep.name);
   experiment.scalings = {all.error, all.seconds};
   experiment.score_columns = columns_of(result);
   for (const ScalingCurve& curve : all.error.curves) experiment.score_rows.emplace_back(curve.method, cells_of(curve));
   const Report report{
       .title = fmt::format("{}, preset {}: over {}", s.about.case_name, config.preset, result.sweep.name),
-      .facts = {{"Program", fmt::format("levda {} on {}, {}", version(), machine(), timestamp())}},
+      .facts = {{"Observations",
+                 fmt::format("{}, every {} frame(s), error {} standard deviations", config.observations.sensors,
+                             config.observations.every, config.observations.sigma)},
+                {"Ensemble", fmt::format("{} members", config.assimilation.members)},
+                {"Program", fmt::format("levda {} on {}, {}", version(), machine(), timestamp())}},
       .experiments = {experiment}};
   write_report(folder / "report.html", report);
   nn::write_text_file(folder / "error.png", scaling_picture(all.error));

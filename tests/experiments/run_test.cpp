@@ -18,6 +18,19 @@ using levda::testing::run_levda;
 using levda::testing::TemporaryFolder;
 using levda::testing::tiny;
 
+namespace {
+
+/// The stages of run before its report, which takes longest.
+void without_report(const std::string& options) {
+  for (const char* stage : {"generate", "train", "observe", "assimilate"}) {
+    const Outcome outcome = run_levda(stage + options);
+    INFO(outcome.output);
+    REQUIRE(outcome.code == 0);
+  }
+}
+
+}  // namespace
+
 TEST_CASE("run makes everything, and a second run only reads it") {
   const TemporaryFolder folder;
   const std::string options = tiny + "--out " + (folder.path() / "run").string();
@@ -146,7 +159,7 @@ TEST_CASE("info explains every file of a run; scattered observations go the whol
 TEST_CASE("compare: LEVDA's scores are those of the run; what is there is not done again") {
   const TemporaryFolder folder;
   const fs::path out = folder.path() / "run";
-  REQUIRE(run_levda("run" + tiny + "--out " + out.string()).code == 0);
+  without_report(tiny + "--out " + out.string());
   const std::string command =
       "compare" + tiny + "--methods latent_4denvar,levda,full_free,etkf --seeds 2 --out " + out.string();
   const Outcome first = run_levda(command);
@@ -195,13 +208,13 @@ TEST_CASE("forecasts are scored by themselves and change nothing else; a sweep a
   const TemporaryFolder folder;
   const fs::path out = folder.path() / "run";
   const std::string options = tiny + "--out " + out.string();
-  REQUIRE(run_levda("run" + options).code == 0);
+  without_report(options);
   const auto scores = [&] {
     return nlohmann::json::parse(read_text_file(out / "analysis/warm-01.json")).at("methods").at("levda");
   };
   const auto alone = scores();
   CHECK_FALSE(alone.contains("forecast"));
-  const Outcome run = run_levda("run" + options + " --set assimilation.forecast=2");
+  const Outcome run = run_levda("assimilate" + options + " --set assimilation.forecast=2");
   INFO(run.output);
   REQUIRE(run.code == 0);
   CHECK(scores().at("frames") == alone.at("frames"));
@@ -210,7 +223,7 @@ TEST_CASE("forecasts are scored by themselves and change nothing else; a sweep a
   const auto& free = results.at("experiments").at("warm").at("methods").at("free");
   CHECK(free.at("rel_rmse_per_time").size() == 6);
   CHECK(free.at("forecast").at("rel_spread_per_time").size() == 2);
-  CHECK(run_levda("run" + options + " --set assimilation.forecast=3").code == 2);  // frame 4 + 6 + 3 of 12
+  CHECK(run_levda("assimilate" + options + " --set assimilation.forecast=3").code == 2);  // frame 4 + 6 + 3 of 12
 
   const Outcome sweep = run_levda("sweep" + options + " --over members=3,6 --set assimilation.forecast=2");
   INFO(sweep.output);
@@ -218,6 +231,8 @@ TEST_CASE("forecasts are scored by themselves and change nothing else; a sweep a
   for (const char* name : {"table.md", "report.html", "error.png", "seconds.png", "6/table.md", "3/scores"})
     CHECK_MESSAGE(fs::exists(out / "sweep/members" / name), name);
   const auto growth = nlohmann::json::parse(read_text_file(out / "sweep/members/results.json"));
+  CHECK(run_levda("info " + (out / "sweep/members/results.json").string()).output.find("members 6: rel. RMSE") !=
+        std::string::npos);
   CHECK(growth.at("x") == std::vector<double>{3, 6});
   CHECK(growth.at("methods").at("levda").at("rel_rmse").size() == 2);
   CHECK(growth.at("methods").at("levda").at("seconds_exponent").is_number());
@@ -228,18 +243,19 @@ TEST_CASE("fine truths: other observations and scores, computed once") {
   const TemporaryFolder folder;
   const fs::path out = folder.path() / "run";
   const std::string options = tiny + "--out " + out.string();
-  REQUIRE(run_levda("run" + options).code == 0);
+  without_report(options);
   const std::string weights = read_text_file(out / "weights.safetensors");
   const auto floor = [&] {
     return nlohmann::json::parse(read_text_file(out / "results.json")).at("experiments").at("warm").at("floor");
   };
   const auto coarse = floor();
   for (const char* sensors : {"grid:4x4", "scattered:40"}) {
-    const Outcome run =
-        run_levda("run" + options + " --set observations.refinement=2 --set observations.sensors=" + sensors);
-    INFO(run.output);
-    REQUIRE(run.code == 0);
-    CHECK((run.output.find("fine truths") != std::string::npos) == (std::string(sensors) == "grid:4x4"));
+    const std::string fine = options + " --set observations.refinement=2 --set observations.sensors=" + sensors;
+    const Outcome observe = run_levda("observe" + fine);
+    INFO(observe.output);
+    REQUIRE(observe.code == 0);
+    CHECK((observe.output.find("fine truths") != std::string::npos) == (std::string(sensors) == "grid:4x4"));
+    REQUIRE(run_levda("assimilate" + fine).code == 0);
     CHECK(floor() != coarse);
     CHECK(read_text_file(out / "weights.safetensors") == weights);
   }
