@@ -278,7 +278,7 @@ TEST_CASE("a system that the program does not know: what is needed instead of CA
                 {"assimilation.shift: 9 is above the window, 6"});
   check_refused("generate tsunami" + data, {"would be overwritten"});
   check_refused("observe" + data + out + few + " --set observations.sensors=scattered:9",
-                {"scattered values are taken from the solver"});
+                {"truths are taken from the solver"});
 }
 
 TEST_CASE("observations as CSV: what is wrong is one line with the file, the column and the line") {
