@@ -11,6 +11,7 @@
 #include "da/ensf.h"
 #include "da/etkf.h"
 #include "da/four_d_en_var.h"
+#include "da/four_d_var.h"
 #include "da/ienks.h"
 #include "da/ld_ensf.h"
 #include "da/letkf.h"
@@ -115,6 +116,8 @@ Made make_ld_ensf(const MethodParts& parts) {
 
 Made make_4denvar(const MethodParts& parts) { return std::make_unique<da::FourDEnVar>(inflation(parts)); }
 
+Made make_4dvar(const MethodParts&) { return std::make_unique<da::FourDVar>(da::FourDVarSettings{}); }
+
 Made make_ienks(const MethodParts& parts) {
   da::IenksSettings settings;
   settings.inflation = inflation(parts);
@@ -135,6 +138,7 @@ const std::vector<MethodRow>& methods() {
       {"free", "the prior ensemble without observations", latent, make_free},
       {"latent_4denvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", latent,
        make_latent_4denvar},
+      {"latent_4dvar", "strong-constraint 4D-Var with the prior ensemble's covariance", latent, make_4dvar},
       {"latent_ienks", "iterative ensemble Kalman smoother", latent, make_ienks},
       {"latent_etkf", "ensemble transform Kalman filter", latent, make_etkf},
       {"latent_enkf", "stochastic ensemble Kalman filter", latent, make_enkf},

@@ -166,6 +166,7 @@ const Dataset& Pipeline::data(Keep need) {
   need = options_.config.training.pool == 0 ? Keep::all : std::max(need, kept_);
   if (!data_ || kept_ < need) {
     data_.reset();
+    truths_taken_.clear();
     data_ = read_data(0, need);
     kept_ = need;
   }
@@ -290,7 +291,6 @@ void Pipeline::take_truths() {
   }
   if (wanted == truths_taken_) return;
   if (!truths_taken_.empty()) data_.reset();  // the next of a sweep, of other truths
-  truths_taken_.clear();
   if (wanted.empty()) return;
   data();
   use_fine_truths(options_.config, members, options_.out / "truths.safetensors", *data_);
