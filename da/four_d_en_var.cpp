@@ -19,7 +19,9 @@ std::vector<Ensemble> FourDEnVar::analyse(const ObservationOperator& observe, st
     const Predictions here = predictions_of(part(all, k), p);
     const Weights weights = weights_of(here.anomalies, here.innovation);
     const double background = 0.5 * weights.mean.squaredNorm();
-    const double misfit = 0.5 * (here.innovation - here.anomalies.transpose() * weights.mean).squaredNorm();
+    const Vector left = here.innovation - here.anomalies.transpose() * weights.mean;
+    const double misfit = 0.5 * left.squaredNorm();
+    report_impact(p, weights.transform, here.anomalies, left);
     p.diagnostics["cost"].push_back(background + misfit);
     p.diagnostics["cost_background"].push_back(background);
     p.diagnostics["cost_observations"].push_back(misfit);

@@ -12,7 +12,7 @@
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
-#include "da/internal/matrices.h"
+#include "da/internal/ensemble_space.h"
 #include "nn/lbfgs.h"
 
 namespace levda::da {
@@ -78,6 +78,7 @@ class Variational {
     diagnostics["cost_observations"].push_back(cost_ - 0.5 * z_.squaredNorm());
     diagnostics["gradient_norm"].push_back(gradient_norm_);
     diagnostics["degrees_of_freedom"].push_back((1 - eigen.eigenvalues().array().inverse()).sum());
+    report_impact(problem_, root, sensitivity_, innovation_);
     return Ensemble(tensor_of(Matrix((scale * anomalies).rowwise() + control(z_).transpose())));
   }
 
@@ -127,6 +128,11 @@ class Variational {
     for (;;) {
       const Vector gradient = z_ - sensitivity_ * innovation_;
       gradient_norm_ = gradient.norm();
+      if (problem_.report != nullptr)
+        problem_.report->iterations.push_back({.cost_background = 0.5 * z_.squaredNorm(),
+                                               .cost_observations = cost_ - 0.5 * z_.squaredNorm(),
+                                               .gradient_norm = gradient_norm_,
+                                               .damping = damping});
       const Matrix h = hessian();
       const bool arrived = std::sqrt(gradient.dot(h.llt().solve(gradient))) <= settings_.tolerance;
       if (arrived || iterations_ == settings_.iterations) return;

@@ -40,10 +40,16 @@ class Iterate {
       return;
     }
     halvings_ = 0;
-    const Matrix sensitivity = about_iterate().llt().solve(here.anomalies);
+    sensitivity_ = about_iterate().llt().solve(here.anomalies);
     before_ = posterior_.mean;
     cost_ = 0.5 * before_.squaredNorm() + 0.5 * here.innovation.squaredNorm();
-    posterior_ = weights_of(sensitivity, here.innovation + sensitivity.transpose() * before_);
+    if (problem_.report != nullptr)
+      problem_.report->iterations.push_back({.cost_background = 0.5 * before_.squaredNorm(),
+                                             .cost_observations = 0.5 * here.innovation.squaredNorm(),
+                                             .gradient_norm = (before_ - sensitivity_ * here.innovation).norm()});
+    const Vector linear = here.innovation + sensitivity_.transpose() * before_;
+    posterior_ = weights_of(sensitivity_, linear);
+    innovation_ = linear - sensitivity_.transpose() * posterior_.mean;
     step_ = (posterior_.mean - before_).norm();
     done_ = ++iterations_ == settings_.iterations || step_ <= settings_.tolerance;
   }
@@ -55,6 +61,7 @@ class Iterate {
     diagnostics["cost"].push_back(cost_);
     diagnostics["degrees_of_freedom"].push_back(static_cast<double>(anomalies_.rows()) -
                                                 posterior_.transform.squaredNorm());  // N - tr(H^-1)
+    report_impact(problem_, posterior_.transform, sensitivity_, innovation_);
     const Ensemble posterior(tensor_of(members_of(posterior_, anomalies_, mean_)));
     return inflated(problem_.prior, posterior, settings_.inflation, problem_.random);
   }
@@ -72,7 +79,9 @@ class Iterate {
   Vector mean_;
   Matrix anomalies_;
   Weights posterior_;
-  Vector before_;  // the weights that the last step led away from
+  Vector before_;       // the weights that the last step led away from
+  Matrix sensitivity_;  // S of the last iterate, (N, m)
+  Vector innovation_;   // as S has it after the step
   std::int64_t iterations_ = 0;
   int halvings_ = 0;
   double step_ = 0;

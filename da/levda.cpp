@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
@@ -64,7 +63,7 @@ Minimum minimise_by_ensemble(const Local& local) {
   const std::int64_t n = local.sensitivity.rows();
   Minimum minimum{.w = {}, .iterations = 1, .hessian = {}};
   minimum.hessian = Matrix::Identity(n, n) + local.sensitivity * local.sensitivity.transpose();
-  minimum.w = minimum.hessian.llt().solve(local.sensitivity * local.innovation);
+  minimum.w = weights_of(local.sensitivity, local.innovation).mean;
   minimum.cost = cost(minimum.w, local.innovation - local.sensitivity.transpose() * minimum.w, 1);
   return minimum;
 }
@@ -109,12 +108,9 @@ std::vector<std::vector<Minimum>> starting_points(const ObservationOperator& obs
 
 /// The posterior at the minimum, and what is said of it: `exact` is linearised there, `ensemble` of the members.
 Ensemble posterior(const Objective& objective, Minimum& best, const Local& exact, const Local& ensemble) {
-  const std::int64_t n = objective.members();
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(best.hessian);
   const Matrix transform = eigen.operatorInverseSqrt();
-  const Matrix anomalies = transform * matrix_of(objective.problem().prior.anomalies());
-  const Vector mean = objective.control(best.w);
-  const Matrix members = (std::sqrt(static_cast<double>(n - 1)) * anomalies).rowwise() + mean.transpose();
+  const Ensemble& prior = objective.problem().prior;
 
   Diagnostics& diagnostics = objective.problem().diagnostics;
   diagnostics["best_start"].push_back(static_cast<double>(best.start));
@@ -125,14 +121,9 @@ Ensemble posterior(const Objective& objective, Minimum& best, const Local& exact
   const Matrix difference = exact.sensitivity - ensemble.sensitivity;
   diagnostics["gradient_difference"].push_back((difference * exact.innovation).norm());
   diagnostics["degrees_of_freedom"].push_back((1 - eigen.eigenvalues().array().inverse()).sum());  // tr(Y H^-1 Y' R^-1)
-  if (WindowReport* const report = objective.problem().report) {
-    const Vector share = (transform * exact.sensitivity).colwise().squaredNorm();
-    report->share.assign(share.begin(), share.end());
-    const ErrorCovariance& r = *objective.problem().covariance;
-    report->sensitivity = r.solve(r.colour(Var(tensor_of(exact.innovation)))).value().to_vector();
-    report->iterations = std::move(best.trace);
-  }
-  return Ensemble(tensor_of(members));
+  report_impact(objective.problem(), transform, exact.sensitivity, exact.innovation);
+  if (WindowReport* const report = objective.problem().report) report->iterations = std::move(best.trace);
+  return Ensemble(tensor_of(members_of({best.w, transform}, matrix_of(prior.anomalies()), vector_of(prior.mean()))));
 }
 
 }  // namespace

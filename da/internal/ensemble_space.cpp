@@ -51,4 +51,13 @@ Matrix members_of(const Weights& weights, const Matrix& anomalies, const Vector&
   return (each * anomalies).rowwise() + mean.transpose();
 }
 
+void report_impact(const WindowProblem& problem, const Matrix& transform, const Matrix& sensitivity,
+                   const Vector& innovation) {
+  if (problem.report == nullptr) return;
+  const Vector share = (transform * sensitivity).colwise().squaredNorm();
+  problem.report->share.assign(share.begin(), share.end());
+  const ErrorCovariance& r = *problem.covariance;
+  problem.report->sensitivity = r.solve(r.colour(Var(tensor_of(innovation)))).value().to_vector();
+}
+
 }  // namespace levda::da

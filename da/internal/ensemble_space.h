@@ -1,6 +1,6 @@
 #pragma once
 
-/// The linear analysis in the space of N ensemble weights, which the ensemble filters share. Not installed.
+/// The linear analysis in the space of N ensemble weights, which ensemble filters and smoothers share. Not installed.
 
 #include "da/internal/matrices.h"
 #include "da/method.h"
@@ -33,5 +33,10 @@ Weights weights_of(const Matrix& anomalies, const Vector& innovation);
 /// mean + mean weights' A + sqrt(N - 1) transform A for the prior anomalies A (N, k) and the mean (k) of some controls:
 /// (N, k).
 Matrix members_of(const Weights& weights, const Matrix& anomalies, const Vector& mean);
+
+/// Fills the share of every observation and dJ/dy in the problem's report, where there is one: from the posterior's
+/// transform H^-1/2, S (k, m) and the innovation (m) there.
+void report_impact(const WindowProblem& problem, const Matrix& transform, const Matrix& sensitivity,
+                   const Vector& innovation);
 
 }  // namespace levda::da

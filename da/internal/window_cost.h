@@ -3,11 +3,10 @@
 /// The cost of a window in the space of weights w, what the model says of it at some points, and where it is least. For
 /// LEVDA's own files.
 
-#include <cmath>
 #include <limits>
 
 #include "autodiff/op.h"
-#include "da/internal/matrices.h"
+#include "da/internal/ensemble_space.h"
 #include "da/method.h"
 
 namespace levda::da {
@@ -45,13 +44,10 @@ class Objective {
     return {innovation(value), few_controls() ? Matrix(anomalies_ * whitened) : whitened};
   }
 
-  /// R^-1/2 Y of the members' own predictions (N, m), centred on their mean; and R^-1/2 (y - that mean).
+  /// Of the members' own predictions (N, m).
   Local of_members(const autodiff::Tensor& predictions) const {
-    const Matrix whitened = matrix_of(whiten(autodiff::Var(predictions)));
-    const Vector mean = whitened.colwise().mean();
-    const Vector y = vector_of(whiten(autodiff::Var(problem_.values)));
-    const double scale = 1 / std::sqrt(static_cast<double>(members() - 1));
-    return {y - mean, scale * (whitened.rowwise() - mean.transpose())};
+    Predictions here = predictions_of(predictions, problem_);
+    return {std::move(here.innovation), std::move(here.anomalies)};
   }
 
   /// Squared whitened misfit of every row of predictions (N, m).

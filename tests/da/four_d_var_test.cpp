@@ -19,16 +19,16 @@ using autodiff::Tensor;
 
 namespace {
 
-/// B of n controls with different variances.
-std::shared_ptr<const DiagonalCovariance> some_background(std::int64_t n) {
-  std::vector<double> variance;
-  for (std::int64_t i = 0; i < n; ++i) variance.push_back(0.5 + 0.3 * static_cast<double>(i));
-  return std::make_shared<DiagonalCovariance>(variance);
+/// B of n controls with different variances, correlated.
+Matrix some_matrix(std::int64_t n) {
+  autodiff::Random random(17);
+  const Matrix root = random_matrix(n, n, random);
+  return 0.3 * Matrix::Identity(n, n) + 0.2 * root * root.transpose();
 }
 
-Matrix matrix_of(const DiagonalCovariance& b) {
-  const std::vector<double> variance = b.variance();
-  return Eigen::Map<const Vector>(variance.data(), b.size()).asDiagonal();
+std::shared_ptr<const ErrorCovariance> some_background(std::int64_t n) {
+  const Matrix b = some_matrix(n);
+  return std::make_shared<FullCovariance>(std::vector<double>(b.data(), b.data() + b.size()));
 }
 
 Tensor tensor(const std::vector<double>& x) {
@@ -49,6 +49,11 @@ TEST_CASE("4D-Var: with the sample covariance it is the Kalman smoother and LEVD
       CHECK(largest_difference(analysis.ensembles[t], levda.ensembles[t]) <= 1e-10);
     }
     CHECK(analysis.diagnostics.at("iterations")[0] == 1);
+    REQUIRE(analysis.impact.size() == levda.impact.size());
+    for (std::size_t i = 0; i < levda.impact.size(); ++i) {
+      CHECK(std::abs(analysis.impact[i].share - levda.impact[i].share) <= 1e-10);
+      CHECK(std::abs(analysis.impact[i].sensitivity - levda.impact[i].sensitivity) <= 1e-10);
+    }
     // L-BFGS ends where a gradient of 1e-8 does; H >= 1.
     const Analysis by_gradient =
         FourDVar({.minimiser = FourDVarMinimiser::lbfgs, .tolerance = 1e-8}).assimilate(one_window(twin));
@@ -60,7 +65,7 @@ TEST_CASE("4D-Var: with B given it is Kalman's formula, whatever the prior ensem
   const auto background = some_background(5);
   const LinearTwin twin = linear_twin(5, 12, 6, 3, 2);
   const Vector mean = gaussian_of(twin.prior).mean;
-  const Gaussian expected = kalman_smoother({mean, 4 * matrix_of(*background)}, twin.model, twin.observations);
+  const Gaussian expected = kalman_smoother({mean, 4 * some_matrix(5)}, twin.model, twin.observations);
   const auto analysed = [&](FourDVarSettings settings) {
     settings.background = background;
     settings.scale = 4;
@@ -74,8 +79,7 @@ TEST_CASE("4D-Var: with B given it is Kalman's formula, whatever the prior ensem
 
   // With fewer members it is not, and the mean is right all the same.
   const LinearTwin few = linear_twin(5, 3, 6, 3, 2);
-  const Gaussian minimum =
-      kalman_smoother({gaussian_of(few.prior).mean, matrix_of(*background)}, few.model, few.observations);
+  const Gaussian minimum = kalman_smoother({gaussian_of(few.prior).mean, some_matrix(5)}, few.model, few.observations);
   const FourDVar method(
       {.background = background, .minimiser = FourDVarMinimiser::lbfgs, .tolerance = 1e-8, .exact_controls = 0});
   CHECK((gaussian_of(method.assimilate(one_window(few)).ensembles[0]).mean - minimum.mean).norm() <= 1e-6);
@@ -87,7 +91,7 @@ TEST_CASE("4D-Var: B is the same in each window, the analysis is carried on") {
   Problem problem = twin.problem();
   problem.windows = {2, 2};
   const Analysis analysis = FourDVar({.background = background}).assimilate(problem);
-  const Matrix b = matrix_of(*background);
+  const Matrix b = some_matrix(5);
   const Observations early = twin.observations.part(twin.observations.in_window(0, 1.5));
   const Gaussian first = kalman_smoother({gaussian_of(twin.prior).mean, b}, twin.model, early);
   CHECK(difference(gaussian_of(analysis.ensembles[0]), first) <= 1e-10);
@@ -101,7 +105,7 @@ TEST_CASE("4D-Var: with fewer members than controls the covariance is right on a
   const auto background = some_background(6);
   const LinearTwin twin = linear_twin(6, 5, 3, 2, 4);
   const Gaussian expected =
-      kalman_smoother({gaussian_of(twin.prior).mean, matrix_of(*background)}, twin.model, twin.observations);
+      kalman_smoother({gaussian_of(twin.prior).mean, some_matrix(6)}, twin.model, twin.observations);
   Problem problem = one_window(twin);
   constexpr int draws = 300;
   Matrix sum = Matrix::Zero(6, 6);
@@ -121,7 +125,7 @@ TEST_CASE("4D-Var: twice the cost at the minimum is chi-square distributed with 
   LinearTwin twin = linear_twin(4, 3, 3, 2, 8);
   const auto background = some_background(4);
   const Vector mean = gaussian_of(twin.prior).mean;
-  const Matrix root = matrix_of(*background).cwiseSqrt();
+  const Matrix root = some_matrix(4).llt().matrixL();
   const FourDVar method({.background = background});
   autodiff::Random random(9);
   std::vector<double> values;

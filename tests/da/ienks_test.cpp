@@ -43,6 +43,11 @@ TEST_CASE("ienks: transform, bundle, LEVDA and the Kalman smoother agree with a 
         CHECK(difference(gaussian_of(analysis.ensembles[t]), advanced(at_start, twin.model.power(t))) <= 1e-10);
         CHECK(largest_difference(analysis.ensembles[t], levda.ensembles[t]) <= 1e-10);
       }
+      REQUIRE(analysis.impact.size() == levda.impact.size());
+      for (std::size_t i = 0; i < levda.impact.size(); ++i) {
+        CHECK(std::abs(analysis.impact[i].share - levda.impact[i].share) <= 1e-10);
+        CHECK(std::abs(analysis.impact[i].sensitivity - levda.impact[i].sensitivity) <= 1e-10);
+      }
       // One iteration reaches the minimum, the second sees it.
       CHECK(analysis.diagnostics.at("iterations")[0] <= 2);
     }
