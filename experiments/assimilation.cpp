@@ -58,7 +58,10 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
                         .observations = files[i].observations,
                         .covariance = *covariances[i],
                         .times = analysis_times(config, s.about, files[i].experiment),
-                        .windows = {.length = a.window, .shift = a.shift}});
+                        .windows = {.length = a.window, .shift = a.shift},
+                        .gross_error = a.gross_error,
+                        .walk = space.walk(),
+                        .parameters = s.about.parameters()});
   std::vector<da::Analysis> analyses =
       find_method("levda").make({.config = config, .about = s.about})->assimilate_all(problems);
   const double seconds = seconds_since(begin) / count;
@@ -71,6 +74,7 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
                        .prior = std::move(free[i].ensembles),
                        .ensembles = std::move(analyses[i].ensembles),
                        .diagnostics = std::move(analyses[i].diagnostics),
+                       .details = details_of(analyses[i]),
                        .seconds = seconds,
                        .seconds_free = seconds_free});
     LatentAnalysis& own = results.back();
@@ -78,6 +82,9 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
     for (auto* ensembles : {&own.prior, &own.ensembles}) carry_on(space.model(), own.times.back(), later, *ensembles);
     own.times.insert(own.times.end(), later.begin(), later.end());
   }
+  for (LatentAnalysis& own : results)
+    for (auto* ensembles : {&own.prior, &own.ensembles})
+      for (da::Ensemble& ensemble : *ensembles) ensemble = space.natural(ensemble);
   return results;
 }
 
@@ -155,6 +162,7 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
                   {{"long_name", "parameters, " + of + "; units in parameter_units"}});
     file.write(prefix + "parameters", parameter);
   };
+  write_details(file, observations.observations, s.about, analysis.details);
   write_ensembles("", "analysis", analysis.ensembles);
   write_ensembles("prior_", "free run of the prior ensemble", analysis.prior);
 
@@ -195,6 +203,7 @@ LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Su
       ensembles.emplace_back(autodiff::concat({Var(states), Var(u)}, 1).value());
     }
   };
+  analysis.details = read_details(file);
   read_ensembles("", analysis.ensembles);
   read_ensembles("prior_", analysis.prior);
   return analysis;
@@ -203,7 +212,9 @@ LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Su
 TruthScores score(const Config& config, const models::Surrogate& s, const Dataset& data, const ObservationFile& file,
                   const LatentAnalysis& analysis) {
   const Scorer scorer(config, s, data, file);
-  const LatentSpace space(config, s);
+  Config natural = config;  // analyses hold [s; u], whatever the control vectors were
+  natural.assimilation.parameters = "free";
+  const LatentSpace space(natural, s);
   const auto ensemble = [&](const std::vector<da::Ensemble>& ensembles, Draws draws) {
     return scorer.score([&](std::int64_t t) { return space.fields(ensembles[t]); }, space.model_error(file.experiment),
                         space.parameters(ensembles.back()), draws);
@@ -212,6 +223,7 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   MethodScores& levda = result.methods["levda"] = ensemble(analysis.ensembles, Draws::levda);
   levda.seconds = analysis.seconds;
   levda.iterations = 0;
+  levda.convergence = analysis.details.iterations;
   for (const double window : analysis.diagnostics.at("iterations")) *levda.iterations += window;
   MethodScores& free = result.methods["free"] = ensemble(analysis.prior, Draws::free);
   free.seconds = analysis.seconds_free;

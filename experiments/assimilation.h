@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "da/method.h"
+#include "experiments/analysis_details.h"
 #include "experiments/scorer.h"
 #include "experiments/spaces.h"
 
@@ -19,6 +20,7 @@ struct LatentAnalysis {
   std::vector<da::Ensemble> prior;      ///< the free run
   std::vector<da::Ensemble> ensembles;  ///< of LEVDA
   da::Diagnostics diagnostics;
+  AnalysisDetails details;
   double seconds = 0;       ///< from observations to the posterior ensemble; of several at once the mean
   double seconds_free = 0;  ///< of the free run
 };
@@ -33,12 +35,12 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
                                        std::span<const ObservationFile> observations);
 
 /// latents(time, member, latent), parameters(time, member, parameter), the same of the prior, mean and spread of the
-/// field at every score_stride-th node, diagnostics. Throws InputError.
+/// field at every score_stride-th node, diagnostics, what AnalysisDetails holds. Throws InputError.
 void write_analysis(const std::filesystem::path& path, const Config& config, const models::Surrogate& surrogate,
                     const ObservationFile& observations, const LatentAnalysis& analysis,
                     const std::string& fingerprint);
 
-/// What write_analysis wrote of the ensembles; times, prior, ensembles. Throws InputError.
+/// What write_analysis wrote of the ensembles; times, prior, ensembles, details. Throws InputError.
 LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Surrogate& surrogate);
 
 /// Scores of LEVDA and of the baselines on the truth of a twin experiment: floor, free, climatology, lookup, levda.

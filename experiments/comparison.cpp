@@ -103,6 +103,8 @@ MethodScores run_method(const Config& config, const da::Method& method, const Sp
                             .times = analysis_times(config, about, file.experiment),
                             .windows = {.length = config.assimilation.window, .shift = config.assimilation.shift},
                             .seed = seed,
+                            .gross_error = config.assimilation.gross_error,
+                            .walk = space.walk(),
                             .parameters = about.parameters()};
   const Clock::time_point begin = Clock::now();
   da::Analysis analysis = method.assimilate(problem);

@@ -180,6 +180,10 @@ std::vector<Key> keys(Config& c) {
        "truths come from a solver on a grid so many times as fine as the data set's, sampled at its nodes; 1: they are "
        "its test trajectories",
        1, 8, true},
+      {"observations.gross_fraction", &c.observations.gross_fraction, "share of values with a gross error on top", 0, 1,
+       true},
+      {"observations.gross_size", &c.observations.gross_size, "of such an error, of random sign, in sigma", 0, many,
+       true},
       {"encoder.seed", &c.encoder.seed, "of weights and noise", 0, 1e15},
       {"encoder.hidden", &c.encoder.hidden, "units of the LSTM", 1, 8192},
       {"encoder.steps", &c.encoder.steps, "of Adam, each with all training trajectories", 1, 1e9},
@@ -207,6 +211,16 @@ std::vector<Key> keys(Config& c) {
        "minima with a cost above so many times the lowest are dropped", 1, infinity},
       {"assimilation.iterations", &c.assimilation.iterations, "Gauss-Newton iterations per minimisation, at most", 1,
        many},
+      {"assimilation.control", &c.assimilation.control,
+       "of LEVDA: weights (of the anomalies) or transform (of the ensemble, as in its authors' flood program)", 0, 0,
+       true},
+      {"assimilation.gross_error", &c.assimilation.gross_error,
+       "observations farther from the ensemble than so many predictive standard deviations are left out; 0: none are",
+       0, many, true},
+      {"assimilation.parameters", &c.assimilation.parameters,
+       "free, bounded (to the prior range and 5% of it on either side) or positive", 0, 0, true},
+      {"assimilation.parameter_walk", &c.assimilation.parameter_walk,
+       "random steps of parameters from window to window, in prior ranges", 0, many, true},
       {"assimilation.score_stride", &c.assimilation.score_stride, "fields are scored at every so many-th node", 1, 64},
       {"assimilation.forecast", &c.assimilation.forecast,
        "frames after the last analysis to which it is carried on and scored there by itself", 0, many, true},
@@ -291,6 +305,8 @@ void check(const Config& config) {
   one_of("training.optimiser", config.training.optimiser, {"adam", "soap"});
   one_of("assimilation.minimiser", a.minimiser, {"gauss_newton", "lbfgs", "ensemble"});
   one_of("assimilation.precision", a.precision, {"mixed", "float64"});
+  one_of("assimilation.control", a.control, {"weights", "transform"});
+  one_of("assimilation.parameters", a.parameters, {"free", "bounded", "positive"});
   if (a.start_max >= 0 && a.start_max < a.start_min) fail("assimilation.start_max", "is below start_min");
   if (a.window > 0 && a.shift > a.window) fail("assimilation.shift", "is above the window");
   if (a.annealing.back() != 1) fail("assimilation.annealing", "the last factor of R must be 1");

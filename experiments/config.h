@@ -56,6 +56,8 @@ struct ObservationConfig {
   double sigma = 0.1;
   std::int64_t every = 1;
   std::int64_t refinement = 1;
+  double gross_fraction = 0;
+  double gross_size = 10;
 };
 
 /// Of LD-EnSF's observation encoder.
@@ -82,6 +84,10 @@ struct AssimilationConfig {
   std::vector<double> annealing{100, 10, 1};
   double keep_ratio = 4;
   std::int64_t iterations = 40;
+  std::string control = "weights";
+  double gross_error = 0;
+  std::string parameters = "free";
+  double parameter_walk = 0;
   std::int64_t score_stride = 2;
   std::int64_t forecast = 0;
   double inflation = 1;

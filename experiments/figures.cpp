@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cmath>
 #include <iterator>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -217,9 +218,14 @@ Canvas drawn_maps(const FieldMaps& maps, Purpose purpose, int number_of_colours)
   const double dy = y.length() / static_cast<double>(raster_height);
 
   canvas.add("$sensors << EOD\n");
-  for (const auto& [sensor_x, sensor_y] : maps.sensors) {
-    const auto [sx, sy] = sheet.at(sensor_x, sensor_y);
-    canvas.add("{:.6g} {:.6g}\n", sx, sy);
+  const double mean_share = std::accumulate(maps.shares.begin(), maps.shares.end(), 0.0) /
+                            static_cast<double>(std::max<std::size_t>(1, maps.shares.size()));
+  for (std::size_t i = 0; i < maps.sensors.size(); ++i) {
+    const auto [sx, sy] = sheet.at(maps.sensors[i].first, maps.sensors[i].second);
+    constexpr double size = 0.45;
+    // Areas as shares, within what can be seen and does not hide its neighbours.
+    const double relative = mean_share > 0 ? std::sqrt(maps.shares[i] / mean_share) : 1;
+    canvas.add("{:.6g} {:.6g} {:.3g}\n", sx, sy, size * std::clamp(relative, 0.3, 3.0));
   }
   canvas.add("EOD\n");
   if (sphere) {
@@ -276,7 +282,7 @@ Canvas drawn_maps(const FieldMaps& maps, Purpose purpose, int number_of_colours)
           "EOD\nplot $field matrix using ({:.8g}+$1*{:.8g}):({:.8g}+$2*{:.8g}):3 with image{}{}\n", x.low + dx / 2, dx,
           y.low + dy / 2, dy,
           sphere ? ", $graticule with lines lw 0.4 lc rgb '#909090', $outline with lines lw 0.8 lc rgb '#606060'" : "",
-          sensors ? ", $sensors with points pt 6 ps 0.35 lw 0.6 lc rgb '#222222'" : "");
+          sensors ? ", $sensors with points pt 6 ps variable lw 0.6 lc rgb '#222222'" : "");
     }
     if (r >= 2) {
       const double bar_height = r == 2 ? 3 * height + 2 * gap : height;
@@ -511,6 +517,50 @@ std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, 
     members(canvas, "posterior", p.posterior, lane(0));
     canvas.add("plot $prior {}, $posterior {}\nunset label\n", prior, posterior);
   }
+  return canvas.draw(alternative);
+}
+
+std::vector<std::pair<std::string, LineStyle>> convergence_legend() {
+  return {{"J_o, misfit with observations", {"#4a7fb5"}},
+          {"J_b, distance from the prior", {"#d98c21"}},
+          {"norm of the exact gradient", {"#3f9b6c"}},
+          {"exact less ensemble gradient", {"#9a6fb0"}}};
+}
+
+std::string convergence_figure(const Convergence& c, const std::string& alternative) {
+  const std::vector<double>* const curves[] = {&c.cost_observations, &c.cost_background, &c.gradient,
+                                               &c.gradient_difference};
+  std::vector<double> drawn;
+  for (const std::vector<double>* curve : curves)
+    std::copy_if(curve->begin(), curve->end(), std::back_inserter(drawn),
+                 [](double value) { return value > 0 && std::isfinite(value); });
+  const Range range = drawn.empty() ? Range{0.1, 1} : extent({drawn});
+  const auto count = static_cast<double>(c.factor.size());
+  Canvas canvas(470, 300);
+  canvas.place(68, 14, 390, 226);
+  canvas.add("set xrange [-0.5:{}]\nset logscale y\nset yrange [{:.6g}:{:.6g}]\nset format y '%.0e'\n", count - 0.5,
+             range.low / 2, range.high * 2);
+  canvas.add("set xtics {} offset 0,0.4\nset xlabel 'iteration' offset 0,0.6\n",
+             ticks({0, std::max(1., count - 1)}, std::min(5, std::max(2, static_cast<int>(c.factor.size())))));
+  for (std::size_t i = 1; i < c.factor.size(); ++i)
+    if (c.factor[i] != c.factor[i - 1])
+      canvas.add("set arrow from {0},graph 0 to {0},graph 1 nohead lw 1 lc rgb '#909090'\n",
+                 static_cast<double>(i) - 0.5);
+  const char* separator = "plot ";
+  std::string plots;
+  const auto legend = convergence_legend();
+  for (std::size_t k = 0; k < std::size(curves); ++k) {
+    canvas.add("$c{} << EOD\n", k);
+    for (std::size_t i = 0; i < curves[k]->size(); ++i)
+      if (const double value = (*curves[k])[i]; value > 0 && std::isfinite(value))
+        canvas.add("{} {:.6g}\n", i, value);
+      else
+        canvas.add("{} NaN\n", i);
+    canvas.add("EOD\n");
+    plots += fmt::format("{}$c{} with linespoints lw 1.6 pt 7 ps 0.3 lc rgb '{}'", std::exchange(separator, ", "), k,
+                         legend[k].second.colour);
+  }
+  canvas.add("{}\n", plots);
   return canvas.draw(alternative);
 }
 

@@ -51,6 +51,11 @@ enum class Extent { prior, posterior };
 std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, Extent extent,
                              const std::string& alternative);
 
+/// Cost and gradient of a minimisation against its iterations, logarithmic; grey lines where the factor of R changes.
+std::string convergence_figure(const Convergence& convergence, const std::string& alternative);
+/// Names and colours of its curves.
+std::vector<std::pair<std::string, LineStyle>> convergence_legend();
+
 std::string rank_figure(const std::vector<double>& ranks, const std::string& alternative);
 
 }  // namespace levda::experiments

@@ -35,7 +35,8 @@ da::LevdaSettings levda_settings(const MethodParts& parts) {
     if (a.minimiser == "ensemble") return da::Minimiser::ensemble;
     return da::Minimiser::gauss_newton;
   };
-  return {.minimiser = minimiser(),
+  return {.control = a.control == "transform" ? da::Control::transform : da::Control::weights,
+          .minimiser = minimiser(),
           .starts = a.starts,
           .annealing = a.annealing,
           .iterations = a.iterations,
@@ -48,6 +49,7 @@ Made make_levda(const MethodParts& parts) { return std::make_unique<da::Levda>(l
 
 Made make_latent_4denvar(const MethodParts& parts) {
   da::LevdaSettings settings = levda_settings(parts);
+  settings.control = da::Control::weights;
   settings.minimiser = da::Minimiser::ensemble;
   return std::make_unique<da::Levda>(settings);
 }
@@ -109,6 +111,8 @@ Made make_ensf(const MethodParts& parts) {
 
 Made make_ld_ensf(const MethodParts& parts) {
   if (parts.encoder == nullptr) throw InputError("--methods", "ld_ensf", "needs an encoder");
+  if (parts.config.assimilation.parameters != "free")
+    throw InputError("configuration", "assimilation.parameters", "ld_ensf's encoder gives free ones");
   da::LdEnsfSettings settings;
   if (parts.about.case_name == "tsunami") settings.diffusion.epsilon = 0.5;  // as published
   return std::make_unique<da::LdEnsf>(*parts.encoder, parts.about, settings);
@@ -172,7 +176,8 @@ ChosenMethod choose_method(const Config& config, const std::string& text) {
     end = std::min(text.find(':', begin), text.size());
     const std::string setting = text.substr(begin, end - begin);
     const std::string name = setting.substr(0, setting.find('='));
-    for (const char* shared : {"members", "frames", "start_min", "start_max", "forecast", "score_stride"})
+    for (const char* shared :
+         {"members", "frames", "start_min", "start_max", "forecast", "score_stride", "parameters", "parameter_walk"})
       if (name == shared) throw InputError("--methods", text, name + " is one for all methods: --set");
     apply_setting(chosen.config, "assimilation." + setting);
   }

@@ -48,7 +48,7 @@ struct ChosenMethod {
 };
 
 /// "KEY" or "KEY:NAME=VALUE:..": names are keys of the section assimilation that are a method's own, and not what all
-/// methods share (members, frames, starts, forecast, score_stride). Throws InputError.
+/// methods share (members, frames, starts, forecast, score_stride, parameters and their walk). Throws InputError.
 ChosenMethod choose_method(const Config& config, const std::string& text);
 
 }  // namespace levda::experiments

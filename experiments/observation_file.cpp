@@ -54,6 +54,9 @@ void write_observations(const std::filesystem::path& path, const ObservationFile
          {{"long_name", "quality control"},
           {"comment", "0 used, 4 operator failed, 5 not to be assimilated, 6 rejected before, 7 outlier"}},
          o.qc);
+  if (!content.gross.empty())
+    column("gross", Type::Int32, {{"long_name", "1: this value was given a gross error; no method is told"}},
+           content.gross);
   file.commit();
 }
 
@@ -121,6 +124,10 @@ ObservationFile read_netcdf(const std::filesystem::path& path, const models::Des
     o.qc = file.read<std::int32_t>("qc");
   } else {
     o.qc.assign(o.value.size(), da::used);
+  }
+  if (content.truth && file.has_variable("gross")) {
+    file.require_shape("gross", {rows});
+    content.gross = file.read<std::int32_t>("gross");
   }
   file.require_shape("channel", {rows});
   // Channels by name where there are names: the file's order need not be the surrogate's.

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "da/observations.h"
 #include "models/surrogate.h"
@@ -26,6 +27,7 @@ struct ObservationFile {
   da::Observations observations;
   std::optional<Truth> truth;  ///< none for observations of the world
   std::string fingerprint;
+  std::vector<std::int32_t> gross;  ///< in a twin experiment: 1 where the value has a gross error; empty: none has
 };
 
 /// Throws InputError. Channels are written by name.

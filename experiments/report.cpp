@@ -119,7 +119,10 @@ std::string map_section(const ExperimentReport& experiment) {
                                    ? "Robinson's projection, longitude 0 at the left end, 360 at the right one; lines "
                                      "every 60 and 30 degrees. "
                                    : "",
-                               maps.sensors.empty() ? "" : "Circles are sensors. "));
+                               maps.sensors.empty()  ? ""
+                               : maps.shares.empty() ? "Circles are sensors. "
+                                                     : "Circles are sensors, their area the share of the degrees of "
+                                                       "freedom for signal that their values bring. "));
   }
   return html;
 }
@@ -175,6 +178,21 @@ std::string parameter_section(const ExperimentReport& experiment) {
                          experiment.parameters.size() == 2 ? " (dashed); the red frame is the close-up" : ""));
 }
 
+std::string convergence_section(const ExperimentReport& experiment) {
+  std::string legend = "<ul class=\"legend\">";
+  for (const auto& [name, line] : convergence_legend())
+    legend +=
+        fmt::format("<li><i class=\"line\" style=\"border-top:2px solid {}\"></i>{}</li>", line.colour, escaped(name));
+  return "<h3>Convergence</h3>\n" + legend + "</ul>\n" +
+         figure(
+             "pair",
+             convergence_figure(experiment.convergence, "Cost and gradient of the minimisation against iterations."),
+             fmt::format("LEVDA's first window for {}, the start that won. A grey line: the factor of R changes, and "
+                         "with it J_o and the gradient. The last curve is the error of a gradient made of the prior "
+                         "members' own predictions, as methods without derivatives have it.",
+                         escaped(experiment.truth_label)));
+}
+
 std::string rank_section(const ExperimentReport& experiment) {
   return "<h3>Ranks</h3>\n" +
          figure(
@@ -223,6 +241,7 @@ void write_report(const std::filesystem::path& path, const Report& report) {
     if (!experiment.maps.empty()) html += map_section(experiment);
     if (!experiment.curves.empty()) html += curve_section(experiment);
     if (!experiment.parameters.empty()) html += parameter_section(experiment);
+    if (!experiment.convergence.factor.empty()) html += convergence_section(experiment);
     if (!experiment.ranks.empty()) html += rank_section(experiment);
     html += "</section>\n";
   }

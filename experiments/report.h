@@ -29,6 +29,7 @@ struct FieldMaps {
   std::vector<std::vector<float>> analysis_mean;
   std::vector<std::vector<float>> spread;          ///< standard deviation of the analysis members
   std::vector<std::pair<double, double>> sensors;  ///< x, y in `length_unit`; may be empty
+  std::vector<double> shares;  ///< of the degrees of freedom for signal, one per sensor; empty: not known
 };
 
 /// Relative error and spread of one method against time, mean over truths; both are divided by the same size
@@ -65,6 +66,15 @@ struct ScalingFigure {
   std::vector<ScalingCurve> curves;
 };
 
+/// What a minimisation had reached after each iteration; entries that are not positive are not drawn.
+struct Convergence {
+  std::vector<double> factor;  ///< of R
+  std::vector<double> cost_background;
+  std::vector<double> cost_observations;
+  std::vector<double> gradient;
+  std::vector<double> gradient_difference;
+};
+
 /// Parts that are empty are left out.
 struct ExperimentReport {
   std::string name;         ///< "warm"
@@ -78,6 +88,7 @@ struct ExperimentReport {
   std::optional<double> forecast_from;  ///< a time of the curves: what comes after it is a forecast
   double floor = 0;  ///< relative error of the surrogate from the true start; drawn as a line where positive
   std::vector<ParameterPosterior> parameters;
+  Convergence convergence;    ///< of LEVDA's first window
   std::vector<double> ranks;  ///< LEVDA's: share of truth values per rank, N + 1 bins
   std::vector<ScalingFigure> scalings;
   std::vector<std::string> score_columns;

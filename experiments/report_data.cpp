@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <map>
 
 #include "experiments/version.h"
 
@@ -58,12 +58,19 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
                   .prior_mean = {},
                   .analysis_mean = {},
                   .spread = {},
-                  .sensors = {}};
-    std::set<std::pair<double, double>> places;
+                  .sensors = {},
+                  .shares = {}};
+    std::map<std::pair<double, double>, double> places;
     const da::Observations& o = one.observations.observations;
+    const std::vector<double>& share = one.analysis.details.share;
+    const bool shares = share.size() == static_cast<std::size_t>(o.size());
     for (std::int64_t i = 0; i < o.size(); ++i)
-      if (o.channel[i] == k && o.qc[i] == da::used) places.emplace(o.x[i] * scale, o.y[i] * scale);
-    map.sensors.assign(places.begin(), places.end());
+      if (o.channel[i] == k && o.qc[i] == da::used)
+        places[{o.x[i] * scale, o.y[i] * scale}] += shares ? share[static_cast<std::size_t>(i)] : 0;
+    for (const auto& [place, sum] : places) {
+      map.sensors.push_back(place);
+      if (shares) map.shares.push_back(sum);
+    }
     maps.push_back(std::move(map));
   }
   const std::int64_t columns = std::min(shown.times, times);
@@ -116,6 +123,19 @@ std::vector<double> parameter_members(const models::Surrogate& s, const da::Ense
   for (auto i = static_cast<std::size_t>(k); i < all.size(); i += static_cast<std::size_t>(s.about.parameters()))
     values.push_back(all[i]);
   return values;
+}
+
+Convergence convergence_of(const std::vector<da::Iteration>& iterations) {
+  Convergence c;
+  for (const da::Iteration& one : iterations) {
+    if (one.window != 0) break;
+    c.factor.push_back(one.factor);
+    c.cost_background.push_back(one.cost_background);
+    c.cost_observations.push_back(one.cost_observations);
+    c.gradient.push_back(one.gradient_norm);
+    c.gradient_difference.push_back(one.gradient_difference);
+  }
+  return c;
 }
 
 std::string describe(const std::string& experiment, const AssimilationConfig& a) {
@@ -172,6 +192,7 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
         .forecast_from = {},
         .floor = result.floor,
         .parameters = {},
+        .convergence = convergence_of(one.analysis.details.iterations),
         .ranks = result.method("levda").ranks,
         .scalings = {},
         .score_columns = score_columns(result),

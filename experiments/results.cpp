@@ -30,6 +30,20 @@ Json numbers(const std::vector<double>& values) {
 
 double value_or_nan(const Json& entry) { return entry.is_null() ? no_value : entry.get<double>(); }
 
+/// Iterations as a list of objects.
+Json convergence(const std::vector<da::Iteration>& iterations) {
+  Json list = Json::array();
+  for (const da::Iteration& one : iterations)
+    list.push_back({{"window", one.window},
+                    {"factor", number(one.factor)},
+                    {"cost_background", number(one.cost_background)},
+                    {"cost_observations", number(one.cost_observations)},
+                    {"gradient_norm", number(one.gradient_norm)},
+                    {"gradient_difference", number(one.gradient_difference)},
+                    {"damping", number(one.damping)}});
+  return list;
+}
+
 da::FieldScores total(const std::vector<da::FieldScores>& frames) {
   da::FieldScores sum;
   for (const da::FieldScores& frame : frames) sum += frame;
@@ -101,6 +115,11 @@ MethodSummary summarise_method(const std::string& name, const std::vector<TruthS
   s.seconds_per_truth =
       name == "climatology" ? no_value : mean_over(truths, [&](const auto& x) { return of(x).seconds; });
   if (!of(truths[0]).forecast.empty()) s.forecast = summarise_forecast(name, truths);
+  for (const TruthScores& truth : truths) {
+    std::vector<double> costs;
+    for (const da::Iteration& one : of(truth).convergence) costs.push_back(one.cost_background + one.cost_observations);
+    if (!costs.empty()) s.costs.push_back(std::move(costs));
+  }
   s.iterations = mean_over(truths, [&](const auto& x) { return of(x).iterations.value_or(no_value); });
   return s;
 }
@@ -128,6 +147,7 @@ void write_truth_scores(const std::filesystem::path& path, const TruthScores& sc
       for (const da::FieldScores& frame : method.forecast) forecast.push_back(numbers(frame.pack()));
     }
     if (!method.failure.empty()) methods[name]["failure"] = method.failure;
+    if (!method.convergence.empty()) methods[name]["convergence"] = convergence(method.convergence);
   }
   const Json all{
       {"format", format_name},
@@ -163,6 +183,15 @@ std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, 
         method.parameters.push_back({value_or_nan(p.at("error")), value_or_nan(p.at("z"))});
       method.seconds = entry.at("seconds");
       if (!entry.at("iterations").is_null()) method.iterations = entry.at("iterations").get<double>();
+      if (entry.contains("convergence"))
+        for (const Json& one : entry.at("convergence"))
+          method.convergence.push_back({.window = one.at("window"),
+                                        .factor = value_or_nan(one.at("factor")),
+                                        .cost_background = value_or_nan(one.at("cost_background")),
+                                        .cost_observations = value_or_nan(one.at("cost_observations")),
+                                        .gradient_norm = value_or_nan(one.at("gradient_norm")),
+                                        .gradient_difference = value_or_nan(one.at("gradient_difference")),
+                                        .damping = value_or_nan(one.at("damping"))});
       if (entry.contains("failure")) method.failure = entry.at("failure");
     }
     for (const std::string& method : methods)
@@ -229,6 +258,8 @@ void write_results(const std::filesystem::path& path, const Config& config, cons
                                          {"ssr", number(m.forecast->ssr)},
                                          {"crps", number(m.forecast->crps)},
                                          {"coverage90", number(m.forecast->coverage90)}};
+      for (const std::vector<double>& costs : m.costs)
+        methods[m.method]["cost_per_iteration"].push_back(numbers(costs));
     }
     all["experiments"][experiment.name] = {{"floor",
                                             {{"rel_rmse", experiment.floor},

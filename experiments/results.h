@@ -48,6 +48,7 @@ struct MethodSummary {
   double iterations;  ///< mean over truths
   std::vector<double> ranks;
   std::optional<ForecastSummary> forecast;
+  std::vector<std::vector<double>> costs;  ///< per truth: J after each iteration, where there are any
 };
 
 struct ExperimentSummary {

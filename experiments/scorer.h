@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "da/method.h"
 #include "da/scores.h"
 #include "experiments/twin.h"
 
@@ -21,7 +22,8 @@ struct MethodScores {
   std::vector<da::ParameterScore> parameters;  ///< z is meaningless for single estimates; none where there are none
   double seconds = 0;
   std::optional<double> iterations;
-  std::string failure;  ///< what went wrong; the scores are then empty
+  std::vector<da::Iteration> convergence;  ///< of the minimisation, where there is one
+  std::string failure;                     ///< what went wrong; the scores are then empty
 };
 
 struct TruthScores {

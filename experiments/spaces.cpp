@@ -1,7 +1,10 @@
 #include "experiments/spaces.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
+#include "autodiff/error.h"
 #include "experiments/full_state.h"
 
 namespace levda::experiments {
@@ -10,14 +13,64 @@ using autodiff::DType;
 using autodiff::Tensor;
 using autodiff::Var;
 
+namespace {
+
+constexpr double widening = 0.05;  // of the prior range of bounded parameters, on either side
+
+}  // namespace
+
 LatentSpace::LatentSpace(const Config& config, const models::Surrogate& surrogate)
     : config_(config),
       surrogate_(surrogate),
       model_(surrogate),
-      points_(models::grid_points(surrogate.about.grid, config.assimilation.score_stride)) {}
+      points_(models::grid_points(surrogate.about.grid, config.assimilation.score_stride)) {
+  if (config.assimilation.parameters == "free") return;
+  std::vector<da::Bounds> bounds(static_cast<std::size_t>(model_.controls()));
+  const models::Description& about = surrogate.about;
+  const auto first = bounds.end() - about.parameters();
+  // -1 and 1 are the prior range.
+  for (std::int64_t k = 0; k < about.parameters(); ++k) {
+    if (config.assimilation.parameters == "bounded") {
+      first[k] = {.lower = -1 - 2 * widening, .upper = 1 + 2 * widening};
+    } else {
+      if (!(about.parameter_min[k] > 0))
+        throw InputError("configuration", "assimilation.parameters",
+                         fmt::format("positive, but the prior range of {} begins at {}", about.parameter_names[k],
+                                     about.parameter_min[k]));
+      const double range = about.parameter_max[k] - about.parameter_min[k];
+      first[k] = {.lower = -1 - 2 * about.parameter_min[k] / range};
+    }
+  }
+  bounded_.emplace(model_, std::move(bounds));
+}
+
+const da::ForwardModel& LatentSpace::model() const {
+  if (bounded_) return *bounded_;
+  return model_;
+}
 
 da::Ensemble LatentSpace::prior(const std::string& experiment, std::int64_t truth_index) const {
-  return draw_prior(config_, surrogate_, experiment, truth_index);
+  const da::Ensemble drawn = draw_prior(config_, surrogate_, experiment, truth_index);
+  return bounded_ ? bounded_->unbounded(drawn) : drawn;
+}
+
+da::Ensemble LatentSpace::natural(const da::Ensemble& ensemble) const {
+  return bounded_ ? bounded_->bounded(ensemble) : ensemble;
+}
+
+std::vector<double> LatentSpace::walk() const {
+  const double step = 2 * config_.assimilation.parameter_walk;  // a prior range is 2 long
+  if (step == 0) return {};
+  std::vector<double> deviations(static_cast<std::size_t>(model_.controls()), 0.0);
+  const auto first = deviations.end() - surrogate_.about.parameters();
+  for (std::int64_t k = 0; k < surrogate_.about.parameters(); ++k) {
+    first[k] = step;
+    if (!bounded_) continue;
+    // In z as many as that is in the middle of the prior range, u = 0.
+    const da::Bounds& b = bounded_->bounds()[bounded_->bounds().size() - surrogate_.about.parameters() + k];
+    first[k] = std::isfinite(b.upper) ? step * 4 / (b.upper - b.lower) : step / -b.lower;
+  }
+  return deviations;
 }
 
 std::unique_ptr<const da::ErrorCovariance> LatentSpace::covariance(const ObservationFile& observations) const {
@@ -30,11 +83,11 @@ std::vector<double> LatentSpace::model_error(const std::string& experiment) cons
 }
 
 std::vector<float> LatentSpace::fields(const da::Ensemble& ensemble) const {
-  return decode_ensemble(surrogate_, ensemble, points_);
+  return decode_ensemble(surrogate_, natural(ensemble), points_);
 }
 
 std::vector<double> LatentSpace::parameters(const da::Ensemble& ensemble) const {
-  return physical_parameters(surrogate_, ensemble);
+  return physical_parameters(surrogate_, natural(ensemble));
 }
 
 FullSpace::FullSpace(const Config& config, const models::Surrogate& surrogate, const Dataset& data,

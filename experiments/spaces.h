@@ -3,9 +3,11 @@
 /// What a method's control vectors stand for: the latent space of the surrogate, or the fields themselves.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "da/bounded_model.h"
 #include "da/error_covariance.h"
 #include "da/forward_model.h"
 #include "da/latent_model.h"
@@ -30,25 +32,36 @@ class Space {
   virtual std::vector<float> fields(const da::Ensemble& ensemble) const = 0;
   /// Parameters of all members in physical units, (N, p).
   virtual std::vector<double> parameters(const da::Ensemble& ensemble) const = 0;
+  /// Standard deviations of the controls' random walk, per window; empty: none.
+  virtual std::vector<double> walk() const { return {}; }
 };
 
-/// Control vectors [s; u] of the surrogate. R is the observations' own error variance and the surrogate's.
+/// Control vectors [s; u] of the surrogate, or [s; z] where u is bounded or positive (assimilation.parameters): bounded
+/// is the prior range widened by 5% on either side, so that members at its edges lie at z = -3 and 3. R is the
+/// observations' own error variance and the surrogate's.
 class LatentSpace final : public Space {
  public:
   /// Both must outlive it.
   LatentSpace(const Config& config, const models::Surrogate& surrogate);
+  LatentSpace(const LatentSpace&) = delete;
+  LatentSpace& operator=(const LatentSpace&) = delete;
 
-  const da::ForwardModel& model() const override { return model_; }
+  const da::ForwardModel& model() const override;
   da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const override;
   std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const override;
   std::vector<double> model_error(const std::string& experiment) const override;
   std::vector<float> fields(const da::Ensemble& ensemble) const override;
   std::vector<double> parameters(const da::Ensemble& ensemble) const override;
+  std::vector<double> walk() const override;
+
+  /// [s; u], whatever the control vectors are.
+  da::Ensemble natural(const da::Ensemble& ensemble) const;
 
  private:
   const Config& config_;
   const models::Surrogate& surrogate_;
   da::LatentModel model_;
+  std::optional<da::BoundedModel> bounded_;
   autodiff::Tensor points_;
 };
 

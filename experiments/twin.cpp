@@ -25,6 +25,7 @@ enum Stream : std::uint32_t {
   noise_stream = 30,
   prior_stream = 40,
   sensor_stream = 70,
+  gross_stream = 80,
   more_noise = 1000  // from one draw of the errors to the next
 };
 
@@ -184,6 +185,17 @@ void observe_scattered(const Config& config, const Dataset& data, const Moments&
   }
 }
 
+/// Gives a share of the values an error of random sign on top, and says which.
+std::vector<std::int32_t> add_gross_errors(const ObservationConfig& config, Random random, da::Observations& o) {
+  std::vector<std::int32_t> gross;
+  for (std::int64_t i = 0; i < o.size(); ++i) {
+    gross.push_back(random.uniform() < config.gross_fraction ? 1 : 0);
+    const double sign = random.uniform() < 0.5 ? -1 : 1;
+    if (gross.back() == 1) o.value[i] += sign * config.gross_size * o.error_std[i];
+  }
+  return gross;
+}
+
 }  // namespace
 
 ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
@@ -199,6 +211,11 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
     observe_scattered(config, data, moments, truth, sensors.scattered, random, file.observations);
   else
     observe_cells(config, data, moments, truth, experiment, sensors, random, file.observations);
+  if (config.observations.gross_fraction > 0)
+    file.gross = add_gross_errors(
+        config.observations,
+        random_for(config, gross_stream + static_cast<std::uint32_t>(noise) * more_noise, experiment, truth.index),
+        file.observations);
   return file;
 }
 

@@ -34,7 +34,8 @@ std::vector<double> forecast_times(const Config& config, const models::Descripti
 /// distinct random cells, on a sphere by area; they are those of the seed, one choice for all truths and times, and the
 /// first N of any larger number. "scattered:N": N values in all, each of one random channel at a random place and
 /// solver step, from the solver's own states there and not from frames. noise: 0, or the number of another draw of
-/// errors (and of scattered places). Throws InputError when the sensors make no sense.
+/// errors (and of scattered places). With observations.gross_fraction some get a gross error on top. Throws InputError
+/// when the sensors make no sense.
 ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
                               const std::string& experiment, std::int64_t noise = 0);
 

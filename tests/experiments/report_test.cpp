@@ -42,7 +42,8 @@ Report small_report(int parameters) {
                  .y_max = 5,
                  .length_unit = "km",
                  .times = {"0 s", "it's 1 s"},
-                 .sensors = {{1, 1}, {5, 2}}};
+                 .sensors = {{1, 1}, {5, 2}},
+                 .shares = {0.5, 2}};
   for (auto* rows : {&maps.truth, &maps.prior_mean, &maps.analysis_mean, &maps.spread})
     for (int t = 0; t < 2; ++t) {
       std::vector<float> field;
@@ -60,6 +61,7 @@ Report small_report(int parameters) {
       .times = {0, 1, 2},
       .curves = {{"LEVDA", {0.1, 0.1, NAN}, {0.1, 0.1, 0.1}}, {"free <run>", {1, 1, INFINITY}, {}}},
       .floor = 0.08,
+      .convergence = {{100, 100, 1}, {0, 1, 2}, {50, 20, 30}, {9, 1e-3, 1e-9}, {1, 1, NAN}},
       .ranks = {0.2, 0.3, 0.5},
       .score_columns = {"rel. RMSE"},
       .score_rows = {{"LEVDA", {"0.1"}}, {"free <run>", {"1.0"}}}};

@@ -358,6 +358,11 @@ TEST_CASE("two members, every minimiser and precision: the same minimum where J 
   const double ensemble = rmse("--set assimilation.minimiser=ensemble");
   CHECK(ensemble > 0);
   CHECK(ensemble != gauss_newton);
+  CHECK(rmse("--set assimilation.control=transform --set assimilation.window=5 --set assimilation.shift=1") > 0);
+  CHECK(rmse("--set assimilation.gross_error=4 --set assimilation.inflation=1.1 --set "
+             "assimilation.relaxation=0.3 "
+             "--set assimilation.parameters=bounded --set assimilation.parameter_walk=0.01 "
+             "--set assimilation.window=3 --set assimilation.shift=2") > 0);
 }
 
 TEST_CASE("a disk that is full: one line, exit code 2, and what was there before stays") {

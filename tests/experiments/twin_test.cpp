@@ -222,6 +222,64 @@ TEST_CASE("draws of the noise: number 0 is the one of the run, others are new") 
   CHECK(values(2) == values(2));
 }
 
+TEST_CASE("gross errors: a share of the values, of random sign, on top of the same noise") {
+  World w = make_world();
+  const Moments moments = field_moments(w.data);
+  const Truth truth = draw_truths(w.config, w.data, "warm")[1];
+  const ObservationFile clean = observe_truth(w.config, w.data, moments, truth, "warm");
+  CHECK(clean.gross.empty());
+  w.config.observations.gross_fraction = 0.2;
+  w.config.observations.gross_size = 30;
+  const ObservationFile file = observe_truth(w.config, w.data, moments, truth, "warm");
+  CHECK(file.fingerprint != clean.fingerprint);
+  const da::Observations& o = file.observations;
+  REQUIRE(file.gross.size() == static_cast<std::size_t>(o.size()));
+  std::int64_t wrong = 0;
+  std::int64_t positive = 0;
+  for (std::int64_t i = 0; i < o.size(); ++i) {
+    const double excess = (o.value[i] - clean.observations.value[i]) / o.error_std[i];
+    wrong += file.gross[i];
+    positive += excess > 0 ? 1 : 0;
+    // Values of order 1, errors of 1e-7: the excess keeps eight digits.
+    CHECK(std::abs(std::abs(excess) - (file.gross[i] == 1 ? 30 : 0)) <= 1e-6);
+  }
+  const auto expected = 0.2 * static_cast<double>(o.size());  // binomial: four standard deviations
+  CHECK(std::abs(static_cast<double>(wrong) - expected) <= 4 * std::sqrt(0.8 * expected));
+  CHECK(positive > wrong / 4);
+  CHECK(positive < wrong - wrong / 4);
+}
+
+TEST_CASE("bounded and positive parameters: the same members, analyses within; free ones are the model itself") {
+  World w = make_world();
+  const LatentSpace free(w.config, w.surrogate);
+  const da::Ensemble members = free.prior("warm", 0);
+  CHECK(free.natural(members).members().to_vector() == members.members().to_vector());
+  CHECK(free.walk().empty());
+  w.config.assimilation.parameters = "bounded";
+  w.config.assimilation.parameter_walk = 0.1;
+  const LatentSpace bounded(w.config, w.surrogate);
+  const std::vector<double> back = bounded.natural(bounded.prior("warm", 0)).members().to_vector();
+  for (std::size_t i = 0; i < back.size(); ++i) CHECK(std::abs(back[i] - members.members().to_vector()[i]) <= 1e-14);
+  const std::vector<double> walk = bounded.walk();
+  CHECK(walk[0] == 0);
+  CHECK(std::abs(walk[4] - 0.1 * 2 * 4 / 2.2) <= 1e-15);
+  const ObservationFile file =
+      observe_truth(w.config, w.data, field_moments(w.data), draw_truths(w.config, w.data, "warm")[0], "warm");
+  const LatentAnalysis analysis = assimilate(w.config, w.surrogate, {&file, 1}).front();
+  for (const da::Ensemble& ensemble : analysis.ensembles) {
+    const std::vector<double> values = ensemble.members().to_vector();
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (i % 5 >= 3) CHECK(std::abs(values[i]) <= 1.1);
+  }
+  CHECK(analysis.details.qc == file.observations.qc);
+  CHECK(analysis.details.share.size() == file.observations.qc.size());
+  CHECK_FALSE(analysis.details.iterations.empty());
+  w.config.assimilation.parameters = "positive";  // the range of b is -1 .. 2
+  CHECK_THROWS_AS(LatentSpace(w.config, w.surrogate), InputError);
+  w.surrogate.about.parameter_min = {0.1, 0.2};
+  CHECK(std::abs(LatentSpace(w.config, w.surrogate).walk()[3] - 0.2 / (1 + 2 * 0.1 / 0.4)) <= 1e-14);
+}
+
 TEST_CASE("R_sur is the mean over the frames that an experiment can observe") {
   World w = make_world();
   std::vector<double> variance;
