@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "autodiff/error.h"
+#include "da/observation_operators.h"
 #include "models/interpolation.h"
 
 namespace levda::da {
@@ -43,8 +44,10 @@ std::span<const float> Catalogue::field(std::int64_t member, std::int64_t frame)
   return fields_.subspan(static_cast<std::size_t>(member * about_.frames + frame) * size, size);
 }
 
-Catalogue::Fit Catalogue::best_fit(const Observations& o, const ErrorCovariance& covariance, std::int64_t first,
-                                   std::int64_t last) const {
+Catalogue::Fit Catalogue::best_fit(const Observations& observations, const ErrorCovariance& covariance,
+                                   std::int64_t first, std::int64_t last) const {
+  const Footprints footprints(observations, about_);
+  const Observations& o = footprints.values();
   const models::Grid& grid = about_.grid;
   struct Stencil {
     double frame;  // after the start
@@ -71,7 +74,7 @@ Catalogue::Fit Catalogue::best_fit(const Observations& o, const ErrorCovariance&
   if (first > last) throw Error("lookup: the observations last longer than the trajectories");
 
   const std::int64_t starts = last - first + 1;
-  const Tensor values = Tensor::from(std::span<const double>(o.value), {o.size()});
+  const Tensor values = Tensor::from(std::span<const double>(observations.value), {1, observations.size()});
   std::vector<double> misfits(static_cast<std::size_t>(members_ * starts));
   oneapi::tbb::parallel_for(std::int64_t{0}, members_ * starts, [&](std::int64_t k) {
     const std::int64_t member = k / starts;
@@ -95,7 +98,8 @@ Catalogue::Fit Catalogue::best_fit(const Observations& o, const ErrorCovariance&
       if (t.weight > 0) value += t.weight * at(s, t.low + 1);
       prediction.push_back(value);
     }
-    const Var innovation = Var(values) - Var(Tensor::from(std::span<const double>(prediction), {o.size()}));
+    const Var predicted(Tensor::from(std::span<const double>(prediction), {1, o.size()}));
+    const Var innovation = Var(values) - footprints.observe(predicted);
     misfits[k] = sum(square(covariance.whiten(innovation))).value().item();
   });
   const std::int64_t best = std::min_element(misfits.begin(), misfits.end()) - misfits.begin();

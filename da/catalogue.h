@@ -24,7 +24,8 @@ class Catalogue {
     std::int64_t start = 0;  ///< the frame at time 0 of the observations
     double misfit = 0;       ///< (y - fields)' R^-1 (y - fields)
   };
-  /// The best over all members and all starts in [first, last], linear between frames, bicubic between nodes. Starts
+  /// The best over all members and all starts in [first, last], linear between frames, bicubic between nodes, through
+  /// the observations' operators. Starts
   /// from which the observations leave the trajectory are passed over; -1 lies one frame before frame 0. Throws Error
   /// when none is left.
   Fit best_fit(const Observations& observations, const ErrorCovariance& covariance, std::int64_t first,

@@ -38,6 +38,14 @@ Tensor tensor_of(const std::vector<double>& values) {
 
 }  // namespace
 
+std::unique_ptr<ErrorCovariance> ErrorCovariance::plus(std::span<const double> variance) const {
+  const std::int64_t m = size();
+  const Var c = colour(Var(tensor_of(Matrix(Matrix::Identity(m, m)))));  // C'
+  std::vector<double> sum = matmul(c, c, true).value().to_vector();
+  for (std::int64_t i = 0; i < m; ++i) sum[i * (m + 1)] += variance[i];
+  return std::make_unique<FullCovariance>(std::move(sum));
+}
+
 DiagonalCovariance::DiagonalCovariance(std::vector<double> variance) : variance_(std::move(variance)) {
   check_variance(variance_);
   std::vector<double> deviation;

@@ -28,8 +28,8 @@ class ErrorCovariance {
   /// sqrt(factors[k]) times as large.
   virtual std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t> positions,
                                                 std::span<const double> factors) const = 0;
-  /// R with more on its diagonal: independent errors on top, m variances >= 0.
-  virtual std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const = 0;
+  /// R with more on its diagonal: independent errors on top, m variances >= 0. By default a FullCovariance.
+  virtual std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const;
 };
 
 /// Independent errors.

@@ -11,6 +11,7 @@
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
+#include "da/observation_operators.h"
 
 namespace levda::da {
 
@@ -53,8 +54,8 @@ Vars weights_on(const Surrogate& surrogate, DType dtype, Backend& backend) {
   return weights;
 }
 
-/// Decoder rows in order of time; every observation is one channel of one row. What is on a tape is computed where the
-/// control vectors lie, all else where the weights lie; its results are on the CPU.
+/// Of values (the operator `value`). Decoder rows in order of time; every observation is one channel of one row. What
+/// is on a tape is computed where the control vectors lie, all else where the weights lie; its results are on the CPU.
 class LatentOperator final : public ObservationOperator {
  public:
   LatentOperator(const Surrogate& surrogate, const Observations& observations, std::int64_t most)
@@ -332,7 +333,9 @@ Tensor LatentModel::advance_each(const Tensor& v, double seconds) const {
 }
 
 std::unique_ptr<ObservationOperator> LatentModel::observe(const Observations& observations) const {
-  return std::make_unique<LatentOperator>(surrogate_, observations, most_);
+  return observe_through(observations, surrogate_.about, [this](const Observations& values) {
+    return std::make_unique<LatentOperator>(surrogate_, values, most_);
+  });
 }
 
 }  // namespace levda::da

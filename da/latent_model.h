@@ -19,7 +19,7 @@ class LatentModel final : public ForwardModel {
   std::int64_t controls() const override;
   autodiff::Var advance(const autodiff::Var& v, double seconds) const override;
   autodiff::Tensor advance_each(const autodiff::Tensor& v, double seconds) const override;
-  /// Throws Error when a place lies outside the grid by more than a cell.
+  /// With any observation operator. Throws Error when a place lies outside the grid by more than a cell.
   std::unique_ptr<ObservationOperator> observe(const Observations& observations) const override;
 
  private:

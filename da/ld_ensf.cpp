@@ -56,6 +56,8 @@ std::map<std::int64_t, std::vector<double>> LdEnsf::sequence_of(const Observatio
     if (!(std::abs(time - std::round(time)) <= resolution))
       throw Error(
           fmt::format("ld_ensf: observation {} at a time of {:.6g} frames; the encoder sees whole frames", i, time));
+    if (o.op[i] != "value")
+      throw Error(fmt::format("ld_ensf: observation {} is a {}; the encoder sees values", i, o.op[i]));
     const std::int64_t c = o.channel[i];
     const double x = (o.x[i] - grid_.x0) / grid_.dx - grid_.offset_x[c];
     const double y = (o.y[i] - grid_.y0) / grid_.dy - grid_.offset_y[c];

@@ -75,7 +75,8 @@ bool same_windows(const Problem& a, const Problem& b) {
   const Observations& x = a.observations;
   const Observations& y = b.observations;
   return same_trajectory(a, b) && a.windows.length == b.windows.length && a.windows.shift == b.windows.shift &&
-         x.time == y.time && x.x == y.x && x.y == y.y && x.channel == y.channel && x.qc == y.qc;
+         x.time == y.time && x.x == y.x && x.y == y.y && x.channel == y.channel && x.qc == y.qc && x.op == y.op &&
+         x.extent_x == y.extent_x && x.extent_y == y.extent_y;
 }
 
 /// Ensembles of one size after some seconds.

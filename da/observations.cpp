@@ -1,18 +1,21 @@
 #include "da/observations.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string_view>
 #include <tuple>
 
 #include "autodiff/error.h"
+#include "da/observation_operators.h"
 
 namespace levda::da {
 
 void Observations::add(double t, double x_place, double y_place, std::int64_t c, double observed, double deviation,
-                       std::int32_t quality) {
+                       std::int32_t quality, const std::string& operator_name, double width, double height) {
   time.push_back(t);
   x.push_back(x_place);
   y.push_back(y_place);
@@ -20,11 +23,15 @@ void Observations::add(double t, double x_place, double y_place, std::int64_t c,
   value.push_back(observed);
   error_std.push_back(deviation);
   qc.push_back(quality);
+  op.push_back(operator_name);
+  extent_x.push_back(width);
+  extent_y.push_back(height);
 }
 
 Observations Observations::part(std::span<const std::int64_t> positions) const {
   Observations some;
-  for (const std::int64_t i : positions) some.add(time[i], x[i], y[i], channel[i], value[i], error_std[i], qc[i]);
+  for (const std::int64_t i : positions)
+    some.add(time[i], x[i], y[i], channel[i], value[i], error_std[i], qc[i], op[i], extent_x[i], extent_y[i]);
   return some;
 }
 
@@ -49,6 +56,9 @@ void check(const Observations& o, const std::string& source, double last_time, s
   length("channel", o.channel.size());
   length("error_std", o.error_std.size());
   length("qc", o.qc.size());
+  length("op", o.op.size());
+  length("extent_x", o.extent_x.size());
+  length("extent_y", o.extent_y.size());
   for (std::size_t i = 0; i < rows; ++i) {
     if (o.qc[i] != used) continue;
     if (!(o.time[i] >= 0 && o.time[i] <= last_time))
@@ -62,12 +72,17 @@ void check(const Observations& o, const std::string& source, double last_time, s
     const double variance = o.error_std[i] * o.error_std[i];
     if (!(variance > 0) || !std::isfinite(variance))
       fail("error_std", i, fmt::format("{} has no square", o.error_std[i]));
+    if (find_operator(o.op[i]) == nullptr)
+      fail("op", i, fmt::format("\"{}\" is no operator ({})", o.op[i], fmt::join(operator_names(), ", ")));
+    if (!std::isfinite(o.extent_x[i])) fail("extent_x", i, fmt::format("{} is not finite", o.extent_x[i]));
+    if (!std::isfinite(o.extent_y[i])) fail("extent_y", i, fmt::format("{} is not finite", o.extent_y[i]));
   }
   if (std::count(o.qc.begin(), o.qc.end(), used) == 0)
     throw InputError(source, "qc", "no observation is to be assimilated");
   // The same value twice at one time and place is a copy, and would count twice.
   const auto entry = [&](std::int64_t i) {
-    return std::tuple(o.time[i], o.x[i], o.y[i], o.channel[i], o.value[i], o.error_std[i]);
+    return std::tuple(o.time[i], o.x[i], o.y[i], o.channel[i], o.value[i], o.error_std[i], std::string_view(o.op[i]),
+                      o.extent_x[i], o.extent_y[i]);
   };
   std::vector<std::int64_t> order = o.in_window(0, std::numeric_limits<double>::infinity());
   std::sort(order.begin(), order.end(),

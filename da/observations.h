@@ -18,7 +18,8 @@ enum QualityControl : std::int32_t {
   outlier = 7
 };
 
-/// Columns of equal length. Values and errors in the channel's physical units.
+/// Columns of equal length. Values and errors in the physical units of what is observed: the channel's, or what an
+/// operator makes of the fields (da/observation_operators.h).
 struct Observations {
   std::vector<double>
       time;               ///< after the start of the assimilation, where the control vector lies; in the model's unit
@@ -28,10 +29,16 @@ struct Observations {
   std::vector<double> value;
   std::vector<double> error_std;
   std::vector<std::int32_t> qc;  ///< QualityControl; only those with `used` are assimilated
+  std::vector<std::string>
+      op;  ///< name of the observation operator: `value`, the channel itself at the place, or another
+  std::vector<double>
+      extent_x;  ///< of what the operator looks at, in the places' unit; what it means the operator says
+  std::vector<double> extent_y;
 
   std::int64_t size() const { return static_cast<std::int64_t>(value.size()); }
   void add(double t, double x_place, double y_place, std::int64_t c, double observed, double deviation,
-           std::int32_t quality = used);
+           std::int32_t quality = used, const std::string& operator_name = "value", double width = 0,
+           double height = 0);
   /// The entries at some positions, in that order.
   Observations part(std::span<const std::int64_t> positions) const;
   /// Positions of the entries to be assimilated with begin <= time < end.
@@ -40,7 +47,8 @@ struct Observations {
 
 /// Throws InputError naming `source`, the column and the row (0-based): columns of unequal length, none to be
 /// assimilated, values that are not finite, a time outside [0, last_time], a channel outside [0, channels), an error
-/// that is not positive, an entry to be assimilated that repeats another one in all columns.
+/// that is not positive, an operator that there is not, an entry to be assimilated that repeats another one in all
+/// columns.
 void check(const Observations& observations, const std::string& source, double last_time, std::int64_t channels);
 
 }  // namespace levda::da

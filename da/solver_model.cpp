@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "autodiff/error.h"
+#include "da/observation_operators.h"
 #include "models/interpolation.h"
 
 namespace levda::da {
@@ -270,7 +271,8 @@ class SolverModel::Operator final : public ObservationOperator {
 };
 
 std::unique_ptr<ObservationOperator> SolverModel::observe(const Observations& observations) const {
-  return std::make_unique<Operator>(*this, observations);
+  return observe_through(observations, about_,
+                         [this](const Observations& values) { return std::make_unique<Operator>(*this, values); });
 }
 
 }  // namespace levda::da

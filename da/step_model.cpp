@@ -6,6 +6,7 @@
 #include <map>
 
 #include "autodiff/error.h"
+#include "da/observation_operators.h"
 
 namespace levda::da {
 
@@ -75,7 +76,13 @@ Var StepModel::advance(const Var& v, double seconds) const {
 }
 
 std::unique_ptr<ObservationOperator> StepModel::observe(const Observations& observations) const {
-  return std::make_unique<StepOperator>(observations, controls_, dt_, step_);
+  models::Description about;
+  about.grid = {
+      .nx = 1, .ny = 1, .offset_x = std::vector<double>(controls_), .offset_y = std::vector<double>(controls_)};
+  for (std::int64_t c = 0; c < controls_; ++c) about.channel_names.push_back(std::to_string(c));
+  return observe_through(observations, about, [this](const Observations& values) {
+    return std::make_unique<StepOperator>(values, controls_, dt_, step_);
+  });
 }
 
 }  // namespace levda::da

@@ -9,7 +9,7 @@
 namespace levda::da {
 
 /// Control vectors are the states themselves, parameters among them. The channel of an observation is the component of
-/// the state; its place does not matter. Times are whole numbers of steps.
+/// the state, the name of that channel is its number; its place does not matter. Times are whole numbers of steps.
 class StepModel final : public ForwardModel {
  public:
   /// v (rows, controls) after one step of `dt`: (rows, controls), in tape operations; called from several threads.

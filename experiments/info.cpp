@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "autodiff/error.h"
+#include "da/observation_operators.h"
 #include "experiments/dataset_file.h"
 #include "experiments/netcdf_file.h"
 #include "models/encoder.h"
@@ -206,6 +208,14 @@ std::string describe_netcdf(const std::filesystem::path& path) {
     for (std::size_t c = 0; c < names.size(); ++c)
       lines.add("channel " + names[c], "{} values",
                 std::count(channel.begin(), channel.end(), static_cast<std::int64_t>(c)));
+    if (file.has_variable("op")) {
+      std::map<std::string, std::int64_t> operators;
+      for (const std::string& name : file.read_strings("op")) ++operators[name];
+      for (const auto& [name, count] : operators) {
+        const da::NamedOperator* const known = da::find_operator(name);
+        lines.add("operator " + name, "{} values: {}", count, known != nullptr ? known->help : "not in this program");
+      }
+    }
     if (file.has_attribute("truth_member"))
       lines.add("truth", "number {}, member {} of the data set, from frame {}", file.number("truth_index"),
                 file.number("truth_member"), file.number("truth_start_frame"));

@@ -14,9 +14,21 @@ namespace levda::experiments {
 
 namespace {
 
-constexpr std::array<const char*, 7> column_names{"time", "x", "y", "channel", "value", "error_std", "qc"};
+constexpr std::array<const char*, 10> column_names{"time",      "x",  "y",  "channel",  "value",
+                                                   "error_std", "qc", "op", "extent_x", "extent_y"};
 
-enum Column : std::size_t { time_column, x_column, y_column, channel_column, value_column, error_column, qc_column };
+enum Column : std::size_t {
+  time_column,
+  x_column,
+  y_column,
+  channel_column,
+  value_column,
+  error_column,
+  qc_column,  // from here on they may be left out
+  op_column,
+  extent_x_column,
+  extent_y_column
+};
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blank = " \t\r";
@@ -90,8 +102,9 @@ class Parser {
     }
     for (std::size_t c = 0; c < qc_column; ++c)
       if (position_[c] == absent && !(c == y_column && about_.grid.height() == 0))
-        fail(static_cast<Column>(c), fmt::format("no such column; {} are needed",
-                                                 fmt::join(column_names.begin(), column_names.end() - 1, ", ")));
+        fail(static_cast<Column>(c),
+             fmt::format("no such column; {} are needed",
+                         fmt::join(column_names.begin(), column_names.begin() + qc_column, ", ")));
     width_ = fields.size();
   }
 
@@ -112,8 +125,11 @@ class Parser {
       if (!value) fail(qc_column, fmt::format("\"{}\" is not a whole number", text));
       quality = *value;
     }
-    observations_.add(real(time_column), real(x_column), position_[y_column] == absent ? 0 : real(y_column),
-                      channel_of(fields[position_[channel_column]]), real(value_column), real(error_column), quality);
+    const auto real_or_0 = [&](Column column) { return position_[column] == absent ? 0 : real(column); };
+    const std::string op(position_[op_column] == absent ? "value" : fields[position_[op_column]]);
+    observations_.add(real(time_column), real(x_column), real_or_0(y_column),
+                      channel_of(fields[position_[channel_column]]), real(value_column), real(error_column), quality,
+                      op, real_or_0(extent_x_column), real_or_0(extent_y_column));
   }
 
   std::int64_t channel_of(std::string_view text) const {

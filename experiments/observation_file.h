@@ -3,10 +3,14 @@
 /// Files of observations: NetCDF or, as other programs make them, CSV; one row per value.
 
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "da/error_covariance.h"
 #include "da/observations.h"
 #include "models/surrogate.h"
 
@@ -28,18 +32,31 @@ struct ObservationFile {
   std::optional<Truth> truth;  ///< none for observations of the world
   std::string fingerprint;
   std::vector<std::int32_t> gross;  ///< in a twin experiment: 1 where the value has a gross error; empty: none has
+  /// Of all observations where errors are correlated, those not to be used by themselves; none: error_std says all.
+  std::shared_ptr<const da::ErrorCovariance> covariance = nullptr;
 };
 
-/// Throws InputError. Channels are written by name.
+/// Throws InputError. Channels are written by name; correlated errors are not written (InputError).
 void write_observations(const std::filesystem::path& path, const ObservationFile& file,
                         const models::Description& about);
 
 /// NetCDF, or CSV (parse_observations_csv) where the name ends with .csv. A NetCDF file of someone else needs the
 /// variables time, x, y, channel (a name or a position), value and error_std over one dimension; y may be left out
-/// where the domain has no extent along it. Units that it gives must be the surrogate's. Throws InputError naming the
-/// file and the column: not such a file, an unknown channel, a place outside the domain, and all that da::check finds
-/// with times up to last_time.
+/// where the domain has no extent along it, qc, op, extent_x and extent_y as in a CSV. In place of error_std a NetCDF
+/// file may have error_covariance (row, row), or error_band (row, band): element (i, k) is the covariance of the rows i
+/// and i - k. Units that it gives must be the surrogate's. Throws InputError naming the file and the column: not such a
+/// file, an unknown channel, a place outside the domain, an operator that cannot be there, a covariance that is none,
+/// and all that da::check finds with times up to last_time.
 ObservationFile read_observations(const std::filesystem::path& path, const models::Description& about,
                                   double last_time);
+
+/// R of all observations: their own errors. Entries that are not to be used have variance 1.
+std::unique_ptr<da::ErrorCovariance> error_covariance(const ObservationFile& file);
+
+/// The same and what errors of the fields, of variance(i, c) for channel c at observation i in physical units, add to
+/// it through the operators (da::Footprints::error_variance).
+std::unique_ptr<da::ErrorCovariance> error_covariance(
+    const ObservationFile& file, const models::Description& about, std::span<const double> field_mean,
+    std::span<const double> field_std, const std::function<double(std::int64_t i, std::int64_t c)>& variance);
 
 }  // namespace levda::experiments

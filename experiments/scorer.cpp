@@ -116,11 +116,11 @@ MethodScores Scorer::lookup() const {
   const da::Catalogue catalogue(
       data_.about,
       std::span(data_.fields).first(static_cast<std::size_t>(data_.train * data_.about.frames * data_.frame_size())));
-  const da::DiagonalCovariance covariance = observation_covariance(surrogate_, file_, nullptr);  // no surrogate is used
+  const auto covariance = error_covariance(file_);  // no surrogate is used
   const std::vector<std::int64_t> used = file_.observations.in_window(0, std::numeric_limits<double>::infinity());
   const AssimilationConfig& a = config_.assimilation;
   const da::Catalogue::Fit fit =
-      catalogue.best_fit(file_.observations.part(used), *covariance.part(used, std::vector<double>(used.size(), 1.0)),
+      catalogue.best_fit(file_.observations.part(used), *covariance->part(used, std::vector<double>(used.size(), 1.0)),
                          cold_ ? -1 : a.start_min, cold_ ? -1 : a.start_max);
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   const std::int64_t first = cold_ ? 0 : fit.start;

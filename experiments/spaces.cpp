@@ -75,7 +75,10 @@ std::vector<double> LatentSpace::walk() const {
 
 std::unique_ptr<const da::ErrorCovariance> LatentSpace::covariance(const ObservationFile& observations) const {
   const SurrogateVariance own = surrogate_variance(config_, surrogate_, observations.experiment);
-  return std::make_unique<da::DiagonalCovariance>(observation_covariance(surrogate_, observations, &own));
+  const models::Surrogate& s = surrogate_;
+  return error_covariance(observations, s.about, s.field_mean, s.field_std, [&](std::int64_t i, std::int64_t c) {
+    return own.at(observations.observations.time[i] / s.about.frame_interval, c) * s.field_std[c] * s.field_std[c];
+  });
 }
 
 std::vector<double> LatentSpace::model_error(const std::string& experiment) const {
@@ -99,7 +102,7 @@ da::Ensemble FullSpace::prior(const std::string& experiment, std::int64_t truth_
 }
 
 std::unique_ptr<const da::ErrorCovariance> FullSpace::covariance(const ObservationFile& observations) const {
-  return std::make_unique<da::DiagonalCovariance>(observation_covariance(surrogate_, observations, nullptr));
+  return error_covariance(observations);
 }
 
 std::vector<double> FullSpace::model_error(const std::string&) const {
@@ -131,22 +134,6 @@ void scored_values(std::span<const float> field, const models::Grid& grid, std::
       for (std::size_t c = 0; c < deviation.size(); ++c)
         *out++ =
             field[static_cast<std::int64_t>(c) * grid.cells() + j * grid.nx + i] / static_cast<float>(deviation[c]);
-}
-
-da::DiagonalCovariance observation_covariance(const models::Surrogate& s, const ObservationFile& file,
-                                              const SurrogateVariance* own) {
-  std::vector<double> variance;
-  const da::Observations& o = file.observations;
-  for (std::int64_t i = 0; i < o.size(); ++i) {
-    const std::int64_t c = o.channel[i];
-    const double deviation = s.field_std[c];
-    // Entries that are not to be assimilated may hold anything.
-    const bool used = o.qc[i] == da::used;
-    const double error = used ? o.error_std[i] : deviation;
-    const double model = used && own != nullptr ? own->at(o.time[i] / s.about.frame_interval, c) : 0;
-    variance.push_back(error * error + model * deviation * deviation);
-  }
-  return da::DiagonalCovariance(std::move(variance));
 }
 
 std::vector<double> physical_parameters(const models::Surrogate& s, const da::Ensemble& ensemble) {

@@ -91,10 +91,6 @@ class FullSpace final : public Space {
 void scored_values(std::span<const float> field, const models::Grid& grid, std::int64_t stride,
                    const std::vector<double>& deviation, float* out);
 
-/// Error variance of the observations, and the surrogate's on top where one is given.
-da::DiagonalCovariance observation_covariance(const models::Surrogate& surrogate, const ObservationFile& observations,
-                                              const SurrogateVariance* own);
-
 /// Parameters of all members in physical units, (N, p).
 std::vector<double> physical_parameters(const models::Surrogate& surrogate, const da::Ensemble& ensemble);
 

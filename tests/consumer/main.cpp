@@ -9,6 +9,8 @@
 #include "autodiff/derivatives.h"
 #include "autodiff/random.h"
 #include "da/levda.h"
+#include "da/observation_operators.h"
+#include "da/step_model.h"
 
 using namespace levda;
 using namespace levda::autodiff;
@@ -102,6 +104,22 @@ void analysis() {
   check("analysis: spread of the speed", spread[1], 0.2 * before[1]);
 }
 
+const da::RegisteredOperator cube{{.name = "cube",
+                                   .help = "the third power of the channel",
+                                   .apply = [](const da::Seen& s) { return s.average(pow(s.field(0), 3)); }}};
+
+/// An observation operator of their own.
+void observation_operator() {
+  const da::StepModel still(2, 1, [](const Var& v) { return v; });
+  da::Observations observations;
+  observations.add(0, 0, 0, 1, 0, 1, da::used, "cube");
+  const auto observe = still.observe(observations);
+  const Tensor at = Tensor::from(std::vector<double>{5, 2}, {2});
+  const da::Linearisation found = observe->linearise(at, Tensor::from(std::vector<double>{0, 1}, {1, 2}));
+  check("own operator: 2 cubed", std::abs(found.value.item() - 8), 1e-14);
+  check("own operator: its slope, 12", std::abs(found.tangents.item() - 12), 1e-14);
+}
+
 /// A user's own Eigen has other flags than ours. Both in one program must not be mixed: its allocator pads by what the
 /// flags say, its packed panels are as wide as the registers.
 void eigen() {
@@ -126,6 +144,7 @@ void eigen() {
 int main() {
   gradient();
   analysis();
+  observation_operator();
   eigen();
   return good ? 0 : 1;
 }

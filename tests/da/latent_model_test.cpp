@@ -12,6 +12,7 @@
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
 #include "da/levda.h"
+#include "da/observation_operators.h"
 #include "tests/autodiff/compare.h"
 #include "tests/autodiff/one_lane.h"
 
@@ -169,6 +170,55 @@ TEST_CASE("derivatives: adjoint product, differences, and the tiled sweep agains
   // The same in float32, to its own accuracy.
   const Linearisation single = observe->linearise(v.reshaped({6}).to(DType::float32), directions.to(DType::float32));
   CHECK(largest_difference(single.tangents.to(DType::float64), plain.tangents) <= 1e-5 * 20);
+}
+
+TEST_CASE("operators of all kinds on the surrogate: by hand, derivatives, every way of evaluating them") {
+  const models::Surrogate s = make_surrogate();
+  const LatentModel model(s);
+  Observations o = random_observations(s, 12);
+  const std::vector<std::string> names{"value", "speed", "arctan", "disc", "line"};
+  for (std::int64_t i = 0; i < o.size(); ++i) {
+    o.op[i] = names[static_cast<std::size_t>(i) % names.size()];
+    o.x[i] = -5 + 0.5 * (o.x[i] + 5) + 1;  // room for what reaches further
+    o.y[i] = 10 + 0.5 * (o.y[i] - 10) + 3;
+    o.extent_x[i] = 0.7;
+    o.extent_y[i] = 2;
+  }
+  const auto observe = model.observe(o);
+  REQUIRE(observe->size() == o.size());
+  const Tensor v = normal_tensor({1, 6}, 7);
+  const std::vector<double> found = observe->predict(v).to_vector();
+  for (std::int64_t i = 0; i < o.size(); ++i) {
+    const auto at = [&](double x, double y, std::int64_t c) { return by_hand(s, v.to_vector(), o.time[i], x, y, c); };
+    double expected = at(o.x[i], o.y[i], o.channel[i]);
+    if (o.op[i] == "speed") expected = std::hypot(at(o.x[i], o.y[i], 0), at(o.x[i], o.y[i], 1));
+    if (o.op[i] == "arctan") expected = std::atan(expected);
+    if (o.op[i] == "disc" || o.op[i] == "line") {
+      expected = 0;
+      for (const WeightedPlace& p : places_of(o, i, s.about)) expected += p.weight * at(p.x, p.y, o.channel[i]);
+    }
+    CHECK(std::abs(found[i] - expected) <= 1e-8 * (1 + std::abs(expected)));
+  }
+  const auto check =
+      autodiff::check_derivatives([&](const autodiff::Vars& x) { return (*observe)(x[0]); }, std::span(&v, 1));
+  INFO(check.text());
+  CHECK(check.adjoint_error() <= 1e-12);
+  CHECK(check.finite_difference_error() <= 1e-8);
+  const Tensor directions = normal_tensor({7, 6}, 10);
+  const Linearisation tiled = observe->linearise(v.reshaped({6}), directions);
+  const Linearisation plain = observe->ObservationOperator::linearise(v.reshaped({6}), directions);
+  CHECK(largest_difference(tiled.value, plain.value) <= 1e-12);
+  CHECK(largest_difference(tiled.tangents, plain.tangents) <= 1e-12 * 10);
+  const Linearisation single = observe->linearise(v.reshaped({6}).to(DType::float32), directions.to(DType::float32));
+  CHECK(largest_difference(single.tangents.to(DType::float64), plain.tangents) <= 1e-5 * 20);
+  // With the weights on another device.
+  models::Surrogate moved = make_surrogate();
+  nn::Parameters& weights = moved.net.parameters();
+  for (std::size_t i = 0; i < weights.size(); ++i) weights.set(i, weights[i].to(testing::one_lane()));
+  const LatentModel elsewhere(moved);
+  const Linearisation there = elsewhere.observe(o)->linearise_each(v, directions.reshaped({1, 7, 6}));
+  CHECK(largest_difference(there.tangents.reshaped({7, o.size()}), plain.tangents) <= 1e-11);
+  CHECK(largest_difference(elsewhere.observe(o)->predict_each(v.reshaped({1, 1, 6})).to_vector(), found) <= 1e-12);
 }
 
 TEST_CASE("advancing keeps the parameters and composes over whole frames") {

@@ -38,6 +38,16 @@ TEST_CASE("observations that cannot be used are refused with the file, the colum
   refused([&](auto& o) { o.value[1] = nan; }, "o.nc: value: row 1: nan is not finite");
   refused([](auto& o) { o.error_std[0] = 0; }, "o.nc: error_std: row 0: 0 is not positive");
   refused([&](auto& o) { o.error_std[0] = nan; }, "o.nc: error_std: row 0: nan is not positive");
+  refused([](auto& o) { o.op[1] = "speeed"; },
+          "o.nc: op: row 1: \"speeed\" is no operator (value, speed, arctan, disc, line, test fourth power, test wrong "
+          "shape)");
+  refused([&](auto& o) { o.extent_x[1] = nan; }, "o.nc: extent_x: row 1: nan is not finite");
+  refused([&](auto& o) { o.extent_y[0] = nan; }, "o.nc: extent_y: row 0: nan is not finite");
+  refused([](auto& o) { o.op.pop_back(); }, "o.nc: op: 1 rows, where value has 2");
+  refused([](auto& o) { o.add(5, 1, 2, 1, 3, 0.1); }, "o.nc: value: row 2: repeats row 1");
+  Observations both = good();  // one place and value through two operators is no copy
+  both.add(5, 1, 2, 1, 3, 0.1, used, "arctan");
+  CHECK_NOTHROW(check(both, "o.nc", 10, 2));
   refused([](auto& o) { o.x.pop_back(); }, "o.nc: x: 1 rows, where value has 2");
   refused([](auto& o) { o.qc = {7, 6}; }, "o.nc: qc: no observation is to be assimilated");
   // What is not to be assimilated may hold anything.

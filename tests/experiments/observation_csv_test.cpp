@@ -56,6 +56,17 @@ TEST_CASE("csv: qc may be left out, and y where the domain has no extent along i
   CHECK(o.y[0] == 0);
 }
 
+TEST_CASE("csv: operators and their extents, each as it is wanted") {
+  const da::Observations o = parse_observations_csv(
+      "time,x,y,channel,value,error_std,op,extent_x\n1,2,2,u,3,4,disc,0.5\n1,2,2,u,3,4,value,0\n", "o.csv", about());
+  CHECK(o.op == std::vector<std::string>{"disc", "value"});
+  CHECK(o.extent_x == std::vector<double>{0.5, 0});
+  CHECK(o.extent_y == std::vector<double>{0, 0});
+  CHECK(parse_observations_csv("time,x,y,channel,value,error_std\n1,2,2,u,3,4\n", "o.csv", about()).op[0] == "value");
+  refused("time,x,y,channel,value,error_std,op,extent_y\n1,2,2,u,3,4,disc,\n",
+          "o.csv: extent_y: line 2: \"\" is not a number");
+}
+
 TEST_CASE("csv: what is wrong is named with its line and column") {
   const std::string header = "time,x,y,channel,value,error_std\n";
   refused("", "o.csv: is empty: the first line names the columns");
