@@ -125,7 +125,7 @@ TEST_CASE("files of observations: operators and covariances that cannot be are r
         file.write_strings("op", "row", {"value", "value", "disc"});
         column("extent_x", {0, 0, 4});
       },
-      "op: row 2: the operator disc reaches (12.8193, 6.30057), outside the domain");
+      "op: row 2: the operator disc reaches (12.2819, 6.3594), outside the domain");
   refused(
       [&](NetcdfWriter& file, const auto& column) {
         deviations(column);

@@ -90,7 +90,7 @@ TEST_CASE("a report is one file that loads nothing") {
           count(html, "href='#") + count(html, "href=\"#") + count(html, "href='data:image/png;"));
     // Maps of 5 rows and 2 times, 3 colour bars.
     CHECK(count(html, "href='data:image/png;") == 13);
-    CHECK(count(html, "role=\"img\"") == (parameters > 0 ? 9 : 7));  // the movie's three canvases among them
+    CHECK(count(html, "role=\"img\"") == (parameters > 0 ? 10 : 8));  // the movie's three canvases among them
     CHECK(count(html, "<script>") == 1);
     CHECK(count(html, "</script>") == 1);
     for (const char* element : {"figure", "div", "p", "select", "label", "button", "ul", "table", "section"})
