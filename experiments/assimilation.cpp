@@ -73,6 +73,7 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
     results.push_back({.times = problems[i].times,
                        .prior = std::move(free[i].ensembles),
                        .ensembles = std::move(analyses[i].ensembles),
+                       .fields = {},
                        .diagnostics = std::move(analyses[i].diagnostics),
                        .details = details_of(analyses[i]),
                        .seconds = seconds,
@@ -82,9 +83,12 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
     for (auto* ensembles : {&own.prior, &own.ensembles}) carry_on(space.model(), own.times.back(), later, *ensembles);
     own.times.insert(own.times.end(), later.begin(), later.end());
   }
-  for (LatentAnalysis& own : results)
+  const Tensor points = models::grid_points(s.about.grid, a.score_stride);
+  for (LatentAnalysis& own : results) {
     for (auto* ensembles : {&own.prior, &own.ensembles})
       for (da::Ensemble& ensemble : *ensembles) ensemble = space.natural(ensemble);
+    for (const da::Ensemble& ensemble : own.ensembles) own.fields.push_back(decode_ensemble(s, ensemble, points));
+  }
   return results;
 }
 
@@ -93,7 +97,6 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
                     const std::string& fingerprint) {
   const models::Grid& grid = s.about.grid;
   const std::int64_t stride = grid.listed() ? 1 : config.assimilation.score_stride;
-  const Tensor points = models::grid_points(grid, stride);
   const std::int64_t nx = (grid.nx + stride - 1) / stride;
   const std::int64_t ny = (grid.ny + stride - 1) / stride;
   const std::int64_t c = s.about.channels();
@@ -168,8 +171,8 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
 
   std::vector<float> mean;
   std::vector<float> spread;
-  for (const da::Ensemble& ensemble : analysis.ensembles) {
-    const FieldMoments moments = field_moments(s, ensemble, points);
+  for (const std::vector<float>& fields : analysis.fields) {
+    const FieldMoments moments = field_moments(s, fields, members);
     mean.insert(mean.end(), moments.mean.begin(), moments.mean.end());
     spread.insert(spread.end(), moments.spread.begin(), moments.spread.end());
   }
@@ -210,22 +213,23 @@ LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Su
 }
 
 TruthScores score(const Config& config, const models::Surrogate& s, const Dataset& data, const ObservationFile& file,
-                  const LatentAnalysis& analysis) {
-  const Scorer scorer(config, s, data, file);
+                  const LatentAnalysis& analysis, const TrainingTable* table) {
+  const Scorer scorer(config, s, data, file, table);
   Config natural = config;  // analyses hold [s; u], whatever the control vectors were
   natural.assimilation.parameters = "free";
   const LatentSpace space(natural, s);
-  const auto ensemble = [&](const std::vector<da::Ensemble>& ensembles, Draws draws) {
-    return scorer.score([&](std::int64_t t) { return space.fields(ensembles[t]); }, space.model_error(file.experiment),
-                        space.parameters(ensembles.back()), draws);
+  const auto ensemble = [&](const Scorer::Fields& fields, const da::Ensemble& last, Draws draws) {
+    return scorer.score(fields, space.model_error(file.experiment), space.parameters(last), draws);
   };
   TruthScores result{.truth = file.truth.value(), .methods = {}};
-  MethodScores& levda = result.methods["levda"] = ensemble(analysis.ensembles, Draws::levda);
+  MethodScores& levda = result.methods["levda"] =
+      ensemble([&](std::int64_t t) { return analysis.fields[t]; }, analysis.ensembles.back(), Draws::levda);
   levda.seconds = analysis.seconds;
   levda.iterations = 0;
   levda.convergence = analysis.details.iterations;
   for (const double window : analysis.diagnostics.at("iterations")) *levda.iterations += window;
-  MethodScores& free = result.methods["free"] = ensemble(analysis.prior, Draws::free);
+  MethodScores& free = result.methods["free"] =
+      ensemble([&](std::int64_t t) { return space.fields(analysis.prior[t]); }, analysis.prior.back(), Draws::free);
   free.seconds = analysis.seconds_free;
   result.methods["floor"] = scorer.floor();
   result.methods["climatology"] = scorer.climatology();

@@ -17,8 +17,9 @@ namespace levda::experiments {
 /// Ensembles of the methods that work on the surrogate, at times from the control vector on; forecasts come last.
 struct LatentAnalysis {
   std::vector<double> times;
-  std::vector<da::Ensemble> prior;      ///< the free run
-  std::vector<da::Ensemble> ensembles;  ///< of LEVDA
+  std::vector<da::Ensemble> prior;         ///< the free run
+  std::vector<da::Ensemble> ensembles;     ///< of LEVDA
+  std::vector<std::vector<float>> fields;  ///< of ensembles, as Space::fields; empty where they were read from a file
   da::Diagnostics diagnostics;
   AnalysisDetails details;
   double seconds = 0;       ///< from observations to the posterior ensemble; of several at once the mean
@@ -44,7 +45,9 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
 LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Surrogate& surrogate);
 
 /// Scores of LEVDA and of the baselines on the truth of a twin experiment: floor, free, climatology, lookup, levda.
+/// table: where the training trajectories are not in memory.
 TruthScores score(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
-                  const ObservationFile& observations, const LatentAnalysis& analysis);
+                  const ObservationFile& observations, const LatentAnalysis& analysis,
+                  const TrainingTable* table = nullptr);
 
 }  // namespace levda::experiments

@@ -68,7 +68,7 @@ struct Dataset {
   Pool pool = {};
   std::int64_t in_memory = 0;  ///< fields of members before this one are not, see each_member
   std::vector<ShardFile> shards = {};
-  std::optional<Moments> moments = std::nullopt;  ///< of all training fields, where they are not in memory
+  std::optional<Moments> moments = std::nullopt;  ///< of all training fields, where they are known
   bool left_missing = false;                      ///< a value is missing among what is not in memory
 
   std::int64_t members() const { return train + valid + test; }

@@ -498,10 +498,7 @@ class Reader {
   /// Training normalises by a channel's moments, and takes its error from the validation members.
   void check_channels() {
     try {
-      if (set_.in_memory > 0)
-        set_.moments = moments_->moments();
-      else
-        field_moments(set_);
+      set_.moments = set_.in_memory > 0 ? moments_->moments() : field_moments(set_);
     } catch (const Error& error) {
       fail("field", error.what());
     }

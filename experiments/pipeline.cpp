@@ -297,9 +297,9 @@ void Pipeline::take_truths() {
   truths_taken_ = wanted;
 }
 
-std::vector<std::vector<std::optional<TruthScores>>> Pipeline::finished_scores() {
+Pipeline::Finished Pipeline::finished_scores() {
   const std::string configuration = assimilation_fingerprint();
-  std::vector<std::vector<std::optional<TruthScores>>> scores;
+  Finished scores;
   for (const std::string& experiment : experiment_names()) {
     scores.emplace_back();
     for (std::int64_t i = 0; i < options_.config.observations.truths; ++i) {
@@ -327,10 +327,20 @@ std::vector<std::vector<TruthScores>> Pipeline::all_scores() {
   return all;
 }
 
+std::optional<TrainingTable> Pipeline::training_table(const Finished& finished) {
+  if (data().in_memory == 0) return std::nullopt;
+  std::vector<ObservationFile> open;
+  for (std::size_t e = 0; e < finished.size(); ++e)
+    for (std::size_t i = 0; i < finished[e].size(); ++i)
+      if (!finished[e][i]) open.push_back(read_twin(experiment_names()[e], static_cast<std::int64_t>(i)));
+  if (open.empty()) return std::nullopt;
+  return TrainingTable(options_.config, surrogate(), data(), open);
+}
+
 void Pipeline::assimilate() {
   require_netcdf("levda assimilate");
   if (!options_.observations.empty()) return assimilate_one_file();
-  data(Keep::all);  // climatology and lookup look at all training trajectories
+  data(Keep::tests);
   find_weights();
   prepare_twin();
   check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
@@ -341,6 +351,7 @@ void Pipeline::assimilate() {
   std::int64_t done = 0;
   for (const auto& experiment : finished)
     done += std::count_if(experiment.begin(), experiment.end(), [](const auto& s) { return s.has_value(); });
+  const std::optional<TrainingTable> table = training_table(finished);
   nn::Progress progress("assimilate", truths * static_cast<std::int64_t>(finished.size()), stderr, done);
   const bool on_cpu = surrogate().net.parameters()[0].device() == autodiff::Device::cpu;
   const auto together = static_cast<std::size_t>(options_.batch > 0 ? options_.batch : on_cpu ? 1 : truths);
@@ -357,7 +368,8 @@ void Pipeline::assimilate() {
       for (std::size_t k = 0; k < group.size(); ++k) {
         write_analysis(analysis_path(experiment, group[k], "nc"), options_.config, surrogate(), observations[k],
                        analyses[k], configuration);
-        const TruthScores scores = score(options_.config, surrogate(), data(), observations[k], analyses[k]);
+        const TruthScores scores =
+            score(options_.config, surrogate(), data(), observations[k], analyses[k], table ? &*table : nullptr);
         write_truth_scores(analysis_path(experiment, group[k], "json"), scores, configuration);
         progress.update(++done, experiment);
       }

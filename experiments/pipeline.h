@@ -83,8 +83,12 @@ class Pipeline {
   /// need than before reads the set again: references to it end.
   const Dataset& data(Keep need = Keep::none);
   const models::Surrogate& surrogate();
+  /// Per experiment and truth.
+  using Finished = std::vector<std::vector<std::optional<TruthScores>>>;
   /// Scores of all truths, as far as they are there for this configuration.
-  std::vector<std::vector<std::optional<TruthScores>>> finished_scores();
+  Finished finished_scores();
+  /// Where the training trajectories are not in memory, for the truths that have no scores yet.
+  std::optional<TrainingTable> training_table(const Finished& finished);
   /// The same; throws InputError when one is missing.
   std::vector<std::vector<TruthScores>> all_scores();
   void assimilate_one_file();

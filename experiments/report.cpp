@@ -1,8 +1,10 @@
 #include "experiments/report.h"
 
 #include <fmt/format.h>
+#include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "experiments/figures.h"
 #include "experiments/html.h"
@@ -231,34 +233,44 @@ void write_report(const std::filesystem::path& path, const Report& report) {
       html += fmt::format("<a href=\"#experiment-{}\">{}</a>", i + 1, escaped(report.experiments[i].name));
     html += "</p></nav>\n";
   }
+  // Side by side: they wait for gnuplot.
+  std::vector<std::function<std::string()>> sections;
   for (std::size_t i = 0; i < report.experiments.size(); ++i) {
     const ExperimentReport& experiment = report.experiments[i];
-    html += fmt::format("<section id=\"experiment-{}\"><h2>{}</h2>\n<p>{}</p>\n", i + 1, escaped(experiment.name),
-                        escaped(experiment.description));
-    if (!experiment.score_rows.empty()) html += score_table(experiment);
-    if (!experiment.scalings.empty()) html += scaling_section(experiment);
-    if (!experiment.frames.empty()) html += movie_section(experiment);
-    if (!experiment.maps.empty()) html += map_section(experiment);
-    if (!experiment.curves.empty()) html += curve_section(experiment);
-    if (!experiment.parameters.empty()) html += parameter_section(experiment);
-    if (!experiment.convergence.factor.empty()) html += convergence_section(experiment);
-    if (!experiment.ranks.empty()) html += rank_section(experiment);
-    html += "</section>\n";
+    std::string head = fmt::format("<section id=\"experiment-{}\"><h2>{}</h2>\n<p>{}</p>\n", i + 1,
+                                   escaped(experiment.name), escaped(experiment.description));
+    if (!experiment.score_rows.empty()) head += score_table(experiment);
+    sections.emplace_back([head] { return head; });
+    const auto add = [&](bool wanted, std::string (*section)(const ExperimentReport&)) {
+      if (wanted) sections.emplace_back([section, &experiment] { return section(experiment); });
+    };
+    add(!experiment.scalings.empty(), scaling_section);
+    add(!experiment.frames.empty(), movie_section);
+    add(!experiment.maps.empty(), map_section);
+    add(!experiment.curves.empty(), curve_section);
+    add(!experiment.parameters.empty(), parameter_section);
+    add(!experiment.convergence.factor.empty(), convergence_section);
+    add(!experiment.ranks.empty(), rank_section);
+    sections.emplace_back([] { return std::string("</section>\n"); });
   }
+  std::vector<std::string> parts(sections.size());
+  oneapi::tbb::parallel_for(std::size_t{0}, parts.size(), [&](std::size_t i) { parts[i] = sections[i](); });
+  for (const std::string& part : parts) html += part;
   const auto moves = [](const ExperimentReport& experiment) { return !experiment.frames.empty(); };
   if (std::any_of(report.experiments.begin(), report.experiments.end(), moves)) html += movie_script();
   nn::write_text_file(path, html + "</body></html>\n");
 }
 
 void write_pictures(const std::filesystem::path& folder, const ExperimentReport& experiment) {
-  for (const FieldMaps& maps : experiment.maps) {
+  oneapi::tbb::parallel_for(std::size_t{0}, experiment.maps.size(), [&](std::size_t i) {
+    const FieldMaps& maps = experiment.maps[i];
     std::string name;
     for (const char c : experiment.name + "-" + maps.channel) {
       const auto byte = static_cast<unsigned char>(c);
       name += byte < 0x20 || c == '/' || c == '%' ? fmt::format("%{:02X}", byte) : std::string(1, c);
     }
     nn::write_text_file(folder / (name + ".png"), map_picture(maps));
-  }
+  });
 }
 
 }  // namespace levda::experiments

@@ -26,8 +26,11 @@ struct Shown {
   bool prior_and_spread = true;
 };
 
+/// Moments of an analysis by (stride, time): maps and movie share them.
+using Decoded = std::map<std::pair<std::int64_t, std::int64_t>, FieldMoments>;
+
 std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data, const ShownTruth& one,
-                                 const Shown& shown) {
+                                 const Shown& shown, Decoded& decoded) {
   const models::Grid& grid = s.about.grid;
   const Tensor points = models::grid_points(grid, shown.stride);
   const std::int64_t nx = (grid.nx + shown.stride - 1) / shown.stride;
@@ -76,7 +79,9 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
   const std::int64_t columns = std::min(shown.times, times);
   for (std::int64_t column = 0; column < columns; ++column) {
     const std::int64_t t = columns == 1 ? 0 : column * (times - 1) / (columns - 1);
-    const FieldMoments analysis = field_moments(s, one.analysis.ensembles[t], points);
+    const auto [entry, fresh] = decoded.try_emplace({shown.stride, t});
+    if (fresh) entry->second = field_moments(s, one.analysis.ensembles[t], points);
+    const FieldMoments& analysis = entry->second;
     const auto channel = [&](const std::vector<float>& of, std::int64_t k) {
       const auto begin = of.begin() + k * nx * ny;
       return std::vector<float>(begin, begin + nx * ny);
@@ -178,14 +183,15 @@ Report make_report(const Config& config, const models::Surrogate& s, const Datas
     const ShownTruth& one = shown[e];
     const Truth& truth = one.observations.truth.value();
     const std::int64_t last_frame = truth.first_frame() + config.assimilation.frames - 1;
+    Decoded decoded;
     ExperimentReport experiment{
         .name = result.name,
         .description = describe(result.name, config.assimilation),
         .truth_label = fmt::format("truth {} (test trajectory {}{}), the one with the median error", truth.index,
                                    truth.member - data.first_test(),
                                    truth.start < 0 ? "" : fmt::format(", from frame {}", truth.start)),
-        .maps = make_maps(s, data, one, {.times = 5}),
-        .frames = make_maps(s, data, one, movie_extent(s.about, static_cast<std::int64_t>(results.size()))),
+        .maps = make_maps(s, data, one, {.times = 5}, decoded),
+        .frames = make_maps(s, data, one, movie_extent(s.about, static_cast<std::int64_t>(results.size())), decoded),
         .time_unit = time.name,
         .times = {},
         .curves = {},

@@ -5,10 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 
 #include "autodiff/error.h"
-#include "da/catalogue.h"
 #include "experiments/spaces.h"
 
 namespace levda::experiments {
@@ -23,11 +21,13 @@ constexpr std::uint32_t forecast_stream = 100000;  // on top of it
 
 }  // namespace
 
-Scorer::Scorer(const Config& config, const models::Surrogate& s, const Dataset& data, const ObservationFile& file)
+Scorer::Scorer(const Config& config, const models::Surrogate& s, const Dataset& data, const ObservationFile& file,
+               const TrainingTable* table)
     : config_(config),
       surrogate_(s),
       data_(data),
       file_(file),
+      table_(table),
       truth_(file.truth.value()),
       cold_(file.experiment == "cold"),
       frames_(config.assimilation.frames),
@@ -58,14 +58,18 @@ MethodScores Scorer::score(const Fields& fields, std::span<const double> model_e
                            const std::vector<double>& parameters, Draws draws) const {
   MethodScores scores;
   const std::uint32_t stream = score_stream + 10 * (cold_ ? 0U : 1U) + static_cast<std::uint32_t>(draws);
-  for (std::int64_t t = 0; t < frames_ + forecast_; ++t) {
-    const std::vector<float> members = fields(t);
+  std::vector<std::vector<float>> members;
+  for (std::int64_t t = 0; t < frames_ + forecast_; ++t) members.push_back(fields(t));
+  scores.frames.resize(static_cast<std::size_t>(frames_));
+  scores.forecast.resize(static_cast<std::size_t>(forecast_));
+  oneapi::tbb::parallel_for(std::int64_t{0}, frames_ + forecast_, [&](std::int64_t t) {
     const bool later = t >= frames_;
     const std::int64_t step = later ? truth_.index * forecast_ + t - frames_ : truth_.index * frames_ + t;
     Random random(static_cast<std::uint64_t>(config_.seed), stream + (later ? forecast_stream : 0U),
                   static_cast<std::uint32_t>(step));
-    (later ? scores.forecast : scores.frames).emplace_back().add(members, true_fields(t), model_error, random, areas_);
-  }
+    da::FieldScores& own = later ? scores.forecast[t - frames_] : scores.frames[t];
+    own.add(members[t], true_fields(t), model_error, random, areas_);
+  });
   if (parameters.empty()) return scores;
   const models::Description& about = surrogate_.about;
   const std::span<const double> truth = last_parameters(truth_.member, truth_.first_frame());
@@ -94,8 +98,14 @@ MethodScores Scorer::floor() const {
 std::vector<float> Scorer::training_fields(std::int64_t first, std::int64_t last, std::int64_t frame) const {
   std::vector<float> fields(static_cast<std::size_t>((last - first) * values_));
   oneapi::tbb::parallel_for(first, last, [&](std::int64_t member) {
+    float* const to = fields.data() + (member - first) * values_;
+    if (table_ != nullptr) {
+      const std::span<const float> own = table_->values(member, frame);
+      std::copy(own.begin(), own.end(), to);
+      return;
+    }
     scored_values(data_.frame(member, frame), surrogate_.about.grid, config_.assimilation.score_stride,
-                  surrogate_.field_std, fields.data() + (member - first) * values_);
+                  surrogate_.field_std, to);
   });
   return fields;
 }
@@ -113,15 +123,10 @@ MethodScores Scorer::climatology() const {
 MethodScores Scorer::lookup() const {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
-  const da::Catalogue catalogue(
-      data_.about,
-      std::span(data_.fields).first(static_cast<std::size_t>(data_.train * data_.about.frames * data_.frame_size())));
-  const auto covariance = error_covariance(file_);  // no surrogate is used
-  const std::vector<std::int64_t> used = file_.observations.in_window(0, std::numeric_limits<double>::infinity());
-  const AssimilationConfig& a = config_.assimilation;
-  const da::Catalogue::Fit fit =
-      catalogue.best_fit(file_.observations.part(used), *covariance->part(used, std::vector<double>(used.size(), 1.0)),
-                         cold_ ? -1 : a.start_min, cold_ ? -1 : a.start_max);
+  const auto training = static_cast<std::size_t>(data_.train * data_.about.frames * data_.frame_size());
+  const da::Catalogue::Fit fit = table_ != nullptr
+                                     ? table_->fit(file_)
+                                     : lookup_fit(config_, surrogate_, file_, std::span(data_.fields).first(training));
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   const std::int64_t first = cold_ ? 0 : fit.start;
   const std::span<const double> found = last_parameters(fit.member, first);

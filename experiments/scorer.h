@@ -11,6 +11,7 @@
 
 #include "da/method.h"
 #include "da/scores.h"
+#include "experiments/training_table.h"
 #include "experiments/twin.h"
 
 namespace levda::experiments {
@@ -37,9 +38,10 @@ enum class Draws : std::uint8_t { levda, free, floor, climatology, lookup };
 /// Of one truth: all methods are scored at every score_stride-th node and at the same times.
 class Scorer {
  public:
-  /// All must outlive it. Throws InputError when the truth is not in the data set.
+  /// All must outlive it; the table, of these observations among others, is needed where the training trajectories are
+  /// not in memory. Throws InputError when the truth is not in the data set.
   Scorer(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
-         const ObservationFile& observations);
+         const ObservationFile& observations, const TrainingTable* table = nullptr);
 
   /// Fields at an analysis time or, counted on, at a time of the forecast, in training standard deviations of the
   /// channels: (N, points, c).
@@ -70,6 +72,7 @@ class Scorer {
   const models::Surrogate& surrogate_;
   const Dataset& data_;
   const ObservationFile& file_;
+  const TrainingTable* table_;
   Truth truth_;
   bool cold_;
   std::int64_t frames_;

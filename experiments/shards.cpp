@@ -38,7 +38,12 @@ std::string time_text(double seconds) {
 class Generation {
  public:
   Generation(const Config& config, const fs::path& path, const GenerateOptions& options)
-      : path_(path), options_(options), generator_(config), outline_(generator_.outline()), leave_one_out_(outline_) {
+      : path_(path),
+        options_(options),
+        generator_(config),
+        outline_(generator_.outline()),
+        leave_one_out_(outline_),
+        training_pool_(config.training.pool) {
     const models::Description& about = outline_.about;
     const std::int64_t places =
         config.data.steps_per_frame > 1 ? (about.frames - 1) * config.data.between : 0;  // between frames
@@ -48,7 +53,7 @@ class Generation {
     per_shard_ = has_netcdf()
                      ? static_cast<std::int64_t>(std::clamp(fitting, 1.0, static_cast<double>(outline_.members())))
                      : outline_.members();
-    together_ = (options.threads + per_shard_ - 1) / per_shard_;
+    together_ = shards_at_once();
   }
 
   void run() {
@@ -65,6 +70,20 @@ class Generation {
     if (options_.progress != nullptr) fmt::print(options_.progress, format, std::forward<Args>(args)...);
   }
 
+  /// The fewest that leave threads idle for at most a twentieth of the time, all members taking as long.
+  std::int64_t shards_at_once() const {
+    const std::int64_t threads = options_.threads;
+    const auto idle = [&](std::int64_t shards) {
+      const std::int64_t members = shards * per_shard_;
+      const std::int64_t rounds = (members + threads - 1) / threads;
+      return 1 - static_cast<double>(members) / static_cast<double>(rounds * threads);
+    };
+    const std::int64_t fewest = (threads + per_shard_ - 1) / per_shard_;
+    std::int64_t best = fewest;
+    for (std::int64_t shards = fewest; idle(best) > 0.05 && shards <= 4 * fewest; ++shards)
+      if (idle(shards) < idle(best)) best = shards;
+    return best;
+  }
   std::int64_t first_of(std::int64_t shard) const { return shard * per_shard_; }
   std::int64_t members_of(std::int64_t shard) const {
     return std::min(per_shard_, outline_.members() - first_of(shard));
@@ -80,10 +99,15 @@ class Generation {
         std::min(2.0 * static_cast<double>(together_ * per_shard_), static_cast<double>(outline_.members())) *
             member_bytes_ +
         2.0 * options_.threads * member_bytes_ + leave_one_out_.bytes();
+    // With a pool: of training frames its nodes with their values, and both once more for the batches.
+    const std::int64_t pool = training_pool_ < about.grid.cells() ? training_pool_ : 0;
+    const double pooled =
+        static_cast<double>(outline_.train * about.frames * pool) *
+        (static_cast<double>(2 * about.channels()) * sizeof(float) + sizeof(std::int32_t) + 2 * sizeof(float));
     say("generate: {} members x {} frames x {} channels x {} nodes, {} before compression; {} of memory, about {} to "
         "train on them\n",
         outline_.members(), about.frames, about.channels(), about.grid.cells(), bytes_text(bytes), bytes_text(memory),
-        bytes_text(2 * bytes));
+        bytes_text(pool > 0 ? pooled + 4 * member_bytes_ : 2 * bytes));
   }
 
   void in_one() {
@@ -216,6 +240,7 @@ class Generation {
   Generator generator_;
   const Dataset& outline_;
   LeaveOneOut leave_one_out_;
+  std::int64_t training_pool_;
   double member_bytes_ = 0;
   std::int64_t per_shard_ = 1;
   std::int64_t together_ = 1;  // shards that are computed at once

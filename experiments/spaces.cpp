@@ -143,11 +143,13 @@ std::vector<double> physical_parameters(const models::Surrogate& s, const da::En
 }
 
 FieldMoments field_moments(const models::Surrogate& s, const da::Ensemble& ensemble, const Tensor& points) {
-  const std::vector<float> fields = decode_ensemble(s, ensemble, points);
+  return field_moments(s, decode_ensemble(s, ensemble, points), ensemble.size());
+}
+
+FieldMoments field_moments(const models::Surrogate& s, std::span<const float> fields, std::int64_t n) {
   const std::int64_t c = s.about.channels();
-  const std::int64_t n = ensemble.size();
-  const std::int64_t cells = points.shape()[0];
-  const std::int64_t values = cells * c;
+  const std::int64_t values = static_cast<std::int64_t>(fields.size()) / n;
+  const std::int64_t cells = values / c;
   FieldMoments moments{std::vector<float>(static_cast<std::size_t>(values)),
                        std::vector<float>(static_cast<std::size_t>(values))};
   for (std::int64_t i = 0; i < values; ++i) {

@@ -101,6 +101,8 @@ struct FieldMoments {
 };
 FieldMoments field_moments(const models::Surrogate& surrogate, const da::Ensemble& ensemble,
                            const autodiff::Tensor& points);
+/// Of fields (N, points, c) as decode_ensemble makes them.
+FieldMoments field_moments(const models::Surrogate& surrogate, std::span<const float> fields, std::int64_t members);
 
 /// Fields of latent states (rows, d) in training standard deviations of the channels: (rows, points, c).
 std::vector<float> decode_fields(const models::Surrogate& surrogate, const autodiff::Tensor& states,

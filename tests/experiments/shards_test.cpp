@@ -17,8 +17,10 @@
 #include "experiments/generate.h"
 #include "experiments/info.h"
 #include "experiments/interrupted.h"
+#include "experiments/results.h"
 #include "experiments/training.h"
 #include "nn/atomic_file.h"
+#include "tests/experiments/program.h"
 #include "tests/nn/temporary_folder.h"
 
 namespace fs = std::filesystem;
@@ -222,6 +224,41 @@ TEST_CASE("what is not kept in memory is read when it is needed: the same values
   const Dataset outline = read_dataset(path, 0, 0, Keep::none);
   fs::remove(folder.path() / shard(4));
   CHECK_THROWS_AS(members(outline, 0, 9), InputError);
+}
+
+TEST_CASE("twin experiments do not depend on whether the set is in memory") {
+  const TemporaryFolder folder;
+  const std::string all = (folder.path() / "all").string();
+  const std::string some = (folder.path() / "some").string();
+  const auto run = [&](const std::string& stage, const std::string& options) {
+    const testing::Outcome outcome = testing::run_levda(stage + testing::tiny + options);
+    INFO(outcome.output);
+    REQUIRE(outcome.code == 0);
+  };
+  run("generate", "--set shard_megabytes=0.03 --out " + all);
+  run("train", "--out " + all);
+  for (const char* stage : {"observe", "assimilate", "report"}) {
+    run(stage, "--out " + all);
+    run(stage,
+        "--set training.pool=30 --data " + all + "/data.nc --weights " + all + "/weights.safetensors --out " + some);
+  }
+  for (const char* name : {"cold-00", "cold-01", "warm-00", "warm-01"}) {
+    const std::string file = fmt::format("/analysis/{}", name);
+    const std::string configuration = fingerprint_of(all + file + ".nc");
+    const auto expected = read_truth_scores(all + file + ".json", configuration);
+    const auto found = read_truth_scores(some + file + ".json", configuration);
+    REQUIRE(expected.has_value());
+    REQUIRE(found.has_value());
+    REQUIRE(found->methods.size() == expected->methods.size());
+    for (const auto& [method, scores] : expected->methods) {
+      CAPTURE(method);
+      const MethodScores& own = found->methods.at(method);
+      REQUIRE(own.frames.size() == scores.frames.size());
+      for (std::size_t t = 0; t < scores.frames.size(); ++t) CHECK(own.frames[t].pack() == scores.frames[t].pack());
+      for (std::size_t k = 0; k < scores.parameters.size(); ++k)
+        CHECK(own.parameters[k].error == scores.parameters[k].error);
+    }
+  }
 }
 
 TEST_CASE("with a pool, random nodes of the training trajectories are kept, and all of the others") {
