@@ -1,8 +1,8 @@
 #include "da/enkf.h"
 
-#include <Eigen/Cholesky>
 #include <cmath>
 
+#include "da/internal/decompositions.h"
 #include "da/internal/ensemble_space.h"
 
 namespace levda::da {
@@ -21,8 +21,8 @@ Matrix centred_draws(std::int64_t rows, std::int64_t columns, autodiff::Random& 
 Matrix gain_of(const Matrix& s) {
   const std::int64_t n = s.rows();
   const std::int64_t m = s.cols();
-  if (m < n) return (s.transpose() * s + Matrix::Identity(m, m)).llt().solve(s.transpose());
-  return (s * s.transpose() + Matrix::Identity(n, n)).llt().solve(s).transpose();
+  if (m < n) return solve_positive(Matrix(s.transpose() * s + Matrix::Identity(m, m)), Matrix(s.transpose()));
+  return solve_positive(Matrix(s * s.transpose() + Matrix::Identity(n, n)), s).transpose();
 }
 
 }  // namespace

@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Cholesky>
-#include <Eigen/Eigenvalues>
-#include <Eigen/QR>
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -12,6 +9,7 @@
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
+#include "da/internal/decompositions.h"
 #include "da/internal/ensemble_space.h"
 #include "nn/lbfgs.h"
 
@@ -66,8 +64,8 @@ class Variational {
     const Matrix draws = sampled ? centred_draws(members, size_) : Matrix::Identity(members, members);
     if (!exact) basis_ = rows(draws);
     if (!exact || sensitivity_.size() == 0) linearise();  // Gauss-Newton ends with it
-    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(hessian());
-    const Matrix root = eigen.operatorInverseSqrt();
+    const SymmetricEigen eigen = symmetric_eigen(hessian());
+    const Matrix root = eigen.inverse_root();
     const Matrix anomalies = exact ? Matrix(draws * (root * basis_)) : Matrix(root * basis_);
     const double scale = std::sqrt(static_cast<double>(members - 1));
 
@@ -77,7 +75,7 @@ class Variational {
     diagnostics["cost_background"].push_back(0.5 * z_.squaredNorm());
     diagnostics["cost_observations"].push_back(cost_ - 0.5 * z_.squaredNorm());
     diagnostics["gradient_norm"].push_back(gradient_norm_);
-    diagnostics["degrees_of_freedom"].push_back((1 - eigen.eigenvalues().array().inverse()).sum());
+    diagnostics["degrees_of_freedom"].push_back((1 - eigen.values.array().inverse()).sum());
     report_impact(problem_, root, sensitivity_, innovation_);
     return Ensemble(tensor_of(Matrix((scale * anomalies).rowwise() + control(z_).transpose())));
   }
@@ -95,7 +93,7 @@ class Variational {
     for (double& value : draws.reshaped<Eigen::RowMajor>()) value = problem_.random.normal();
     draws = (draws.rowwise() - draws.colwise().mean()).eval();
     if (members <= size) return draws / std::sqrt(static_cast<double>(members - 1));
-    return Eigen::HouseholderQR<Eigen::MatrixXd>(draws).householderQ() * Eigen::MatrixXd::Identity(members, size);
+    return householder(draws).q.leftCols(size);
   }
 
   double cost(const Vector& z, const Vector& innovation) const {
@@ -134,13 +132,13 @@ class Variational {
                                                .gradient_norm = gradient_norm_,
                                                .damping = damping});
       const Matrix h = hessian();
-      const bool arrived = std::sqrt(gradient.dot(h.llt().solve(gradient))) <= settings_.tolerance;
+      const bool arrived = std::sqrt(gradient.dot(solve_positive(h, gradient))) <= settings_.tolerance;
       if (arrived || iterations_ == settings_.iterations) return;
       const double typical = h.trace() / static_cast<double>(size_);
       constexpr int most = 12;
       int attempts = 0;
       for (; attempts < most; ++attempts) {
-        const Vector trial = z_ - (h + damping * Matrix::Identity(size_, size_)).llt().solve(gradient);
+        const Vector trial = z_ - solve_positive(Matrix(h + damping * Matrix::Identity(size_, size_)), gradient);
         const Tensor prediction = observe_.predict(tensor_of(Matrix(control(trial).transpose())));
         const double lower = cost(trial, innovation(prediction));
         if (lower <= cost_) {

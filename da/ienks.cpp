@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Cholesky>
 #include <cmath>
 
 #include "autodiff/error.h"
+#include "da/internal/decompositions.h"
 #include "da/internal/ensemble_space.h"
 
 namespace levda::da {
@@ -40,7 +40,7 @@ class Iterate {
       return;
     }
     halvings_ = 0;
-    sensitivity_ = about_iterate().llt().solve(here.anomalies);
+    sensitivity_ = solve_positive(about_iterate(), here.anomalies);
     before_ = posterior_.mean;
     cost_ = 0.5 * before_.squaredNorm() + 0.5 * here.innovation.squaredNorm();
     if (problem_.report != nullptr)

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/QR>
 #include <cmath>
 
 #include "autodiff/error.h"
+#include "da/internal/decompositions.h"
 #include "da/internal/matrices.h"
 
 namespace levda::da {
@@ -16,13 +16,12 @@ namespace {
 /// the identity beside the Q of a matrix of normal numbers, with the signs that make R's diagonal positive.
 Matrix mean_preserving_rotation(std::int64_t n, autodiff::Random& random) {
   const Eigen::MatrixXd ones = Eigen::MatrixXd::Ones(n, 1);
-  const Eigen::MatrixXd basis = Eigen::HouseholderQR<Eigen::MatrixXd>(ones).householderQ();
+  const Eigen::MatrixXd basis = householder(ones).q;
   Eigen::MatrixXd normal(n - 1, n - 1);
   for (double& value : normal.reshaped()) value = random.normal();
-  const Eigen::HouseholderQR<Eigen::MatrixXd> qr(normal);
+  const Orthogonal qr = householder(normal);
   Eigen::MatrixXd inner = Eigen::MatrixXd::Identity(n, n);
-  inner.bottomRightCorner(n - 1, n - 1) =
-      qr.householderQ() * Eigen::MatrixXd(qr.matrixQR().diagonal().array().sign().matrix().asDiagonal());
+  inner.bottomRightCorner(n - 1, n - 1) = qr.q * Eigen::MatrixXd(qr.diagonal.array().sign().matrix().asDiagonal());
   return basis * inner * basis.transpose();
 }
 

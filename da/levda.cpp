@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
+#include "da/internal/decompositions.h"
 #include "da/internal/gauss_newton.h"
 #include "da/internal/transform_control.h"
 #include "nn/lbfgs.h"
@@ -108,8 +108,8 @@ std::vector<std::vector<Minimum>> starting_points(const ObservationOperator& obs
 
 /// The posterior at the minimum, and what is said of it: `exact` is linearised there, `ensemble` of the members.
 Ensemble posterior(const Objective& objective, Minimum& best, const Local& exact, const Local& ensemble) {
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(best.hessian);
-  const Matrix transform = eigen.operatorInverseSqrt();
+  const SymmetricEigen eigen = symmetric_eigen(best.hessian);
+  const Matrix transform = eigen.inverse_root();
   const Ensemble& prior = objective.problem().prior;
 
   Diagnostics& diagnostics = objective.problem().diagnostics;
@@ -120,7 +120,7 @@ Ensemble posterior(const Objective& objective, Minimum& best, const Local& exact
   diagnostics["gradient_norm"].push_back(best.gradient_norm);
   const Matrix difference = exact.sensitivity - ensemble.sensitivity;
   diagnostics["gradient_difference"].push_back((difference * exact.innovation).norm());
-  diagnostics["degrees_of_freedom"].push_back((1 - eigen.eigenvalues().array().inverse()).sum());  // tr(Y H^-1 Y' R^-1)
+  diagnostics["degrees_of_freedom"].push_back((1 - eigen.values.array().inverse()).sum());  // tr(Y H^-1 Y' R^-1)
   report_impact(objective.problem(), transform, exact.sensitivity, exact.innovation);
   if (WindowReport* const report = objective.problem().report) report->iterations = std::move(best.trace);
   return Ensemble(tensor_of(members_of({best.w, transform}, matrix_of(prior.anomalies()), vector_of(prior.mean()))));

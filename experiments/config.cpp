@@ -230,6 +230,10 @@ std::vector<Key> keys(Config& c) {
        0, 1, true},
       {"assimilation.localisation", &c.assimilation.localisation,
        "half-width of the LETKF's weights, in widths of the domain (of a sphere 360 degrees)", 1e-6, 1e6, true},
+      {"assimilation.error_factor", &c.assimilation.error_factor,
+       "of R in the latent space: errors of a surrogate are correlated; levda calibrate fits it", 1e-6, 1e6, true},
+      {"assimilation.surrogate_factor", &c.assimilation.surrogate_factor,
+       "of the surrogate's error variance in the predictive variance of scores; levda calibrate fits it", 0, 1e6, true},
   };
 }
 

@@ -93,6 +93,8 @@ struct AssimilationConfig {
   double inflation = 1;
   double relaxation = 0;
   double localisation = 0.1;
+  double error_factor = 1;
+  double surrogate_factor = 1;
 };
 
 struct Config {

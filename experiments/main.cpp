@@ -203,6 +203,8 @@ int run(int argc, char** argv) {
       {"assimilate", "Assimilate all observations and score: OUT/analysis/, OUT/results.json", &Pipeline::assimilate,
        true},
       {"report", "Draw the results: OUT/report.html", &Pipeline::report, true},
+      {"calibrate", "Fit LEVDA's uncertainty on validation trajectories; prints the keys to be set",
+       &Pipeline::calibrate, true},
       {"compare", "Methods beside each other on the same truths and noise: OUT/compare/, and the table printed",
        &Pipeline::compare, true},
       {"sweep", "A comparison along one quantity: OUT/sweep/, how errors and costs grow", &Pipeline::sweep, true},
@@ -213,7 +215,8 @@ int run(int argc, char** argv) {
     add_options(*command, a);
     if (stage.with_surrogate) add_device_options(*command, a);
     if (stage.work == &Pipeline::generate || stage.work == &Pipeline::train || stage.work == &Pipeline::encode ||
-        stage.work == &Pipeline::run || stage.work == &Pipeline::compare || stage.work == &Pipeline::sweep)
+        stage.work == &Pipeline::run || stage.work == &Pipeline::calibrate || stage.work == &Pipeline::compare ||
+        stage.work == &Pipeline::sweep)
       add_time_limit(*command, a);
     if (stage.work == &Pipeline::compare || stage.work == &Pipeline::sweep) add_comparison_options(*command, a);
     if (stage.work == &Pipeline::sweep)
@@ -222,6 +225,9 @@ int run(int argc, char** argv) {
                        "members=5,10,20, window=5,10,20, sensors=4,16,64 (grids; or random:N), sigma=0.01,0.1,1, or "
                        "any key of observations or assimilation")
           ->required();
+    if (stage.work == &Pipeline::calibrate)
+      command->add_option("--experiment", a.experiment, "warm or cold (default warm)")
+          ->check(CLI::IsMember({"cold", "warm"}));
     if (std::string(stage.name) == "run")
       command->add_flag("--retrain", a.retrain, "Train anew instead of the shipped weights");
     if (std::string(stage.name) == "run" || std::string(stage.name) == "assimilate")

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "autodiff/error.h"
+#include "experiments/calibration.h"
 #include "experiments/dataset_file.h"
 #include "experiments/encoder_training.h"
 #include "experiments/fine_truths.h"
@@ -424,6 +425,16 @@ void Pipeline::assimilate_one_file() {
                std::sqrt(squares / static_cast<double>(last.size() - 1)), about.parameter_units[k]);
   }
   say("analysis: {}", path.string());
+}
+
+void Pipeline::calibrate() {
+  find_weights();
+  prepare_twin();
+  check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
+  const std::string experiment = options_.experiment.empty() ? "warm" : options_.experiment;
+  const Calibration fitted = experiments::calibrate(options_.config, surrogate(), data(), experiment,
+                                                    {.progress = stderr, .stop = options_.stop});
+  fmt::print("{}", text_of(fitted));
 }
 
 void Pipeline::report() {

@@ -49,12 +49,13 @@ class Pipeline {
   void encode();
   void observe();
   void assimilate();
+  void calibrate();
   void report();
   /// Methods beside each other, from the data and weights of run: OUT/compare/.
   void compare();
   /// compare along one quantity: OUT/sweep/NAME/, a comparison for each value in a folder of its own.
   void sweep();
-  /// All stages but encode; those whose outputs match the configuration are skipped.
+  /// All stages but encode, calibrate, compare and sweep; those whose outputs match the configuration are skipped.
   void run();
 
  private:

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "autodiff/error.h"
 #include "experiments/full_state.h"
@@ -76,13 +77,21 @@ std::vector<double> LatentSpace::walk() const {
 std::unique_ptr<const da::ErrorCovariance> LatentSpace::covariance(const ObservationFile& observations) const {
   const SurrogateVariance own = surrogate_variance(config_, surrogate_, observations.experiment);
   const models::Surrogate& s = surrogate_;
-  return error_covariance(observations, s.about, s.field_mean, s.field_std, [&](std::int64_t i, std::int64_t c) {
-    return own.at(observations.observations.time[i] / s.about.frame_interval, c) * s.field_std[c] * s.field_std[c];
-  });
+  std::unique_ptr<da::ErrorCovariance> r =
+      error_covariance(observations, s.about, s.field_mean, s.field_std, [&](std::int64_t i, std::int64_t c) {
+        return own.at(observations.observations.time[i] / s.about.frame_interval, c) * s.field_std[c] * s.field_std[c];
+      });
+  const double factor = config_.assimilation.error_factor;
+  if (factor == 1) return r;
+  std::vector<std::int64_t> all(static_cast<std::size_t>(r->size()));
+  std::iota(all.begin(), all.end(), 0);
+  return r->part(all, std::vector<double>(all.size(), factor));
 }
 
 std::vector<double> LatentSpace::model_error(const std::string& experiment) const {
-  return surrogate_variance(config_, surrogate_, experiment).at_frames;
+  std::vector<double> variance = surrogate_variance(config_, surrogate_, experiment).at_frames;
+  for (double& value : variance) value *= config_.assimilation.surrogate_factor;
+  return variance;
 }
 
 std::vector<float> LatentSpace::fields(const da::Ensemble& ensemble) const {

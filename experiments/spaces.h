@@ -38,7 +38,7 @@ class Space {
 
 /// Control vectors [s; u] of the surrogate, or [s; z] where u is bounded or positive (assimilation.parameters): bounded
 /// is the prior range widened by 5% on either side, so that members at its edges lie at z = -3 and 3. R is the
-/// observations' own error variance and the surrogate's.
+/// observations' own error variance and the surrogate's, times assimilation.error_factor.
 class LatentSpace final : public Space {
  public:
   /// Both must outlive it.

@@ -91,6 +91,20 @@ std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const 
   return truths;
 }
 
+std::vector<Truth> validation_truths(const Config& config, const Dataset& data, const std::string& experiment) {
+  const AssimilationConfig& a = config.assimilation;
+  constexpr std::int64_t first_index = 1 << 20;  // beyond those of test truths
+  std::vector<Truth> truths;
+  for (std::int64_t i = 0; i < data.valid; ++i) {
+    std::int64_t start = -1;
+    if (experiment == "warm")
+      start = a.start_min +
+              random_for(config, start_stream, experiment, first_index + i).below(a.start_max - a.start_min + 1);
+    truths.push_back({.index = first_index + i, .member = data.train + i, .start = start});
+  }
+  return truths;
+}
+
 std::vector<double> analysis_times(const Config& config, const models::Description& about,
                                    const std::string& experiment) {
   std::vector<double> times;

@@ -21,6 +21,10 @@ const std::vector<std::string>& experiment_names();
 /// Distinct test trajectories, and for warm each its own start frame.
 std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const std::string& experiment);
 
+/// All validation trajectories as truths, for what is fitted before any test trajectory is looked at. Their start
+/// frames, noise and ensembles are others than the test truths'.
+std::vector<Truth> validation_truths(const Config& config, const Dataset& data, const std::string& experiment);
+
 /// Times, from where the control vector lies, at which the truth is observed and the analysis wanted.
 std::vector<double> analysis_times(const Config& config, const models::Description& about,
                                    const std::string& experiment);

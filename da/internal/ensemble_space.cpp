@@ -1,7 +1,7 @@
 #include "da/internal/ensemble_space.h"
 
-#include <Eigen/Eigenvalues>
 #include <cmath>
+#include "da/internal/decompositions.h"
 
 namespace levda::da {
 
@@ -29,17 +29,17 @@ Weights weights_of(const Matrix& s, const Vector& d) {
   const std::int64_t n = s.rows();
   if (s.cols() < n) {
     // With S'S = V L V': (I + S S')^-1 S = S V (1 + L)^-1 V', and (1 / sqrt(1 + l) - 1) / l without its cancellation.
-    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(s.transpose() * s);
-    const Eigen::ArrayXd root = (1 + eigen.eigenvalues().array().max(0)).sqrt();
-    const Matrix sv = s * eigen.eigenvectors();
+    const SymmetricEigen eigen = symmetric_eigen(s.transpose() * s);
+    const Eigen::ArrayXd root = (1 + eigen.values.array().max(0)).sqrt();
+    const Matrix sv = s * eigen.vectors;
     const Eigen::VectorXd inverse = root.square().inverse();
     const Eigen::VectorXd shrink = (root * (1 + root)).inverse();
-    return {sv * inverse.cwiseProduct(eigen.eigenvectors().transpose() * d),
+    return {sv * inverse.cwiseProduct(eigen.vectors.transpose() * d),
             Matrix::Identity(n, n) - sv * shrink.asDiagonal() * sv.transpose()};
   }
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(s * s.transpose());
-  const Eigen::ArrayXd plus_one = 1 + eigen.eigenvalues().array().max(0);
-  const Eigen::MatrixXd& u = eigen.eigenvectors();
+  const SymmetricEigen eigen = symmetric_eigen(s * s.transpose());
+  const Eigen::ArrayXd plus_one = 1 + eigen.values.array().max(0);
+  const Eigen::MatrixXd& u = eigen.vectors;
   const Eigen::VectorXd inverse = plus_one.inverse();
   const Eigen::VectorXd root = plus_one.rsqrt();
   return {u * inverse.cwiseProduct(u.transpose() * (s * d)), u * root.asDiagonal() * u.transpose()};

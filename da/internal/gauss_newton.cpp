@@ -1,7 +1,7 @@
 #include "da/internal/gauss_newton.h"
 
-#include <Eigen/Cholesky>
 #include <algorithm>
+#include "da/internal/decompositions.h"
 
 namespace levda::da {
 
@@ -58,7 +58,7 @@ void GaussNewton::answer(const Vector& innovation) {
 void GaussNewton::propose() {
   const std::int64_t n = objective_.members();
   const Matrix damped = best_.hessian + damping_ * Matrix::Identity(n, n);
-  trial_ = best_.w - damped.llt().solve(gradient_);
+  trial_ = best_.w - solve_positive(damped, gradient_);
   need_ = Need::innovation;
 }
 

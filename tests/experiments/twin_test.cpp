@@ -11,6 +11,9 @@
 #include "autodiff/error.h"
 #include "da/latent_model.h"
 #include "experiments/assimilation.h"
+#include "experiments/calibration.h"
+#include "experiments/scorer.h"
+#include "experiments/spaces.h"
 
 using namespace levda;
 using namespace levda::experiments;
@@ -278,6 +281,52 @@ TEST_CASE("bounded and positive parameters: the same members, analyses within; f
   CHECK_THROWS_AS(LatentSpace(w.config, w.surrogate), InputError);
   w.surrogate.about.parameter_min = {0.1, 0.2};
   CHECK(std::abs(LatentSpace(w.config, w.surrogate).walk()[3] - 0.2 / (1 + 2 * 0.1 / 0.4)) <= 1e-14);
+}
+
+TEST_CASE("calibration: R whose parameters are as sure as they should be, and a spread that is the error") {
+  World w = make_world();
+  w.config.observations.sigma = 0.1;
+  w.data.valid = 3;
+  w.data.test = 1;
+  w.config.assimilation.members = 6;  // more than controls
+  // As if the surrogate erred three times as much as the instruments; it is perfect.
+  w.surrogate.error_variance = Tensor::full({14, 3}, 0.09, DType::float64);
+  for (const Truth& truth : validation_truths(w.config, w.data, "warm")) {
+    CHECK(truth.member >= 6);
+    CHECK(truth.member < 9);
+    CHECK(truth.start >= 2);
+    CHECK(truth.start <= 8);
+  }
+  const Calibration fitted = calibrate(w.config, w.surrogate, w.data, "warm", {});
+  REQUIRE(fitted.trials.size() >= 2);
+  CHECK(fitted.trials[0].error_factor == 1);
+  CHECK(std::abs(fitted.trials[1].error_factor - std::pow(fitted.trials[0].param_z_rms, 2)) <= 1e-12);
+  CHECK(fitted.surrogate_factor < 1);
+  const auto distance = [](const CalibrationTrial& trial) { return std::abs(std::log(trial.param_z_rms)); };
+  const auto chosen = std::find_if(fitted.trials.begin(), fitted.trials.end(),
+                                   [&](const auto& trial) { return trial.error_factor == fitted.error_factor; });
+  REQUIRE(chosen != fitted.trials.end());
+  for (const CalibrationTrial& trial : fitted.trials) CHECK(distance(trial) >= distance(*chosen));
+  CHECK(text_of(fitted).find("assimilation.error_factor = ") != std::string::npos);
+
+  // With both factors the validation truths' spread is their error.
+  w.config.assimilation.error_factor = fitted.error_factor;
+  w.config.assimilation.surrogate_factor = fitted.surrogate_factor;
+  const LatentSpace space(w.config, w.surrogate);
+  da::FieldScores pooled;
+  for (const Truth& truth : validation_truths(w.config, w.data, "warm")) {
+    const ObservationFile file = observe_truth(w.config, w.data, field_moments(w.data), truth, "warm");
+    Config plain = w.config;
+    plain.assimilation.error_factor = 1;
+    const double before = LatentSpace(plain, w.surrogate).covariance(file)->variance()[0];
+    CHECK(std::abs(space.covariance(file)->variance()[0] - fitted.error_factor * before) <= 1e-12 * before);
+    const LatentAnalysis analysis = assimilate(w.config, w.surrogate, {&file, 1}).front();
+    const MethodScores scores = Scorer(w.config, w.surrogate, w.data, file)
+                                    .score([&](std::int64_t t) { return analysis.fields[t]; },
+                                           space.model_error("warm"), space.parameters(analysis.ensembles.back()));
+    for (const da::FieldScores& frame : scores.frames) pooled += frame;
+  }
+  CHECK((fitted.surrogate_factor == 0 || std::abs(pooled.spread_skill() - 1) <= 1e-9));
 }
 
 TEST_CASE("R_sur is the mean over the frames that an experiment can observe") {

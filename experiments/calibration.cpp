@@ -1,0 +1,91 @@
+#include "experiments/calibration.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "experiments/assimilation.h"
+#include "experiments/interrupted.h"
+#include "experiments/scorer.h"
+#include "experiments/spaces.h"
+#include "nn/progress.h"
+
+namespace levda::experiments {
+
+namespace {
+
+constexpr int most_trials = 4;
+constexpr double near_enough = 0.2;
+
+}  // namespace
+
+Calibration calibrate(const Config& config, const models::Surrogate& s, const Dataset& data,
+                      const std::string& experiment, const CalibrationOptions& options) {
+  Config trial_config = config;
+  trial_config.assimilation.error_factor = 1;
+  trial_config.assimilation.surrogate_factor = 1;
+  const std::vector<Truth> truths = validation_truths(config, data, experiment);
+  const Moments moments = field_moments(data);
+  std::vector<ObservationFile> observations;
+  for (const Truth& truth : truths) observations.push_back(observe_truth(config, data, moments, truth, experiment));
+
+  Calibration result{.experiment = experiment, .truths = static_cast<std::int64_t>(truths.size()), .trials = {}};
+  for (int number = 0; number < most_trials; ++number) {
+    Config natural = trial_config;  // analyses hold [s; u], whatever the control vectors were
+    natural.assimilation.parameters = "free";
+    const LatentSpace space(natural, s);
+    const std::vector<double> model_error = space.model_error(experiment);
+    CalibrationTrial trial{.error_factor = trial_config.assimilation.error_factor};
+    da::FieldScores pooled;
+    double z_squares = 0;
+    double parameters = 0;
+    nn::Progress progress(fmt::format("calibrate, R x {:.3g}", trial.error_factor), result.truths, options.progress);
+    for (std::size_t i = 0; i < truths.size(); ++i) {
+      const LatentAnalysis analysis = assimilate(trial_config, s, {&observations[i], 1}).front();
+      const MethodScores scores =
+          Scorer(trial_config, s, data, observations[i])
+              .score([&](std::int64_t t) { return analysis.fields[static_cast<std::size_t>(t)]; }, model_error,
+                     space.parameters(analysis.ensembles.back()));
+      da::FieldScores own;
+      for (const da::FieldScores& frame : scores.frames) own += frame;
+      trial.rel_rmse += own.relative_rmse() / static_cast<double>(truths.size());
+      pooled += own;
+      for (const da::ParameterScore& p : scores.parameters) {
+        trial.param_error += p.error;
+        z_squares += p.z * p.z;
+        parameters += 1;
+      }
+      progress.update(static_cast<std::int64_t>(i) + 1, experiment);
+      if (options.stop && options.stop()) throw Interrupted("stopped; a calibration begins anew");
+    }
+    trial.param_error /= parameters;
+    trial.param_z_rms = std::sqrt(z_squares / parameters);
+    trial.ssr = pooled.spread_skill();
+    trial.ssr_without_surrogate_error = pooled.spread_skill_without_surrogate_error();
+    result.trials.push_back(trial);
+    const double z2 = trial.param_z_rms * trial.param_z_rms;
+    if (!std::isfinite(z2) || std::abs(z2 - 1) <= near_enough) break;
+    trial_config.assimilation.error_factor *= z2;
+  }
+  const auto distance = [](const CalibrationTrial& t) { return std::abs(std::log(t.param_z_rms)); };
+  const auto best = std::min_element(result.trials.begin(), result.trials.end(),
+                                     [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
+  result.error_factor = best->error_factor;
+  // ssr^2 is linear in the factor: members' variance + factor x surrogate's, over the squared error.
+  const double members = best->ssr_without_surrogate_error * best->ssr_without_surrogate_error;
+  result.surrogate_factor = std::max(0.0, (1 - members) / (best->ssr * best->ssr - members));
+  return result;
+}
+
+std::string text_of(const Calibration& c) {
+  std::string text = fmt::format("{}, {} validation truths\n{:>10} {:>10} {:>12} {:>9} {:>6} {:>18}\n", c.experiment,
+                                 c.truths, "R x", "rel. RMSE", "param. error", "param. z", "ssr", "ssr without R_sur");
+  for (const CalibrationTrial& t : c.trials)
+    text += fmt::format("{:>10.4g} {:>10.4f} {:>12.4f} {:>9.2f} {:>6.2f} {:>18.2f}\n", t.error_factor, t.rel_rmse,
+                        t.param_error, t.param_z_rms, t.ssr, t.ssr_without_surrogate_error);
+  return text + fmt::format("assimilation.error_factor = {:.3g}\nassimilation.surrogate_factor = {:.3g}\n",
+                            c.error_factor, c.surrogate_factor);
+}
+
+}  // namespace levda::experiments
