@@ -390,7 +390,8 @@ TEST_CASE("iterations are reported: the cost falls at one factor of R, gradients
     }
     CHECK(std::abs(total(analysis.iterations.back()) - analysis.diagnostics.at("cost").back()) <= 1e-12);
     // The same sums in another order, of parts of about 10.
-    CHECK(std::abs(analysis.iterations.back().gradient_norm - analysis.diagnostics.at("gradient_norm").back()) <= 1e-12);
+    CHECK(std::abs(analysis.iterations.back().gradient_norm - analysis.diagnostics.at("gradient_norm").back()) <=
+          1e-12);
   }
 }
 
