@@ -47,13 +47,6 @@ da::LevdaSettings levda_settings(const MethodParts& parts) {
 
 Made make_levda(const MethodParts& parts) { return std::make_unique<da::Levda>(levda_settings(parts)); }
 
-Made make_latent_4denvar(const MethodParts& parts) {
-  da::LevdaSettings settings = levda_settings(parts);
-  settings.control = da::Control::weights;
-  settings.minimiser = da::Minimiser::ensemble;
-  return std::make_unique<da::Levda>(settings);
-}
-
 Made make_levda_transform(const MethodParts& parts) {
   da::LevdaSettings settings = levda_settings(parts);
   settings.control = da::Control::transform;
@@ -103,6 +96,10 @@ Made make_letkf(const MethodParts& parts) {
 Made make_ensf(const MethodParts& parts) {
   da::EnsfSettings settings;
   const double sigma = parts.config.observations.sigma;
+  constexpr double most = 1e5;
+  if (1 / (sigma * sigma) > most)
+    throw InputError("configuration", "observations.sigma",
+                     fmt::format("ensf needs {:.3g} steps at {}, more than {:.0g}", 1 / (sigma * sigma), sigma, most));
   settings.diffusion.steps =
       std::max(settings.diffusion.steps, static_cast<std::int64_t>(std::ceil(1 / (sigma * sigma))));
   settings.inflation = inflation(parts);
@@ -137,11 +134,12 @@ const std::vector<MethodRow>& methods() {
   constexpr SpaceName full = SpaceName::full;
   static const std::vector<MethodRow> all{
       {"levda", "latent ensemble-variational smoother, the method of this program", latent, make_levda},
-      {"levda_transform", "the same over a full transform of the ensemble, as in its authors' own program", latent,
-       make_levda_transform},
+      {"levda_transform",
+       "the same over a full transform of the ensemble; its authors' settings are :window=5:shift=1:iterations=50",
+       latent, make_levda_transform},
       {"free", "the prior ensemble without observations", latent, make_free},
       {"latent_4denvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", latent,
-       make_latent_4denvar},
+       make_4denvar},
       {"latent_4dvar", "strong-constraint 4D-Var with the prior ensemble's covariance", latent, make_4dvar},
       {"latent_ienks", "iterative ensemble Kalman smoother", latent, make_ienks},
       {"latent_etkf", "ensemble transform Kalman filter", latent, make_etkf},
@@ -176,8 +174,8 @@ ChosenMethod choose_method(const Config& config, const std::string& text) {
     end = std::min(text.find(':', begin), text.size());
     const std::string setting = text.substr(begin, end - begin);
     const std::string name = setting.substr(0, setting.find('='));
-    for (const char* shared :
-         {"members", "frames", "start_min", "start_max", "forecast", "score_stride", "parameters", "parameter_walk"})
+    for (const char* shared : {"members", "frames", "start_min", "start_max", "forecast", "score_stride", "parameters",
+                               "parameter_walk", "error_factor", "surrogate_factor"})
       if (name == shared) throw InputError("--methods", text, name + " is one for all methods: --set");
     apply_setting(chosen.config, "assimilation." + setting);
   }

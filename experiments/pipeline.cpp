@@ -428,6 +428,9 @@ void Pipeline::assimilate_one_file() {
 }
 
 void Pipeline::calibrate() {
+  if (options_.config.observations.refinement > 1)
+    throw InputError("configuration", "observations.refinement",
+                     "a calibration takes its truths from the data set's own solver");
   find_weights();
   prepare_twin();
   check_match(surrogate(), data(), weights_path(), !options_.config.case_name.empty());
