@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs the tests; those labelled slow are left out.
-#   tests/run.sh [PRESET]    release (default), debug (address and undefined-behaviour sanitizers), portable (libraries alone, no AVX2)
+#   tests/run.sh [PRESET [CMAKE OPTIONS]]    release (default), debug (address and undefined-behaviour sanitizers), portable (libraries alone, no AVX2)
 #   tests/run.sh --tsan      under the thread sanitizer
 #   tests/run.sh --gpu [--build-only]    builds with CUDA into build-gpu/ and runs the GPU's tests; with LEVDA_DEPS_DIR=FOLDER
 #                            from headers alone (experiments/bench/collect_headers.sh). bench/gpu.sh does more
@@ -36,6 +36,6 @@ preset=${1:-release}
 experiments/install_packages.sh ninja-build python3-xarray python3-netcdf4  # the last two for the README's examples
 # Make builds one library after the other, and one long file holds up all that follow.
 export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
-cmake --preset "$preset" >/dev/null
+cmake --preset "$preset" "${@:2}" >/dev/null
 cmake --build --preset "$preset" --parallel "$(nproc)"
 ctest --preset "$preset"
