@@ -15,7 +15,7 @@ class FourDEnVar final : public WindowMethod {
  public:
   /// Throws Error when a setting makes no sense.
   explicit FourDEnVar(const Inflation& inflation = {});
-  std::string name() const override { return "4denvar"; }
+  std::string name() const override { return "fourdenvar"; }
 
  protected:
   /// Diagnostics, per window: cost, that of the quadratic J at its minimum; cost_background; cost_observations.

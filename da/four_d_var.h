@@ -40,7 +40,7 @@ class FourDVar final : public WindowMethod {
  public:
   /// Throws Error when a setting makes no sense.
   explicit FourDVar(FourDVarSettings settings);
-  std::string name() const override { return "4dvar"; }
+  std::string name() const override { return "fourdvar"; }
 
  protected:
   /// Diagnostics, per window: iterations, cost, cost_background (1/2 z'z), cost_observations, gradient_norm,

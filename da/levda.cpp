@@ -106,8 +106,10 @@ std::vector<std::vector<Minimum>> starting_points(const ObservationOperator& obs
   return starts;
 }
 
-/// The posterior at the minimum, and what is said of it: `exact` is linearised there, `ensemble` of the members.
-Ensemble posterior(const Objective& objective, Minimum& best, const Local& exact, const Local& ensemble) {
+/// The posterior at the minimum, and what is said of it: `exact` is linearised there, `ensemble` of the members;
+/// by_ensemble: the Hessian is that of the latter.
+Ensemble posterior(const Objective& objective, Minimum& best, const Local& exact, const Local& ensemble,
+                   bool by_ensemble) {
   const SymmetricEigen eigen = symmetric_eigen(best.hessian);
   const Matrix transform = eigen.inverse_root();
   const Ensemble& prior = objective.problem().prior;
@@ -121,7 +123,11 @@ Ensemble posterior(const Objective& objective, Minimum& best, const Local& exact
   const Matrix difference = exact.sensitivity - ensemble.sensitivity;
   diagnostics["gradient_difference"].push_back((difference * exact.innovation).norm());
   diagnostics["degrees_of_freedom"].push_back((1 - eigen.values.array().inverse()).sum());  // tr(Y H^-1 Y' R^-1)
-  report_impact(objective.problem(), transform, exact.sensitivity, exact.innovation);
+  if (by_ensemble)
+    report_impact(objective.problem(), transform, ensemble.sensitivity,
+                  ensemble.innovation - ensemble.sensitivity.transpose() * best.w);
+  else
+    report_impact(objective.problem(), transform, exact.sensitivity, exact.innovation);
   if (WindowReport* const report = objective.problem().report) report->iterations = std::move(best.trace);
   return Ensemble(tensor_of(members_of({best.w, transform}, matrix_of(prior.anomalies()), vector_of(prior.mean()))));
 }
@@ -193,8 +199,9 @@ std::vector<Ensemble> Levda::analyse(const ObservationOperator& observe, std::sp
   std::vector<Ensemble> posteriors(problems.size());
   linearisations(observe, best, DType::float64, [&](std::size_t i, const Local& exact) {
     problems[i].diagnostics["iterations"].push_back(static_cast<double>(iterations[i]));
-    posteriors[i] = inflated(problems[i].prior, posterior(objectives[i], minima[i].front(), exact, members[i]),
-                             settings_.inflation, problems[i].random);
+    posteriors[i] =
+        inflated(problems[i].prior, posterior(objectives[i], minima[i].front(), exact, members[i], by_ensemble),
+                 settings_.inflation, problems[i].random);
   });
   return posteriors;
 }

@@ -29,7 +29,8 @@ enum class Minimiser : std::uint8_t {
   gauss_newton,  ///< exact Y at every iterate; Levenberg-Marquardt damping
   lbfgs,         ///< exact gradient by one reverse sweep of the tape; strong Wolfe line search
   ensemble  ///< classical 4DEnVar: Y from the members' own predictions, centred on their mean, once and for all; J is
-            ///< then quadratic in w and one step solves it. No derivative of the model, no annealing, no starts
+            ///< then quadratic in w and one step solves it. No derivative of the model but for gradient_difference, no
+            ///< annealing, no starts
 };
 
 /// What is minimised over.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "autodiff/error.h"
@@ -118,8 +119,8 @@ void SolverModel::advance_member(Member& m, std::int64_t steps, double fraction)
     m.time += fraction * step_;
   }
   if (!std::all_of(m.fields.begin(), m.fields.end(), [](double value) { return std::isfinite(value); }))
-    throw Error(fmt::format("solver: {} does not stay finite from a member's state over {:.4g} {}", about_.case_name,
-                            (static_cast<double>(steps) + fraction) * step_, about_.time_unit));
+    // The same words for every member, whichever thread is first.
+    throw Error(fmt::format("solver: {} does not stay finite from a member's state", about_.case_name));
 }
 
 /// v (rows, n)
@@ -167,18 +168,6 @@ std::vector<double> SolverModel::parameters(const Tensor& v) const {
     for (std::int64_t k = 0; k < about_.parameters(); ++k)
       result.push_back(about_.parameter_min[k] + 0.5 * (values[row * controls() + field_size() + k] + 1) *
                                                      (about_.parameter_max[k] - about_.parameter_min[k]));
-  return result;
-}
-
-std::vector<std::optional<Location>> SolverModel::locations() const {
-  const models::Grid& grid = about_.grid;
-  std::vector<std::optional<Location>> result;
-  for (std::int64_t c = 0; c < about_.channels(); ++c)
-    for (std::int64_t j = 0; j < grid.ny; ++j)
-      for (std::int64_t i = 0; i < grid.nx; ++i)
-        result.emplace_back(Location{grid.x0 + (static_cast<double>(i) + grid.offset_x[c]) * grid.dx,
-                                     grid.y0 + (static_cast<double>(j) + grid.offset_y[c]) * grid.dy});
-  result.resize(static_cast<std::size_t>(controls()));
   return result;
 }
 

@@ -2,19 +2,11 @@
 
 /// A solver as a forward model of full states: what a method costs and reaches that has no surrogate.
 
-#include <optional>
-
 #include "da/forward_model.h"
 #include "models/propagator.h"
 #include "models/surrogate.h"
 
 namespace levda::da {
-
-/// Where a control lies, in the data set's units; none for what has no place, such as a parameter.
-struct Location {
-  double x = 0;
-  double y = 0;
-};
 
 /// Control vectors [fields; u], and one more where the solver has a clock (n in all):
 ///   fields (c, ny, nx), each channel less its mean and over its standard deviation over the training trajectories;
@@ -41,8 +33,6 @@ class SolverModel final : public ForwardModel {
   std::vector<float> states(const autodiff::Tensor& v) const;
   /// Parameters of control vectors (rows, n): (rows, p), physical units.
   std::vector<double> parameters(const autodiff::Tensor& v) const;
-  /// Of each control.
-  std::vector<std::optional<Location>> locations() const;
 
   /// Throws Error when v is tracked and time passes, and when a member does not stay finite.
   autodiff::Var advance(const autodiff::Var& v, double seconds) const override;

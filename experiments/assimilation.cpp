@@ -59,6 +59,7 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
                         .covariance = *covariances[i],
                         .times = analysis_times(config, s.about, files[i].experiment),
                         .windows = {.length = a.window, .shift = a.shift},
+                        .seed = method_seed(config, files[i].truth.value_or(Truth{}), 0),
                         .gross_error = a.gross_error,
                         .walk = space.walk(),
                         .parameters = s.about.parameters()});

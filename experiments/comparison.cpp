@@ -12,6 +12,7 @@
 
 #include "autodiff/error.h"
 #include "experiments/interrupted.h"
+#include "experiments/json_numbers.h"
 #include "experiments/methods.h"
 #include "experiments/report_data.h"
 #include "experiments/results.h"
@@ -75,20 +76,12 @@ std::string job_fingerprint(const Entry& entry, const Dataset& data, const Compa
   constexpr int format = 1;  // counts changes of what the scores mean
   Config config = entry.config;
   config.observations.truths = 1;  // a truth does not depend on how many others there are
-  const bool encoded = entry.method != nullptr && entry.method->key == "ld_ensf";
+  const bool encoded = entry.method != nullptr && entry.method->key == "ldensf";
   return observation_fingerprint(config, data) + fingerprint(config, {"assimilation"}) +
          (encoded ? fingerprint(config, {"encoder"}) : "") +
          fmt::format("weights = {}\nlevda = {}, comparison {}\nexperiment = {}\ndraw = {}\nmethod = {}\n",
                      options.weights, version(), format, options.experiment, draw,
                      entry.method != nullptr ? entry.method->key : entry.name);
-}
-
-/// Of what a method draws for a truth and a draw of the noise: no two have the same.
-std::uint64_t seed_of(const Config& config, const Truth& truth, std::int64_t draw) {
-  Checksum sum;
-  const std::array<std::int64_t, 3> numbers{config.seed, truth.index, draw};
-  sum.add(std::span<const std::int64_t>(numbers));
-  return sum.value();
 }
 
 MethodScores run_method(const Config& config, const da::Method& method, const Space& space, const Scorer& scorer,
@@ -284,14 +277,6 @@ ComparedMethod summarise(const Entry& entry, const Cells& cells) {
   return m;
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
-Json numbers(const std::vector<double>& values) {
-  Json list = Json::array();
-  for (const double value : values) list.push_back(number(value));
-  return list;
-}
-
 std::string shown(const Figure& figure, int digits) {
   if (!std::isfinite(figure.value)) return "-";
   if (!std::isfinite(figure.error)) return fmt::format("{:.{}f}", figure.value, digits);
@@ -405,7 +390,7 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
                                                       .solver = full ? &full->model() : nullptr,
                                                       .encoder = options.encoder});
               result = run_method(entry.config, *method, space, *scorer, *file, surrogate.about,
-                                  seed_of(config, truths[i], draw));
+                                  method_seed(config, truths[i], draw));
             } catch (const InputError&) {
               throw;  // of the configuration
             } catch (const Error& error) {
@@ -433,13 +418,13 @@ void write_comparison(const fs::path& path, const Config& config, const models::
   for (const ComparedMethod& m : comparison.methods) {
     Json& own = methods[m.key] = {{"space", m.space}};
     const auto add = [&](const char* key, const Figure& figure) {
-      own[key] = number(figure.value);
-      own[std::string(key) + "_error"] = number(figure.error);
+      own[key] = json_number(figure.value);
+      own[std::string(key) + "_error"] = json_number(figure.error);
     };
     add("rel_rmse", m.rel_rmse);
-    own["rel_rmse_per_truth"] = numbers(m.rel_rmse_per_truth);
-    own["rel_rmse_per_time"] = numbers(m.rel_rmse_per_time);
-    own["rel_spread_per_time"] = numbers(m.rel_spread_per_time);
+    own["rel_rmse_per_truth"] = json_numbers(m.rel_rmse_per_truth);
+    own["rel_rmse_per_time"] = json_numbers(m.rel_rmse_per_time);
+    own["rel_spread_per_time"] = json_numbers(m.rel_spread_per_time);
     add("param_error", m.param_error);
     add("param_z_rms", m.param_z_rms);
     add("ssr", m.ssr);
@@ -449,8 +434,8 @@ void write_comparison(const fs::path& path, const Config& config, const models::
     add("seconds", m.seconds);
     if (comparison.forecast > 0) {
       add("forecast_rel_rmse", m.forecast_rel_rmse);
-      own["forecast_rel_rmse_per_time"] = numbers(m.forecast_rel_rmse_per_time);
-      own["forecast_rel_spread_per_time"] = numbers(m.forecast_rel_spread_per_time);
+      own["forecast_rel_rmse_per_time"] = json_numbers(m.forecast_rel_rmse_per_time);
+      own["forecast_rel_spread_per_time"] = json_numbers(m.forecast_rel_spread_per_time);
       add("forecast_ssr", m.forecast_ssr);
       add("forecast_crps", m.forecast_crps);
       add("forecast_coverage90", m.forecast_coverage90);

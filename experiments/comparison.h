@@ -20,7 +20,7 @@ struct ComparisonOptions {
   std::filesystem::path
       folder;           ///< one file per truth, seed and method; those of this configuration are not done again
   std::string weights;  ///< checksum of the surrogate
-  const models::TrainedEncoder* encoder = nullptr;  ///< of the experiment, for ld_ensf
+  const models::TrainedEncoder* encoder = nullptr;  ///< of the experiment, for ldensf
   std::function<bool()> stop;                       ///< asked between two of them; may be empty
   std::FILE* progress = nullptr;
 };

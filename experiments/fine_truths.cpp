@@ -4,6 +4,7 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <mutex>
 
@@ -38,9 +39,12 @@ std::map<std::int64_t, std::vector<float>> read_trajectories(const std::filesyst
   if (!is("format", format_name)) throw InputError(path.string(), "format", "not truths of levda");
   if (!is("levda_configuration", fingerprint)) return found;
   for (const auto& [name, tensor] : file.tensors) {
-    if (static_cast<std::size_t>(tensor.size()) != size || tensor.dtype() != autodiff::DType::float32)
+    std::int64_t member = -1;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), member);
+    if (error != std::errc() || end != name.data() + name.size() || member < 0 ||
+        static_cast<std::size_t>(tensor.size()) != size || tensor.dtype() != autodiff::DType::float32)
       throw InputError(path.string(), name, "not a trajectory of the data set");
-    found[std::stoll(name)] = tensor.to_floats();
+    found[member] = tensor.to_floats();
   }
   return found;
 }

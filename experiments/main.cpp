@@ -63,7 +63,7 @@ assimilated in its latent space, for the state and unknown parameters together.
                                         the score table is printed, report.html shows the rest
   levda generate | train | observe | assimilate | report tsunami
                                         the same, stage by stage
-  levda compare tsunami --methods levda,latent_4denvar
+  levda compare tsunami --methods levda,latent_fourdenvar
                                         methods beside each other on the same truths and noise
   levda sweep tsunami --over members=5,10,20,40,80
                                         the same along one quantity: how errors and costs grow

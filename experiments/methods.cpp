@@ -107,17 +107,17 @@ Made make_ensf(const MethodParts& parts) {
 }
 
 Made make_ld_ensf(const MethodParts& parts) {
-  if (parts.encoder == nullptr) throw InputError("--methods", "ld_ensf", "needs an encoder");
+  if (parts.encoder == nullptr) throw InputError("--methods", "ldensf", "needs an encoder");
   if (parts.config.assimilation.parameters != "free")
-    throw InputError("configuration", "assimilation.parameters", "ld_ensf's encoder gives free ones");
+    throw InputError("configuration", "assimilation.parameters", "ldensf's encoder gives free ones");
   da::LdEnsfSettings settings;
   if (parts.about.case_name == "tsunami") settings.diffusion.epsilon = 0.5;  // as published
   return std::make_unique<da::LdEnsf>(*parts.encoder, parts.about, settings);
 }
 
-Made make_4denvar(const MethodParts& parts) { return std::make_unique<da::FourDEnVar>(inflation(parts)); }
+Made make_fourdenvar(const MethodParts& parts) { return std::make_unique<da::FourDEnVar>(inflation(parts)); }
 
-Made make_4dvar(const MethodParts&) { return std::make_unique<da::FourDVar>(da::FourDVarSettings{}); }
+Made make_fourdvar(const MethodParts&) { return std::make_unique<da::FourDVar>(da::FourDVarSettings{}); }
 
 Made make_ienks(const MethodParts& parts) {
   da::IenksSettings settings;
@@ -138,16 +138,16 @@ const std::vector<MethodRow>& methods() {
        "the same over a full transform of the ensemble; its authors' settings are :window=5:shift=1:iterations=50",
        latent, make_levda_transform},
       {"free", "the prior ensemble without observations", latent, make_free},
-      {"latent_4denvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", latent,
-       make_4denvar},
-      {"latent_4dvar", "strong-constraint 4D-Var with the prior ensemble's covariance", latent, make_4dvar},
+      {"latent_fourdenvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", latent,
+       make_fourdenvar},
+      {"latent_fourdvar", "strong-constraint 4D-Var with the prior ensemble's covariance", latent, make_fourdvar},
       {"latent_ienks", "iterative ensemble Kalman smoother", latent, make_ienks},
       {"latent_etkf", "ensemble transform Kalman filter", latent, make_etkf},
       {"latent_enkf", "stochastic ensemble Kalman filter", latent, make_enkf},
-      {"ld_ensf", "ensemble score filter on encoded observations, as published; its encoder is trained first", latent,
+      {"ldensf", "ensemble score filter on encoded observations, as published; its encoder is trained first", latent,
        make_ld_ensf},
       {"full_free", "the prior ensemble of full states without observations", full, make_free},
-      {"4denvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", full, make_4denvar},
+      {"fourdenvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", full, make_fourdenvar},
       {"ienks", "iterative ensemble Kalman smoother", full, make_ienks},
       {"etkf", "ensemble transform Kalman filter", full, make_etkf},
       {"enkf", "stochastic ensemble Kalman filter", full, make_enkf},

@@ -70,6 +70,19 @@ void check_match(const models::Surrogate& s, const Dataset& data, const fs::path
   need(std::abs(a.frame_interval - b.frame_interval) <= 1e-9 * a.frame_interval, "frame_interval");
 }
 
+/// The prior's latent states are of the weights' training trajectories, its full states of the data set's.
+void check_members(const models::Surrogate& s, const Dataset& data, const fs::path& weights) {
+  const std::vector<double> own = s.training_parameters.to_vector();
+  const std::span<const double> there(data.parameters.data(), std::min(own.size(), data.parameters.size()));
+  const bool same = s.training_parameters.shape()[0] == data.train && own.size() == there.size() &&
+                    std::equal(own.begin(), own.end(), there.begin(), [](double a, double b) {
+                      return std::abs(a - b) <= 1e-9 * (std::abs(a) + std::abs(b));
+                    });
+  if (!same)
+    throw InputError(weights.string(), "training_parameters",
+                     "trained on other trajectories than the data set's; methods would have different members");
+}
+
 /// The folder of the run, made and writable: fails now rather than after an hour.
 fs::path checked_folder(const RunOptions& options) {
   check(options.config);
@@ -509,7 +522,7 @@ Comparison Pipeline::compare_into(const fs::path& folder) {
   const std::string experiment = options_.experiment.empty() ? "warm" : options_.experiment;
   std::optional<models::TrainedEncoder> encoder;
   if (std::any_of(options_.methods.begin(), options_.methods.end(),
-                  [](const std::string& name) { return name.starts_with("ld_ensf"); }))
+                  [](const std::string& name) { return name.starts_with("ldensf"); }))
     encoder = encoder_in(folder, experiment);  // before other truths are in the place of test trajectories
   take_truths();
   const Comparison comparison = experiments::compare(options_.config, surrogate(), data(),
@@ -531,6 +544,7 @@ void Pipeline::compare() {
   for (const std::string& name : options_.methods) choose_method(options_.config, name);  // before hours of other work
   provide();
   check_match(surrogate(), data(Keep::all), weights_path(), !options_.config.case_name.empty());
+  check_members(surrogate(), data(), weights_path());
   const fs::path folder = options_.out / "compare";
   const Comparison comparison = compare_into(folder);
   write_comparison_report(folder / "report.html", options_.config, surrogate(), data(), comparison);
@@ -544,6 +558,7 @@ void Pipeline::sweep() {
   const Config base = options_.config;  // before it is settled
   provide();
   check_match(surrogate(), data(Keep::all), weights_path(), !base.case_name.empty());
+  check_members(surrogate(), data(), weights_path());
   SweepResult result{.sweep = parse_sweep(options_.over, data().about.grid), .comparisons = {}};
   std::vector<Config> configs;
   for (const std::vector<std::string>& settings : result.sweep.settings) {

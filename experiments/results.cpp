@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "autodiff/error.h"
+#include "experiments/json_numbers.h"
 #include "experiments/version.h"
 #include "nn/atomic_file.h"
 
@@ -20,14 +21,6 @@ namespace {
 constexpr const char* format_name = "levda-scores-1";
 constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
-Json numbers(const std::vector<double>& values) {
-  Json list = Json::array();
-  for (const double value : values) list.push_back(number(value));
-  return list;
-}
-
 double value_or_nan(const Json& entry) { return entry.is_null() ? no_value : entry.get<double>(); }
 
 /// Iterations as a list of objects.
@@ -35,12 +28,12 @@ Json convergence(const std::vector<da::Iteration>& iterations) {
   Json list = Json::array();
   for (const da::Iteration& one : iterations)
     list.push_back({{"window", one.window},
-                    {"factor", number(one.factor)},
-                    {"cost_background", number(one.cost_background)},
-                    {"cost_observations", number(one.cost_observations)},
-                    {"gradient_norm", number(one.gradient_norm)},
-                    {"gradient_difference", number(one.gradient_difference)},
-                    {"damping", number(one.damping)}});
+                    {"factor", json_number(one.factor)},
+                    {"cost_background", json_number(one.cost_background)},
+                    {"cost_observations", json_number(one.cost_observations)},
+                    {"gradient_norm", json_number(one.gradient_norm)},
+                    {"gradient_difference", json_number(one.gradient_difference)},
+                    {"damping", json_number(one.damping)}});
   return list;
 }
 
@@ -134,17 +127,17 @@ void write_truth_scores(const std::filesystem::path& path, const TruthScores& sc
   Json methods;
   for (const auto& [name, method] : scores.methods) {
     Json frames = Json::array();
-    for (const da::FieldScores& frame : method.frames) frames.push_back(numbers(frame.pack()));
+    for (const da::FieldScores& frame : method.frames) frames.push_back(json_numbers(frame.pack()));
     Json parameters = Json::array();
     for (const da::ParameterScore& p : method.parameters)
-      parameters.push_back({{"error", number(p.error)}, {"z", number(p.z)}});
+      parameters.push_back({{"error", json_number(p.error)}, {"z", json_number(p.z)}});
     methods[name] = {{"frames", frames},
                      {"parameters", parameters},
                      {"seconds", method.seconds},
-                     {"iterations", number(method.iterations.value_or(no_value))}};
+                     {"iterations", json_number(method.iterations.value_or(no_value))}};
     if (!method.forecast.empty()) {
       Json& forecast = methods[name]["forecast"] = Json::array();
-      for (const da::FieldScores& frame : method.forecast) forecast.push_back(numbers(frame.pack()));
+      for (const da::FieldScores& frame : method.forecast) forecast.push_back(json_numbers(frame.pack()));
     }
     if (!method.failure.empty()) methods[name]["failure"] = method.failure;
     if (!method.convergence.empty()) methods[name]["convergence"] = convergence(method.convergence);
@@ -233,38 +226,38 @@ void write_results(const std::filesystem::path& path, const Config& config, cons
            {"version", version()},
            {"surrogate",
             {{"parameters", surrogate.net.parameters().count()},
-             {"train_seconds", number(provenance("train_seconds"))},
-             {"test_rel_rmse", number(provenance("test_rel_rmse"))}}},
+             {"train_seconds", json_number(provenance("train_seconds"))},
+             {"test_rel_rmse", json_number(provenance("test_rel_rmse"))}}},
            {"truths", experiments.at(0).truths}};
   for (const ExperimentSummary& experiment : experiments) {
     Json methods;
     for (const MethodSummary& m : experiment.methods) {
-      methods[m.method] = {{"rel_rmse", number(m.rel_rmse)},
-                           {"rel_rmse_worst", number(m.rel_rmse_worst)},
-                           {"rel_rmse_per_truth", numbers(m.rel_rmse_per_truth)},
-                           {"rel_rmse_per_time", numbers(m.rel_rmse_per_time)},
-                           {"param_error", number(m.param_error)},
-                           {"param_z_rms", number(m.param_z_rms)},
-                           {"ssr", number(m.ssr)},
-                           {"ssr_without_surrogate_error", number(m.ssr_without_surrogate_error)},
-                           {"crps", number(m.crps)},
-                           {"coverage90", number(m.coverage90)},
-                           {"seconds_per_truth", number(m.seconds_per_truth)},
-                           {"iterations", number(m.iterations)}};
+      methods[m.method] = {{"rel_rmse", json_number(m.rel_rmse)},
+                           {"rel_rmse_worst", json_number(m.rel_rmse_worst)},
+                           {"rel_rmse_per_truth", json_numbers(m.rel_rmse_per_truth)},
+                           {"rel_rmse_per_time", json_numbers(m.rel_rmse_per_time)},
+                           {"param_error", json_number(m.param_error)},
+                           {"param_z_rms", json_number(m.param_z_rms)},
+                           {"ssr", json_number(m.ssr)},
+                           {"ssr_without_surrogate_error", json_number(m.ssr_without_surrogate_error)},
+                           {"crps", json_number(m.crps)},
+                           {"coverage90", json_number(m.coverage90)},
+                           {"seconds_per_truth", json_number(m.seconds_per_truth)},
+                           {"iterations", json_number(m.iterations)}};
       if (m.forecast)
-        methods[m.method]["forecast"] = {{"rel_rmse", number(m.forecast->rel_rmse)},
-                                         {"rel_rmse_per_time", numbers(m.forecast->rel_rmse_per_time)},
-                                         {"rel_spread_per_time", numbers(m.forecast->rel_spread_per_time)},
-                                         {"ssr", number(m.forecast->ssr)},
-                                         {"crps", number(m.forecast->crps)},
-                                         {"coverage90", number(m.forecast->coverage90)}};
+        methods[m.method]["forecast"] = {{"rel_rmse", json_number(m.forecast->rel_rmse)},
+                                         {"rel_rmse_per_time", json_numbers(m.forecast->rel_rmse_per_time)},
+                                         {"rel_spread_per_time", json_numbers(m.forecast->rel_spread_per_time)},
+                                         {"ssr", json_number(m.forecast->ssr)},
+                                         {"crps", json_number(m.forecast->crps)},
+                                         {"coverage90", json_number(m.forecast->coverage90)}};
       for (const std::vector<double>& costs : m.costs)
-        methods[m.method]["cost_per_iteration"].push_back(numbers(costs));
+        methods[m.method]["cost_per_iteration"].push_back(json_numbers(costs));
     }
     all["experiments"][experiment.name] = {{"floor",
                                             {{"rel_rmse", experiment.floor},
                                              {"rel_rmse_worst", experiment.floor_worst},
-                                             {"rel_rmse_per_truth", numbers(experiment.floor_per_truth)}}},
+                                             {"rel_rmse_per_truth", json_numbers(experiment.floor_per_truth)}}},
                                            {"methods", methods}};
   }
   nn::write_text_file(path, all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

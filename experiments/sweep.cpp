@@ -11,6 +11,7 @@
 
 #include "autodiff/error.h"
 #include "experiments/figures.h"
+#include "experiments/json_numbers.h"
 #include "experiments/version.h"
 #include "nn/atomic_file.h"
 
@@ -164,19 +165,13 @@ double growth_exponent(const std::vector<double>& x, const std::vector<double>& 
 }
 
 void write_sweep(const fs::path& path, const Config& config, const SweepResult& result) {
-  const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); };
-  const auto numbers = [&](const std::vector<double>& values) {
-    Json list = Json::array();
-    for (const double value : values) list.push_back(number(value));
-    return list;
-  };
   Json methods = Json::object();
   const Quantities all = quantities_of(result);
   const auto add = [&](const ScalingFigure& figure, const std::string& key) {
     for (const ScalingCurve& curve : figure.curves) {
-      methods[curve.method][key] = numbers(curve.y);
-      methods[curve.method][key + "_error"] = numbers(curve.error);
-      methods[curve.method][key + "_exponent"] = number(curve.exponent);
+      methods[curve.method][key] = json_numbers(curve.y);
+      methods[curve.method][key + "_error"] = json_numbers(curve.error);
+      methods[curve.method][key + "_exponent"] = json_number(curve.exponent);
     }
   };
   add(all.error, "rel_rmse");
@@ -191,7 +186,7 @@ void write_sweep(const fs::path& path, const Config& config, const SweepResult& 
                   {"draws", result.comparisons.front().seeds},
                   {"over", result.sweep.name},
                   {"values", result.sweep.values},
-                  {"x", numbers(result.sweep.x)},
+                  {"x", json_numbers(result.sweep.x)},
                   {"methods", methods}};
   nn::write_text_file(path, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }

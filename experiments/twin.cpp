@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 
@@ -231,6 +232,13 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
         random_for(config, gross_stream + static_cast<std::uint32_t>(noise) * more_noise, experiment, truth.index),
         file.observations);
   return file;
+}
+
+std::uint64_t method_seed(const Config& config, const Truth& truth, std::int64_t draw) {
+  Checksum sum;
+  const std::array<std::int64_t, 3> numbers{config.seed, truth.index, draw};
+  sum.add(std::span<const std::int64_t>(numbers));
+  return sum.value();
 }
 
 void check_sensors(const Config& config, const models::Grid& grid) { parse_sensors(config.observations.sensors, grid); }

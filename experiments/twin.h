@@ -43,6 +43,9 @@ std::vector<double> forecast_times(const Config& config, const models::Descripti
 ObservationFile observe_truth(const Config& config, const Dataset& data, const Moments& moments, const Truth& truth,
                               const std::string& experiment, std::int64_t noise = 0);
 
+/// Of what a method draws for a truth and a draw of the noise: no two have the same.
+std::uint64_t method_seed(const Config& config, const Truth& truth, std::int64_t draw);
+
 /// Throws InputError when the sensors make no sense on the grid.
 void check_sensors(const Config& config, const models::Grid& grid);
 

@@ -58,6 +58,15 @@ TEST_CASE("4DEnVar: with a nonlinear model it is LEVDA's ensemble form; inflatio
   const Analysis same = Levda({.minimiser = Minimiser::ensemble}).assimilate(twin.problem({8, 8}));
   for (std::size_t t = 0; t < 8; ++t) CHECK(largest_difference(analysis.ensembles[t], same.ensembles[t]) <= 1e-10);
   CHECK(std::abs(analysis.diagnostics.at("cost")[0] - same.diagnostics.at("cost")[0]) <= 1e-10);
+  REQUIRE(analysis.impact.size() == same.impact.size());
+  REQUIRE(!same.impact.empty());
+  double shares = 0;
+  for (std::size_t i = 0; i < same.impact.size(); ++i) {
+    CHECK(std::abs(analysis.impact[i].share - same.impact[i].share) <= 1e-10);
+    CHECK(std::abs(analysis.impact[i].sensitivity - same.impact[i].sensitivity) <= 1e-9);
+    shares += same.impact[i].share;
+  }
+  CHECK(std::abs(shares - same.diagnostics.at("degrees_of_freedom")[0]) <= 1e-10);
 
   const FourDEnVar wider({.factor = 1.5});
   Problem now = twin.problem({8, 8});

@@ -6,33 +6,21 @@
 
 #include "autodiff/error.h"
 #include "da/levda.h"
-#include "da/step_model.h"
-#include "models/lorenz.h"
+#include "tests/da/forced_lorenz.h"
 
 using namespace levda;
 using namespace levda::da;
 using autodiff::Random;
 using autodiff::Tensor;
 using autodiff::Var;
+using testing::forced_lorenz;
+using testing::places;
 
-namespace {
-
-constexpr std::int64_t places = 6;
-
-/// Lorenz-96 on six places with its forcing as a parameter, one step of 0.05.
-StepModel lorenz() {
-  const models::Lorenz96 system(places);
-  return {places + 1, 0.05, [system](const Var& v) {
-            const Var forcing = slice(v, 1, places, 1);
-            return autodiff::concat({system.step(slice(v, 1, 0, places), forcing, 0.05), forcing}, 1);
-          }};
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("a forcing that drifts is followed with a random walk, and not without") {
   // Forcing 8 to 12 over 40 windows of two steps; all states are observed.
-  const StepModel model = lorenz();
+  const StepModel model = forced_lorenz();
   constexpr std::int64_t steps = 80;
   Random random(7);
   std::vector<double> truth(places + 1, 3.0);

@@ -6,30 +6,20 @@
 
 #include "autodiff/error.h"
 #include "da/levda.h"
-#include "da/step_model.h"
-#include "models/lorenz.h"
+#include "tests/da/forced_lorenz.h"
 
 using namespace levda;
 using namespace levda::da;
 using autodiff::Random;
 using autodiff::Tensor;
 using autodiff::Var;
+using testing::forced_lorenz;
+using testing::places;
 
 namespace {
 
-constexpr std::int64_t places = 6;
-
-/// Lorenz-96 on six places with its forcing as a parameter, one step of 0.05.
-StepModel lorenz() {
-  const models::Lorenz96 system(places);
-  return {places + 1, 0.05, [system](const Var& v) {
-            const Var forcing = slice(v, 1, places, 1);
-            return autodiff::concat({system.step(slice(v, 1, 0, places), forcing, 0.05), forcing}, 1);
-          }};
-}
-
 struct Twin {
-  StepModel model = lorenz();
+  StepModel model = forced_lorenz();
   Ensemble prior;
   Observations observations;
   std::vector<double> variance;

@@ -19,10 +19,10 @@ TEST_CASE("keys of methods are distinct, and each makes its method where it need
     CAPTURE(row.key);
     CHECK(keys.insert(row.key).second);
     CHECK(&find_method(row.key) == &row);
-    if (row.key != "letkf" && row.key != "ld_ensf") CHECK(row.make({.config = config, .about = about}) != nullptr);
+    if (row.key != "letkf" && row.key != "ldensf") CHECK(row.make({.config = config, .about = about}) != nullptr);
   }
-  CHECK_THROWS_WITH_AS(find_method("ld_ensf").make({.config = config, .about = about}),
-                       "--methods: ld_ensf: needs an encoder", InputError);
+  CHECK_THROWS_WITH_AS(find_method("ldensf").make({.config = config, .about = about}),
+                       "--methods: ldensf: needs an encoder", InputError);
 }
 
 TEST_CASE("a method's own settings; what all methods share is refused") {

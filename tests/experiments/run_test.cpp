@@ -161,15 +161,16 @@ TEST_CASE("compare: LEVDA's scores are those of the run; what is there is not do
   const fs::path out = folder.path() / "run";
   without_report(tiny + "--out " + out.string());
   const std::string command =
-      "compare" + tiny + "--methods latent_4denvar,levda,full_free,etkf --seeds 2 --out " + out.string();
+      "compare" + tiny + "--methods latent_fourdenvar,levda,full_free,etkf --seeds 2 --out " + out.string();
   const Outcome first = run_levda(command);
   INFO(first.output);
   REQUIRE(first.code == 0);
-  CHECK(first.output.find("| latent_4denvar | latent |") != std::string::npos);
+  CHECK(first.output.find("| latent_fourdenvar | latent |") != std::string::npos);
   for (const char* name : {"table.md", "report.html"}) CHECK_MESSAGE(fs::exists(out / "compare" / name), name);
   const auto results = nlohmann::json::parse(read_text_file(out / "compare/results.json"));
   const auto& methods = results.at("experiments").at("warm").at("methods");
-  for (const char* key : {"climatology", "persistence", "lookup", "floor", "free", "levda", "latent_4denvar", "etkf"})
+  for (const char* key :
+       {"climatology", "persistence", "lookup", "floor", "free", "levda", "latent_fourdenvar", "etkf"})
     CHECK_MESSAGE(methods.at(key).at("rel_rmse_per_truth").size() == 2, key);
   const auto per_truth = methods.at("levda").at("rel_rmse_per_truth").get<std::vector<double>>();
   CHECK(methods.at("levda").at("rel_rmse").get<double>() == doctest::Approx((per_truth[0] + per_truth[1]) / 2));
@@ -266,7 +267,12 @@ TEST_CASE("other data are not taken for the same, whatever the configuration say
   const std::string a = (folder.path() / "a").string();
   const std::string b = (folder.path() / "b").string();
   REQUIRE(run_levda("run" + tiny + "--out " + a).code == 0);
-  REQUIRE(run_levda("generate" + tiny + "--set data.seed=7 --out " + b).code == 0);
+  REQUIRE(run_levda("generate" + tiny + "--set data.seed=7 --set data.design=uniform --out " + b).code == 0);
+  // Methods of the two spaces would have other members.
+  const Outcome foreign = run_levda("compare" + tiny + "--methods levda --out " + b + " --data " + b +
+                                    "/data.nc --weights " + a + "/weights.safetensors");
+  CHECK(foreign.code == 2);
+  CHECK(foreign.output.find("training_parameters: trained on other trajectories") != std::string::npos);
   const std::string results = read_text_file(a + "/analysis/warm-00.json");
   const Outcome outcome =
       run_levda("run" + tiny + "--out " + a + " --data " + b + "/data.nc --weights " + a + "/weights.safetensors");
