@@ -180,8 +180,7 @@ TEST_CASE("solver: parameters that would be refused come from the prior range, w
   worse.advance = [](std::span<double> s, double, std::int64_t, std::span<const double>) { s[3] = std::nan(""); };
   const SolverModel bad(about(), worse, 2, {1, -2}, {4, 0.5});
   const Tensor v = members({bad.control(fields, std::array{5.0}, 100)});
-  CHECK_THROWS_WITH_AS(bad.advance(Var(v), 1), "solver: adding does not stay finite from a member's state",
-                       Error);
+  CHECK_THROWS_WITH_AS(bad.advance(Var(v), 1), "solver: adding does not stay finite from a member's state", Error);
 }
 
 TEST_CASE("solver: what does not fit together is refused") {
