@@ -107,6 +107,8 @@ FieldScores& FieldScores::operator+=(const FieldScores& other) {
 }
 
 double FieldScores::relative_rmse() const { return pooled_ratio(squared_error_, squared_truth_); }
+double FieldScores::squared_error() const { return std::accumulate(squared_error_.begin(), squared_error_.end(), 0.0); }
+
 double FieldScores::relative_spread() const { return pooled_ratio(variance_, squared_truth_); }
 double FieldScores::spread_skill() const { return std::sqrt(total(variance_) / total(squared_error_)); }
 double FieldScores::spread_skill_without_surrogate_error() const {

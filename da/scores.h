@@ -27,6 +27,8 @@ class FieldScores {
 
   /// Root of the mean over channels of (sum (m - t)^2 / sum t^2).
   double relative_rmse() const;
+  /// Sum of (m - t)^2 over points, by their area, and channels.
+  double squared_error() const;
   /// Root of the mean over channels of (sum V / sum t^2).
   double relative_spread() const;
   /// sqrt(mean V) / sqrt(mean (m - t)^2), channels pooled; 1 is calibrated.

@@ -220,7 +220,7 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
   natural.assimilation.parameters = "free";
   const LatentSpace space(natural, s);
   const auto ensemble = [&](const Scorer::Fields& fields, const da::Ensemble& last, Draws draws) {
-    return scorer.score(fields, space.model_error(file.experiment), space.parameters(last), draws);
+    return scorer.score(fields, space.model_error(file.experiment, last), space.parameters(last), draws);
   };
   TruthScores result{.truth = file.truth.value(), .methods = {}};
   MethodScores& levda = result.methods["levda"] =

@@ -32,6 +32,8 @@ struct Case {
   Solver (*solver)(const DataConfig& data);
   /// The same solver from any state on, frame_interval / steps_per_frame at a step.
   models::Propagator (*propagator)(const DataConfig& data);
+  /// Whether a spin-up on a finer grid ends in another flow: truths of one then go on from the data set's frame 0.
+  bool chaotic = false;
 };
 
 /// Solver step of frame j, 0-based.

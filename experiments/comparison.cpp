@@ -104,7 +104,8 @@ MethodScores run_method(const Config& config, const da::Method& method, const Sp
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   carry_on(space.model(), problem.times.back(), forecast_times(config, about, file.experiment), analysis.ensembles);
   MethodScores scores = scorer.score([&](std::int64_t t) { return space.fields(analysis.ensembles[t]); },
-                                     space.model_error(file.experiment), space.parameters(analysis.ensembles.back()));
+                                     space.model_error(file.experiment, analysis.ensembles.back()),
+                                     space.parameters(analysis.ensembles.back()));
   scores.seconds = seconds;
   if (const auto steps = analysis.diagnostics.find("iterations"); steps != analysis.diagnostics.end()) {
     scores.iterations = 0;
@@ -333,7 +334,8 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
   if (std::find(names.begin(), names.end(), options.experiment) == names.end())
     throw InputError("--experiment", options.experiment, fmt::format("is none of {}", fmt::join(names, ", ")));
   const std::vector<Entry> all = entries(config, options.methods);
-  const std::vector<Truth> truths = draw_truths(config, data, options.experiment);
+  const std::vector<Truth> truths = options.validation ? validation_truths(config, data, options.experiment)
+                                                       : draw_truths(config, data, options.experiment);
   const Moments moments = field_moments(data);
   const auto path = [&](const Entry& entry, const Truth& truth, std::int64_t draw) {
     return options.folder / "scores" /

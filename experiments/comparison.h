@@ -17,6 +17,7 @@ struct ComparisonOptions {
   std::vector<std::string> methods;  ///< for choose_method; free and the baselines are always there
   std::int64_t seeds = 1;            ///< draws of the observations' errors per truth
   std::string experiment = "warm";
+  bool validation = false;  ///< truths are validation trajectories, for the tuning of methods
   std::filesystem::path
       folder;           ///< one file per truth, seed and method; those of this configuration are not done again
   std::string weights;  ///< checksum of the surrogate

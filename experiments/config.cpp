@@ -234,6 +234,11 @@ std::vector<Key> keys(Config& c) {
        "of R in the latent space: errors of a surrogate are correlated; levda calibrate fits it", 1e-6, 1e6, true},
       {"assimilation.surrogate_factor", &c.assimilation.surrogate_factor,
        "of the surrogate's error variance in the predictive variance of scores; levda calibrate fits it", 0, 1e6, true},
+      {"assimilation.surrogate_trend", &c.assimilation.surrogate_trend,
+       "growth of that variance's logarithm per half prior range of each parameter; none: it is the same for all; "
+       "levda "
+       "calibrate fits it",
+       -20, 20, true, true},
   };
 }
 

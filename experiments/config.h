@@ -95,6 +95,7 @@ struct AssimilationConfig {
   double localisation = 0.1;
   double error_factor = 1;
   double surrogate_factor = 1;
+  std::vector<double> surrogate_trend;
 };
 
 struct Config {

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "autodiff/error.h"
 #include "models/interpolation.h"
@@ -49,6 +50,16 @@ std::map<std::int64_t, std::vector<float>> read_trajectories(const std::filesyst
   return found;
 }
 
+/// f(c, x, y) for all channels of all nodes in the order of a state, at the channel's own position.
+template <typename F>
+void for_places(const models::Description& about, const F& f) {
+  const models::Grid& grid = about.grid;
+  for (std::int64_t c = 0; c < about.channels(); ++c)
+    for (std::int64_t j = 0; j < grid.ny; ++j)
+      for (std::int64_t i = 0; i < grid.nx; ++i)
+        f(c, grid.node_x(i) + grid.offset_x[c] * grid.dx, grid.node_y(i, j) + grid.offset_y[c] * grid.dy);
+}
+
 }  // namespace
 
 TruthSolver truth_solver(const Config& config, const Dataset& data) {
@@ -57,16 +68,41 @@ TruthSolver truth_solver(const Config& config, const Dataset& data) {
                      config.observations.refinement > 1 ? "observations.refinement" : "observations.sensors",
                      "truths are taken from the solver, and the data set was made by another configuration");
   const Case& system = find_case(config.case_name);
+  const auto from_start = [&](const DataConfig& own) {
+    return [&data, solver = system.solver(own)](std::int64_t member, auto steps, auto out) {
+      solver(data.parameters_of(member), steps, out);
+    };
+  };
   if (config.observations.refinement == 1)
-    return {.data = config.data, .about = data.about, .solver = system.solver(config.data)};
+    return {.data = config.data, .about = data.about, .states = from_start(config.data)};
   const DataConfig fine = system.refine(config.data, config.observations.refinement);
-  return {.data = fine, .about = system.describe(fine), .solver = system.solver(fine)};
+  TruthSolver truth{.data = fine, .about = system.describe(fine), .states = {}};
+  if (!system.chaotic) {
+    truth.states = from_start(fine);
+    return truth;
+  }
+  truth.states = [&data, fine, about = truth.about, propagator = system.propagator(fine)](
+                     std::int64_t member, std::span<const std::int64_t> steps, std::span<float> out) {
+    std::vector<double> state;
+    state.reserve(static_cast<std::size_t>(about.channels() * about.grid.cells()));
+    const std::span<const float> first = data.frame(member, 0);
+    for_places(about, [&](std::int64_t c, double x, double y) {
+      state.push_back(models::interpolate(first, data.about.grid, c, x, y));
+    });
+    std::int64_t done = step_of_frame(fine, 0);
+    for (std::size_t k = 0; k < steps.size(); ++k) {
+      const double time = about.first_time + static_cast<double>(done - step_of_frame(fine, 0)) * about.frame_interval /
+                                                 static_cast<double>(fine.steps_per_frame);
+      propagator.advance(state, time, steps[k] - std::exchange(done, steps[k]), data.parameters_of(member));
+      std::copy(state.begin(), state.end(), out.begin() + static_cast<std::ptrdiff_t>(k * state.size()));
+    }
+  };
+  return truth;
 }
 
 std::vector<float> fine_trajectories(const Config& config, const Dataset& data,
                                      const std::vector<std::int64_t>& members, const std::function<void()>& finished) {
   const TruthSolver truth = truth_solver(config, data);
-  const models::Grid& grid = data.about.grid;
   const models::Grid& fine = truth.about.grid;
   const std::int64_t c = data.about.channels();
   const auto fine_size = static_cast<std::size_t>(c * fine.cells());
@@ -76,16 +112,13 @@ std::vector<float> fine_trajectories(const Config& config, const Dataset& data,
   std::mutex mutex;
   oneapi::tbb::parallel_for(std::int64_t{0}, static_cast<std::int64_t>(members.size()), [&](std::int64_t k) {
     std::vector<float> states(steps.size() * fine_size);
-    truth.solver(data.parameters_of(members[k]), steps, states);
+    truth.states(members[k], steps, states);
     float* out = fields.data() + k * data.about.frames * data.frame_size();
     for (std::size_t frame = 0; frame < steps.size(); ++frame) {
       const std::span<const float> state = std::span<const float>(states).subspan(frame * fine_size, fine_size);
-      for (std::int64_t channel = 0; channel < c; ++channel)
-        for (std::int64_t j = 0; j < grid.ny; ++j)
-          for (std::int64_t i = 0; i < grid.nx; ++i)
-            *out++ = static_cast<float>(models::interpolate(state, fine, channel,
-                                                            grid.node_x(i) + grid.offset_x[channel] * grid.dx,
-                                                            grid.node_y(i, j) + grid.offset_y[channel] * grid.dy));
+      for_places(data.about, [&](std::int64_t channel, double x, double y) {
+        *out++ = static_cast<float>(models::interpolate(state, fine, channel, x, y));
+      });
     }
     const std::lock_guard lock(mutex);
     if (finished) finished();

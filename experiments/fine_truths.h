@@ -13,14 +13,17 @@
 namespace levda::experiments {
 
 /// The solver of truths: the data set's own, or with observations.refinement > 1 the same system on so many times as
-/// many nodes in x and in y, with the time steps that these need.
+/// many nodes in x and in y, with the time steps that these need. Of a chaotic system (Case) these begin with the data
+/// set's frame 0, bicubic on the finer grid.
 struct TruthSolver {
   DataConfig data;  ///< step_of_frame counts its steps
   models::Description about;
-  Solver solver;
+  /// States of a member, which is in memory, as a Solver's; of a finer chaotic one from frame 0 on.
+  std::function<void(std::int64_t member, std::span<const std::int64_t> steps, std::span<float> out)> states;
 };
 
-/// Throws InputError when the data set was made by another configuration, or by no solver of this program.
+/// The data set must outlive it. Throws InputError when it was made by another configuration, or by no solver of this
+/// program.
 TruthSolver truth_solver(const Config& config, const Dataset& data);
 
 /// Trajectories of the parameters of some members of a data set by truth_solver, bicubic at the data set's own places:

@@ -109,7 +109,8 @@ Case kolmogorov_case() {
                             model->step(state, parameters[0], std::span(scratch));
                         },
                     .least = std::move(least)};
-          }};
+          },
+          .chaotic = true};
 }
 
 }  // namespace levda::experiments

@@ -43,6 +43,7 @@ struct Arguments {
   std::optional<std::int64_t> seed;
   std::vector<std::string> methods{"levda"};
   std::int64_t seeds = 1;
+  bool validation = false;
   std::string over;
   std::vector<std::string> shorthand;  ///< settings given as options of their own
   int threads = oneapi::tbb::info::default_concurrency();
@@ -136,12 +137,12 @@ void add_comparison_options(CLI::App& stage, Arguments& a) {
     known += fmt::format("\n  {:<16} {} ({})", row.key, row.help,
                          row.space == SpaceName::latent ? "latent space" : "full space");
   stage
-      .add_option("--methods", a.methods,
-                  "To be compared, as a,b,c, with settings of their own as a:relaxation=0.5:inflation=1.02; free and "
-                  "the baselines are always there:" +
-                      known)
-      ->delimiter(',')
-      ->capture_default_str();
+      .add_option_function<std::string>(
+          "--methods", [&a](const std::string& text) { a.methods = split_methods(text); },
+          "To be compared, as a,b,c, with settings of their own as a:relaxation=0.5:inflation=1.02 or "
+          "levda:annealing=[30,1]; free and the baselines are always there:" +
+              known)
+      ->default_str("levda");
   stage.add_option("--seeds", a.seeds, "Draws of the observation errors per truth")
       ->capture_default_str()
       ->check(CLI::Range(1, 10000));
@@ -219,6 +220,9 @@ int run(int argc, char** argv) {
         stage.work == &Pipeline::sweep)
       add_time_limit(*command, a);
     if (stage.work == &Pipeline::compare || stage.work == &Pipeline::sweep) add_comparison_options(*command, a);
+    if (stage.work == &Pipeline::compare)
+      command->add_flag("--validation", a.validation,
+                        "Truths are the validation trajectories, to tune methods on: OUT/validation/");
     if (stage.work == &Pipeline::sweep)
       command
           ->add_option("--over", a.over,
@@ -301,6 +305,7 @@ int run(int argc, char** argv) {
                      .stop = [&] { return interrupted != 0 || time_is_up(); },
                      .threads = a.threads,
                      .methods = a.methods,
+                     .validation = a.validation,
                      .seeds = a.seeds,
                      .over = a.over,
                      .batch = a.batch,

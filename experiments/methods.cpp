@@ -166,6 +166,19 @@ const MethodRow& find_method(const std::string& key) {
   throw InputError("--methods", key, fmt::format("unknown; there are {}", known));
 }
 
+std::vector<std::string> split_methods(const std::string& text) {
+  std::vector<std::string> names{""};
+  int depth = 0;
+  for (const char letter : text) {
+    depth += letter == '[' ? 1 : letter == ']' ? -1 : 0;
+    if (letter == ',' && depth <= 0)
+      names.emplace_back();
+    else
+      names.back() += letter;
+  }
+  return names;
+}
+
 ChosenMethod choose_method(const Config& config, const std::string& text) {
   std::size_t end = std::min(text.find(':'), text.size());
   ChosenMethod chosen{.name = text, .row = &find_method(text.substr(0, end)), .config = config};
@@ -175,7 +188,7 @@ ChosenMethod choose_method(const Config& config, const std::string& text) {
     const std::string setting = text.substr(begin, end - begin);
     const std::string name = setting.substr(0, setting.find('='));
     for (const char* shared : {"members", "frames", "start_min", "start_max", "forecast", "score_stride", "parameters",
-                               "parameter_walk", "error_factor", "surrogate_factor"})
+                               "parameter_walk", "error_factor", "surrogate_factor", "surrogate_trend"})
       if (name == shared) throw InputError("--methods", text, name + " is one for all methods: --set");
     apply_setting(chosen.config, "assimilation." + setting);
   }

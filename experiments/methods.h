@@ -40,6 +40,9 @@ const std::vector<MethodRow>& methods();
 /// Throws InputError (--methods) naming the known ones.
 const MethodRow& find_method(const std::string& key);
 
+/// "a,b:x=[1,2]" at commas outside of brackets.
+std::vector<std::string> split_methods(const std::string& text);
+
 /// A method with settings of its own.
 struct ChosenMethod {
   std::string name;  ///< as asked for

@@ -529,6 +529,7 @@ Comparison Pipeline::compare_into(const fs::path& folder) {
                                                      {.methods = options_.methods,
                                                       .seeds = options_.seeds,
                                                       .experiment = experiment,
+                                                      .validation = options_.validation,
                                                       .folder = folder,
                                                       .weights = weights_checksum(),
                                                       .encoder = encoder ? &*encoder : nullptr,
@@ -541,11 +542,14 @@ Comparison Pipeline::compare_into(const fs::path& folder) {
 
 void Pipeline::compare() {
   require_netcdf("levda compare");
+  if (options_.validation && options_.config.observations.refinement > 1)
+    throw InputError("configuration", "observations.refinement",
+                     "--validation takes truths from the data set's own solver");
   for (const std::string& name : options_.methods) choose_method(options_.config, name);  // before hours of other work
   provide();
   check_match(surrogate(), data(Keep::all), weights_path(), !options_.config.case_name.empty());
   check_members(surrogate(), data(), weights_path());
-  const fs::path folder = options_.out / "compare";
+  const fs::path folder = options_.out / (options_.validation ? "validation" : "compare");
   const Comparison comparison = compare_into(folder);
   write_comparison_report(folder / "report.html", options_.config, surrogate(), data(), comparison);
   fmt::print("{}", comparison_table(comparison));

@@ -31,6 +31,7 @@ struct RunOptions {
   std::function<bool()> stop;  ///< asked in long work: whether to leave; may be empty
   int threads = 1;
   std::vector<std::string> methods;               ///< to be compared
+  bool validation = false;                        ///< a comparison on validation trajectories
   std::int64_t seeds = 1;                         ///< draws of the observation errors in a comparison
   std::string over;                               ///< what a sweep goes over, NAME=a,b,c
   std::int64_t batch = 0;                         ///< truths assimilated together; 0: one on the CPU, all on a GPU

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -88,9 +89,23 @@ std::unique_ptr<const da::ErrorCovariance> LatentSpace::covariance(const Observa
   return r->part(all, std::vector<double>(all.size(), factor));
 }
 
-std::vector<double> LatentSpace::model_error(const std::string& experiment) const {
+std::vector<double> LatentSpace::model_error(const std::string& experiment, const da::Ensemble& ensemble) const {
+  const std::vector<double>& trend = config_.assimilation.surrogate_trend;
+  double growth = 0;
+  if (!trend.empty()) {
+    const auto p = static_cast<std::size_t>(surrogate_.about.parameters());
+    if (trend.size() != p)
+      throw InputError("configuration", "assimilation.surrogate_trend",
+                       fmt::format("{} numbers for {} parameters", trend.size(), p));
+    const std::vector<double> u = surrogate_.normal_parameters(parameters(ensemble));
+    for (std::size_t k = 0; k < p; ++k) {
+      double mean = 0;
+      for (std::size_t i = k; i < u.size(); i += p) mean += u[i] / static_cast<double>(ensemble.size());
+      growth += trend[k] * std::clamp(mean, -1.0, 1.0);  // it was fitted there
+    }
+  }
   std::vector<double> variance = surrogate_variance(config_, surrogate_, experiment).at_frames;
-  for (double& value : variance) value *= config_.assimilation.surrogate_factor;
+  for (double& value : variance) value *= config_.assimilation.surrogate_factor * std::exp(growth);
   return variance;
 }
 
@@ -114,7 +129,7 @@ std::unique_ptr<const da::ErrorCovariance> FullSpace::covariance(const Observati
   return error_covariance(observations);
 }
 
-std::vector<double> FullSpace::model_error(const std::string&) const {
+std::vector<double> FullSpace::model_error(const std::string&, const da::Ensemble&) const {
   return std::vector<double>(surrogate_.field_std.size(), 0.0);
 }
 

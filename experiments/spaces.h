@@ -26,7 +26,8 @@ class Space {
   /// Of the observations' errors, with the model's own error where the space has one.
   virtual std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const = 0;
   /// Error variance of the model per channel at frames, in training variances: what scores add to the members' own.
-  virtual std::vector<double> model_error(const std::string& experiment) const = 0;
+  /// Of a model whose errors depend on the parameters, at the ensemble's mean ones.
+  virtual std::vector<double> model_error(const std::string& experiment, const da::Ensemble& ensemble) const = 0;
   /// Fields of all members at every score_stride-th node in training standard deviations of the channels,
   /// (N, points, c).
   virtual std::vector<float> fields(const da::Ensemble& ensemble) const = 0;
@@ -49,7 +50,7 @@ class LatentSpace final : public Space {
   const da::ForwardModel& model() const override;
   da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const override;
   std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const override;
-  std::vector<double> model_error(const std::string& experiment) const override;
+  std::vector<double> model_error(const std::string& experiment, const da::Ensemble& ensemble) const override;
   std::vector<float> fields(const da::Ensemble& ensemble) const override;
   std::vector<double> parameters(const da::Ensemble& ensemble) const override;
   std::vector<double> walk() const override;
@@ -76,7 +77,7 @@ class FullSpace final : public Space {
   /// Throws InputError where there is nothing before frame 0 for a cold start.
   da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const override;
   std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const override;
-  std::vector<double> model_error(const std::string& experiment) const override;
+  std::vector<double> model_error(const std::string& experiment, const da::Ensemble& ensemble) const override;
   std::vector<float> fields(const da::Ensemble& ensemble) const override;
   std::vector<double> parameters(const da::Ensemble& ensemble) const override;
 

@@ -186,7 +186,7 @@ void observe_scattered(const Config& config, const Dataset& data, const Moments&
   distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
   const auto size = static_cast<std::size_t>(about.channels() * solver.about.grid.cells());
   std::vector<float> states(distinct.size() * size);
-  solver.solver(data.parameters_of(truth.member), distinct, states);
+  solver.states(truth.member, distinct, states);
   for (const std::int64_t step : steps) {
     const auto state =
         static_cast<std::size_t>(std::lower_bound(distinct.begin(), distinct.end(), step) - distinct.begin());

@@ -152,14 +152,19 @@ TEST_CASE("fine truths are the same flow: walls, source, staggering and times ag
   Config kolmogorov = tiny("kolmogorov", "small", 16);
   kolmogorov.data.steps_per_frame = 10;
   CHECK(find_case("kolmogorov").refine(kolmogorov.data, 2).steps_per_frame == 15);  // dt 0.04 / 3 on 32 nodes
-  // On such grids Kolmogorov flow is another one after its burn-in; its domain is the same.
   const levda::models::Grid square = find_case("kolmogorov").describe(kolmogorov.data).grid;
   const levda::models::Grid same =
       find_case("kolmogorov").describe(find_case("kolmogorov").refine(kolmogorov.data, 2)).grid;
   CHECK(same.nx == 2 * square.nx);
   CHECK(same.dx == doctest::Approx(square.dx / 2).epsilon(1e-14));
   CHECK(same.x0 == square.x0);
-  CHECK(std::isfinite(compared(kolmogorov, 2)));
+  // It begins with the data set's frame 0, there and back between grids, and parts from it slowly; another burnt-in
+  // flow differs by 1.
+  const double there_and_back = compared(kolmogorov, 0);
+  CHECK(compared(kolmogorov, 2) <= 0.5);
+  kolmogorov.data.nodes = 32;
+  kolmogorov.data.steps_per_frame = 15;
+  CHECK(compared(kolmogorov, 0) <= 0.5 * there_and_back);
   // Nor is the atmosphere's flow after its start-up; tests/slow/ has a size at which it is.
   Config atmosphere = tiny("atmosphere", "small", 16);
   atmosphere.data.steps_per_frame = 8;

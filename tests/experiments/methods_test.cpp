@@ -36,6 +36,9 @@ TEST_CASE("a method's own settings; what all methods share is refused") {
   CHECK(own.config.assimilation.relaxation == 0.5);
   CHECK(own.config.assimilation.localisation == 0.05);
   CHECK_NOTHROW(choose_method(config, "levda:window=5:shift=2"));
+  const std::vector<std::string> names = split_methods("etkf,levda:annealing=[30,5,1]:starts=2,free");
+  CHECK(names == std::vector<std::string>{"etkf", "levda:annealing=[30,5,1]:starts=2", "free"});
+  CHECK(choose_method(config, names[1]).config.assimilation.annealing == std::vector<double>{30, 5, 1});
   for (const char* text :
        {"levda:members=5", "levda:window=5", "levda:magic=1", "levda:", "magic", "etkf:relaxation=2"})
     CHECK_THROWS_AS_MESSAGE(choose_method(config, text), InputError, text);

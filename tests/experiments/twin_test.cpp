@@ -289,7 +289,9 @@ TEST_CASE("calibration: R whose parameters are as sure as they should be, and a 
   w.data.valid = 3;
   w.data.test = 1;
   w.config.assimilation.members = 6;  // more than controls
-  // As if the surrogate erred three times as much as the instruments; it is perfect.
+  // The truths' first parameter is not what the surrogate takes it for.
+  for (std::size_t m = 6; m < 9; ++m) w.data.parameters[2 * m] += 0.25;
+  // As if the surrogate erred three times as much as the instruments; its fields are perfect.
   w.surrogate.error_variance = Tensor::full({14, 3}, 0.09, DType::float64);
   for (const Truth& truth : validation_truths(w.config, w.data, "warm")) {
     CHECK(truth.member >= 6);
@@ -312,6 +314,7 @@ TEST_CASE("calibration: R whose parameters are as sure as they should be, and a 
   // With both factors the validation truths' spread is their error.
   w.config.assimilation.error_factor = fitted.error_factor;
   w.config.assimilation.surrogate_factor = fitted.surrogate_factor;
+  w.config.assimilation.surrogate_trend = fitted.surrogate_trend;
   const LatentSpace space(w.config, w.surrogate);
   da::FieldScores pooled;
   for (const Truth& truth : validation_truths(w.config, w.data, "warm")) {
@@ -321,12 +324,45 @@ TEST_CASE("calibration: R whose parameters are as sure as they should be, and a 
     const double before = LatentSpace(plain, w.surrogate).covariance(file)->variance()[0];
     CHECK(std::abs(space.covariance(file)->variance()[0] - fitted.error_factor * before) <= 1e-12 * before);
     const LatentAnalysis analysis = assimilate(w.config, w.surrogate, {&file, 1}).front();
-    const MethodScores scores = Scorer(w.config, w.surrogate, w.data, file)
-                                    .score([&](std::int64_t t) { return analysis.fields[t]; },
-                                           space.model_error("warm"), space.parameters(analysis.ensembles.back()));
+    const MethodScores scores =
+        Scorer(w.config, w.surrogate, w.data, file)
+            .score([&](std::int64_t t) { return analysis.fields[t]; },
+                   space.model_error("warm", analysis.ensembles.back()), space.parameters(analysis.ensembles.back()));
     for (const da::FieldScores& frame : scores.frames) pooled += frame;
   }
   CHECK((fitted.surrogate_factor == 0 || std::abs(pooled.spread_skill() - 1) <= 1e-9));
+}
+
+TEST_CASE(
+    "the surrogate's error variance may grow with the parameters: slopes that stand out, at the ensemble's mean") {
+  // y = 3 + 0.7 a + 0 b and a little that is neither's.
+  std::vector<double> x;
+  std::vector<double> y;
+  for (int i = 0; i < 20; ++i) {
+    const double a = -1 + 0.1 * i;
+    x.push_back(a);
+    x.push_back(std::cos(2.0 * i));
+    y.push_back(3 + 0.7 * a + 0.01 * (i % 2 == 0 ? 1 : -1));
+  }
+  const std::vector<double> slopes = significant_slopes(x, y);
+  REQUIRE(slopes.size() == 2);
+  CHECK(std::abs(slopes[0] - 0.7) <= 0.01);  // the rest is at most 0.01
+  CHECK(slopes[1] == 0);
+  CHECK(significant_slopes(std::span(x).first(6), std::span(y).first(3)) == std::vector<double>{0, 0});
+
+  World w = make_world();
+  const LatentSpace space(w.config, w.surrogate);
+  const da::Ensemble prior = space.prior("warm", 0);
+  const std::vector<double> before = space.model_error("warm", prior);
+  w.config.assimilation.surrogate_trend = {0.4, -2};
+  double growth = 0;
+  const std::vector<double> u = w.surrogate.normal_parameters(space.parameters(prior));
+  for (std::size_t i = 0; i < u.size(); i += 2)
+    growth += (0.4 * u[i] - 2 * u[i + 1]) / static_cast<double>(prior.size());
+  for (std::size_t c = 0; c < before.size(); ++c)
+    CHECK(std::abs(space.model_error("warm", prior)[c] - std::exp(growth) * before[c]) <= 1e-12 * before[c]);
+  w.config.assimilation.surrogate_trend = {0.4};
+  CHECK_THROWS_AS(space.model_error("warm", prior), InputError);
 }
 
 TEST_CASE("R_sur is the mean over the frames that an experiment can observe") {
