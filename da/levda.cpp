@@ -84,7 +84,37 @@ void keep_promising(std::vector<Minimum>& minima, double ratio) {
   minima = std::move(kept);
 }
 
-/// Starting points of every problem: w = 0, then the members with the smallest misfit, w_i = sqrt(N - 1) (e_i - 1/N).
+std::vector<std::int64_t> increasing(const Vector& misfits) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(misfits.size()));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return misfits[a] < misfits[b]; });
+  return order;
+}
+
+/// Adds the candidates with the smallest misfit, as the shortest w whose control vector is nearest, (w - w')^2 >= 1
+/// from all other starts.
+void add_candidates(const ObservationOperator& observe, const Objective& objective, std::int64_t count, DType model,
+                    std::vector<Minimum>& starts) {
+  const Tensor& candidates = objective.problem().candidates->members();
+  const Vector misfits = objective.misfits(observe.predict(candidates.to(model)));
+  const Matrix anomalies = matrix_of(objective.problem().prior.anomalies());  // (N, n)
+  const SymmetricEigen eigen = symmetric_eigen(anomalies * anomalies.transpose());
+  const double least = 1e-10 * eigen.values.maxCoeff();
+  const Vector inverse = (eigen.values.array() > least).select(eigen.values.array().inverse(), 0.0);
+  const Matrix distances = matrix_of(candidates).rowwise() - vector_of(objective.problem().prior.mean()).transpose();
+  const std::size_t enough = starts.size() + static_cast<std::size_t>(count);
+  for (const std::int64_t k : increasing(misfits)) {
+    if (starts.size() == enough || !std::isfinite(misfits[k])) return;
+    const Vector along = anomalies * distances.row(k).transpose();
+    const Vector w = eigen.vectors * inverse.cwiseProduct(eigen.vectors.transpose() * along);
+    const bool near = std::any_of(starts.begin(), starts.end(),
+                                  [&](const Minimum& other) { return (w - other.w).squaredNorm() < 1; });
+    if (!near) starts.push_back({.start = starts.size(), .w = w});
+  }
+}
+
+/// Starting points of every problem: w = 0, then the members with the smallest misfit, w_i = sqrt(N - 1) (e_i - 1/N),
+/// then candidates.
 std::vector<std::vector<Minimum>> starting_points(const ObservationOperator& observe,
                                                   std::span<const Objective> objectives, std::int64_t count,
                                                   DType model) {
@@ -94,14 +124,13 @@ std::vector<std::vector<Minimum>> starting_points(const ObservationOperator& obs
   const Tensor predictions = predict_members(observe, objectives, model);
   in_parallel(objectives.size(), [&](std::size_t i) {
     const Vector misfits = objectives[i].misfits(part(predictions, i));
-    std::vector<std::int64_t> order(static_cast<std::size_t>(n));
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return misfits[a] < misfits[b]; });
+    const std::vector<std::int64_t> order = increasing(misfits);
     for (std::int64_t k = 0; k < std::min(count, n); ++k) {
       Vector w = Vector::Constant(n, -1 / static_cast<double>(n));
       w[order[k]] += 1;
       starts[i].push_back({.start = starts[i].size(), .w = std::sqrt(static_cast<double>(n - 1)) * w});
     }
+    if (objectives[i].problem().candidates != nullptr) add_candidates(observe, objectives[i], count, model, starts[i]);
   });
   return starts;
 }

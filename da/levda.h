@@ -9,13 +9,13 @@
 ///   grad J = w - Y' R^-1 (y - G(v(w))),   H = I + Y' R^-1 Y,   Y = (dG/dv) A by forward sweeps, exact
 ///
 /// J is minimised by Gauss-Newton steps with Levenberg-Marquardt damping. It has many local minima when the prior is
-/// wide and the signal narrow (a travelling wave), hence several starts, w = 0 and the members with the smallest
-/// misfit, and annealing: R times decreasing factors, each minimum the start of the next. After each factor the minima
-/// that are clearly worse than the best, or the same as a better one, are dropped; in the end the lowest J wins. While
-/// R is inflated the model runs in float32 unless told otherwise, which is far below that noise; the last minimisation
-/// is float64 throughout.
-/// All minimisations, of all starts of all problems that are given together, advance in rounds: what they need of the
-/// model is evaluated in one call. L-BFGS asks for itself.
+/// wide and the signal narrow (a travelling wave), hence several starts, w = 0, the members with the smallest misfit
+/// and, where the problem has candidates, as many of these, moved to the nearest point of the ensemble's subspace and
+/// at least a prior standard deviation apart; and annealing: R times decreasing factors, each minimum the start of the
+/// next. After each factor the minima that are clearly worse than the best, or the same as a better one, are dropped;
+/// in the end the lowest J wins. While R is inflated the model runs in float32 unless told otherwise, which is far
+/// below that noise; the last minimisation is float64 throughout. All minimisations, of all starts of all problems that
+/// are given together, advance in rounds: what they need of the model is evaluated in one call. L-BFGS asks for itself.
 /// The posterior ensemble is vb + A w* and anomalies A T with T = H(w*)^-1/2, symmetric (Bishop et al. 2001; Hunt et
 /// al. 2007), so that the mean is kept.
 
@@ -46,7 +46,7 @@ enum class Control : std::uint8_t {
 struct LevdaSettings {
   Control control = Control::weights;
   Minimiser minimiser = Minimiser::gauss_newton;
-  std::int64_t starts = 4;                    ///< best members tried besides w = 0; first window only
+  std::int64_t starts = 4;                    ///< best members, and candidates, tried besides w = 0; first window only
   std::vector<double> annealing{100, 10, 1};  ///< factors of R; the last is 1. First window only
   std::int64_t iterations = 40;               ///< at most, per minimisation
   double tolerance = 1e-6;                    ///< a step that lowers J by less than this share of 1 + J is the last

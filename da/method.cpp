@@ -248,7 +248,8 @@ std::vector<Ensemble> WindowMethod::analyse_window(const ObservationOperator& ob
                       .random = group.random[k],
                       .diagnostics = diagnostics[k],
                       .report = &reports[k],
-                      .parameters = group.problems[k]->parameters});
+                      .parameters = group.problems[k]->parameters,
+                      .candidates = first ? group.problems[k]->candidates : nullptr});
       analysed.push_back(k);
     }
     if (some.empty()) break;

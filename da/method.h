@@ -34,6 +34,8 @@ struct Problem {
   /// Window methods.
   std::vector<double> walk = {};
   std::int64_t parameters = 0;  ///< the last so many controls are parameters, where a method treats them by themselves
+  const Ensemble* candidates = nullptr;  ///< control vectors at time 0 that are no members, but likely; may be null.
+                                         ///< Levda looks among them for starting points
 };
 
 /// Throws Error when the parts of a problem do not fit together.
@@ -110,6 +112,7 @@ struct WindowProblem {
   Diagnostics& diagnostics;                           ///< of the problem; to be added to
   WindowReport* report = nullptr;                     ///< to be filled where there is one
   std::int64_t parameters = 0;                        ///< of the problem
+  const Ensemble* candidates = nullptr;               ///< of the problem, in its first window; may be null
 };
 
 /// What a window method brings: the posterior ensemble where the window's control vector lies.

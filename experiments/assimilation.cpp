@@ -46,9 +46,11 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
   std::vector<da::Ensemble> priors;
+  std::vector<std::optional<da::Ensemble>> candidates;
   std::vector<std::unique_ptr<const da::ErrorCovariance>> covariances;
   for (const ObservationFile& file : files) {
     priors.push_back(space.prior(file.experiment, file.truth ? file.truth->index : 0));
+    candidates.push_back(space.candidates(file.experiment, file.truth ? file.truth->index : 0, a.candidates));
     covariances.push_back(space.covariance(file));
   }
   std::vector<da::Problem> problems;
@@ -62,7 +64,8 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
                         .seed = method_seed(config, files[i].truth.value_or(Truth{}), 0),
                         .gross_error = a.gross_error,
                         .walk = space.walk(),
-                        .parameters = s.about.parameters()});
+                        .parameters = s.about.parameters(),
+                        .candidates = candidates[i] ? &*candidates[i] : nullptr});
   std::vector<da::Analysis> analyses =
       find_method("levda").make({.config = config, .about = s.about})->assimilate_all(problems);
   const double seconds = seconds_since(begin) / count;

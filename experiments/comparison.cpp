@@ -88,6 +88,8 @@ MethodScores run_method(const Config& config, const da::Method& method, const Sp
                         const ObservationFile& file, const models::Description& about, std::uint64_t seed) {
   using Clock = std::chrono::steady_clock;
   const da::Ensemble prior = space.prior(file.experiment, file.truth.value().index);
+  const std::optional<da::Ensemble> candidates =
+      space.candidates(file.experiment, file.truth.value().index, config.assimilation.candidates);
   const std::unique_ptr<const da::ErrorCovariance> covariance = space.covariance(file);
   const da::Problem problem{.prior = prior,
                             .model = space.model(),
@@ -98,7 +100,8 @@ MethodScores run_method(const Config& config, const da::Method& method, const Sp
                             .seed = seed,
                             .gross_error = config.assimilation.gross_error,
                             .walk = space.walk(),
-                            .parameters = about.parameters()};
+                            .parameters = about.parameters(),
+                            .candidates = candidates ? &*candidates : nullptr};
   const Clock::time_point begin = Clock::now();
   da::Analysis analysis = method.assimilate(problem);
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();

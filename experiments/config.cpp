@@ -205,6 +205,8 @@ std::vector<Key> keys(Config& c) {
       {"assimilation.precision", &c.assimilation.precision,
        "of the model in minimisations with inflated R: mixed (float32) or float64; the last one is float64", 0, 0},
       {"assimilation.starts", &c.assimilation.starts, "best members to start from besides the mean", 0, many},
+      {"assimilation.candidates", &c.assimilation.candidates,
+       "training states among which as many starts more are sought; 0: none", 0, many, true},
       {"assimilation.annealing", &c.assimilation.annealing, "factors of R, one minimisation each; the last is 1", 1,
        1e12},
       {"assimilation.keep_ratio", &c.assimilation.keep_ratio,

@@ -81,6 +81,7 @@ struct AssimilationConfig {
   std::string minimiser = "gauss_newton";
   std::string precision = "mixed";
   std::int64_t starts = 4;
+  std::int64_t candidates = 0;
   std::vector<double> annealing{100, 10, 1};
   double keep_ratio = 4;
   std::int64_t iterations = 40;

@@ -56,6 +56,13 @@ da::Ensemble LatentSpace::prior(const std::string& experiment, std::int64_t trut
   return bounded_ ? bounded_->unbounded(drawn) : drawn;
 }
 
+std::optional<da::Ensemble> LatentSpace::candidates(const std::string& experiment, std::int64_t truth_index,
+                                                    std::int64_t count) const {
+  if (count == 0) return {};
+  const da::Ensemble drawn = draw_candidates(config_, surrogate_, experiment, truth_index, count);
+  return bounded_ ? bounded_->unbounded(drawn) : drawn;
+}
+
 da::Ensemble LatentSpace::natural(const da::Ensemble& ensemble) const {
   return bounded_ ? bounded_->bounded(ensemble) : ensemble;
 }

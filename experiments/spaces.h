@@ -23,6 +23,8 @@ class Space {
   virtual const da::ForwardModel& model() const = 0;
   /// Of the truth with this number; its members are those of draw_members.
   virtual da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const = 0;
+  /// Other likely states for that truth, for starting points; none: there are none, or none are asked for.
+  virtual std::optional<da::Ensemble> candidates(const std::string&, std::int64_t, std::int64_t) const { return {}; }
   /// Of the observations' errors, with the model's own error where the space has one.
   virtual std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const = 0;
   /// Error variance of the model per channel at frames, in training variances: what scores add to the members' own.
@@ -49,6 +51,8 @@ class LatentSpace final : public Space {
 
   const da::ForwardModel& model() const override;
   da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const override;
+  std::optional<da::Ensemble> candidates(const std::string& experiment, std::int64_t truth_index,
+                                         std::int64_t count) const override;
   std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const override;
   std::vector<double> model_error(const std::string& experiment, const da::Ensemble& ensemble) const override;
   std::vector<float> fields(const da::Ensemble& ensemble) const override;

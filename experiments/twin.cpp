@@ -27,6 +27,7 @@ enum Stream : std::uint32_t {
   prior_stream = 40,
   sensor_stream = 70,
   gross_stream = 80,
+  candidate_stream = 90,
   more_noise = 1000  // from one draw of the errors to the next
 };
 
@@ -266,9 +267,10 @@ std::vector<MemberOrigin> draw_members(const Config& config, std::int64_t trajec
   return origins;
 }
 
-da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const std::string& experiment,
-                        std::int64_t truth_index) {
-  const std::int64_t trajectories = s.training_latents.shape()[0];
+namespace {
+
+/// [s; u] of training trajectories of the surrogate, (members, d + p).
+da::Ensemble control_vectors(const models::Surrogate& s, const std::vector<MemberOrigin>& origins) {
   const std::int64_t d = s.net.architecture().latent;
   const std::int64_t p = s.net.architecture().parameters;
   const std::int64_t frames = s.about.frames;
@@ -276,7 +278,7 @@ da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const 
   const bool varying = s.training_parameters.shape().rank() == 3;
   const std::vector<double> latents = s.training_latents.to_vector();
   std::vector<double> members;
-  for (const MemberOrigin& from : draw_members(config, trajectories, experiment, truth_index)) {
+  for (const MemberOrigin& from : origins) {
     if (from.frame < 0) {
       members.insert(members.end(), static_cast<std::size_t>(d), 0.0);
     } else {
@@ -287,7 +289,31 @@ da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const 
     const auto own = u.begin() + (varying ? from.member * frames + next : from.member) * p;
     members.insert(members.end(), own, own + p);
   }
-  return da::Ensemble(Tensor::from(std::span<const double>(members), {config.assimilation.members, d + p}));
+  const auto count = static_cast<std::int64_t>(origins.size());
+  return da::Ensemble(Tensor::from(std::span<const double>(members), {count, d + p}));
+}
+
+}  // namespace
+
+da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const std::string& experiment,
+                        std::int64_t truth_index) {
+  return control_vectors(s, draw_members(config, s.training_latents.shape()[0], experiment, truth_index));
+}
+
+da::Ensemble draw_candidates(const Config& config, const models::Surrogate& s, const std::string& experiment,
+                             std::int64_t truth_index, std::int64_t count) {
+  const AssimilationConfig& a = config.assimilation;
+  const std::int64_t trajectories = s.training_latents.shape()[0];
+  const bool warm = experiment == "warm";
+  Random random = random_for(config, candidate_stream, experiment, truth_index);
+  std::vector<MemberOrigin> origins;
+  std::vector<std::int64_t> order;
+  for (std::int64_t k = 0; k < (warm ? count : std::min(count, trajectories)); ++k) {
+    if (k % trajectories == 0) order = random.permutation(trajectories);
+    origins.push_back({.member = order[k % trajectories],
+                       .frame = warm ? a.start_min + random.below(a.start_max - a.start_min + 1) : -1});
+  }
+  return control_vectors(s, origins);
 }
 
 double SurrogateVariance::at(double frames, std::int64_t c) const {

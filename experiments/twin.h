@@ -64,6 +64,11 @@ struct MemberOrigin {
 std::vector<MemberOrigin> draw_members(const Config& config, std::int64_t trajectories, const std::string& experiment,
                                        std::int64_t truth_index);
 
+/// Training states at random frames and with their parameters, as members are drawn, for LEVDA to find starting points
+/// among: (count, d + p). Cold they are at most the training trajectories.
+da::Ensemble draw_candidates(const Config& config, const models::Surrogate& surrogate, const std::string& experiment,
+                             std::int64_t truth_index, std::int64_t count);
+
 /// N members [s; u] from N distinct training trajectories of the surrogate, (N, d + p), parameters in [-1, 1].
 da::Ensemble draw_prior(const Config& config, const models::Surrogate& surrogate, const std::string& experiment,
                         std::int64_t truth_index);

@@ -251,11 +251,21 @@ TEST_CASE("several starts and annealing find the deep one of many minima") {
   const Ensemble prior(Tensor::from(std::span<const double>(members), {12, 1}));
   const DiagonalCovariance covariance(variance);
   const Bump model;
-  const auto error = [&](const Levda& levda) {
-    return std::abs(levda.assimilate({prior, model, o, covariance, {0}, {1, 1}}).ensembles[0].mean().item() - truth);
+  const auto error = [&](const Levda& levda, const Ensemble& from, const Ensemble* candidates = nullptr) {
+    Problem problem{from, model, o, covariance, {0}, {1, 1}};
+    problem.candidates = candidates;
+    return std::abs(levda.assimilate(problem).ensembles[0].mean().item() - truth);
   };
-  CHECK(error(plain) > 1);
-  CHECK(error(Levda({.starts = 4, .annealing = {100, 10, 1}})) <= 0.01);
+  const Levda searching({.starts = 4, .annealing = {100, 10, 1}});
+  CHECK(error(plain, prior) > 1);
+  CHECK(error(searching, prior) <= 0.01);
+  // Where all members are far, as likely states that are no members are needed.
+  for (double& member : members) member -= 2.5;
+  const Ensemble far(Tensor::from(std::span<const double>(members), {12, 1}));
+  const std::vector<double> others{-1, 0.9, 2, 2.05, 2.9};
+  const Ensemble candidates(Tensor::from(std::span<const double>(others), {5, 1}));
+  CHECK(error(searching, far) > 1);
+  CHECK(error(searching, far, &candidates) <= 0.01);
 }
 
 TEST_CASE("many problems at once are each what it is alone, to the bit: in step where they fit, else not") {

@@ -152,6 +152,33 @@ TEST_CASE(
     }
 }
 
+TEST_CASE(
+    "candidates are training states at frames of the range, of any number; cold ones differ by parameters alone") {
+  const World w = make_world();
+  const std::vector<double> u = w.surrogate.normal_parameters(w.surrogate.training_parameters.to_vector());
+  const std::vector<double> latents = w.surrogate.training_latents.to_vector();
+  for (const std::string& experiment : experiment_names()) {
+    const bool cold = experiment == "cold";
+    const da::Ensemble candidates = draw_candidates(w.config, w.surrogate, experiment, 0, 13);
+    REQUIRE(candidates.size() == (cold ? 6 : 13));
+    const std::vector<double> v = candidates.members().to_vector();
+    std::set<std::int64_t> used;
+    for (std::int64_t k = 0; k < candidates.size(); ++k) {
+      const double* candidate = v.data() + 5 * k;
+      bool found = false;
+      for (std::int64_t m = 0; m < 6; ++m) {
+        if (candidate[3] != u[2 * m] || candidate[4] != u[2 * m + 1]) continue;
+        used.insert(m);
+        for (std::int64_t frame = 2; frame <= 8; ++frame)
+          found = found || std::equal(candidate, candidate + 3, latents.data() + (m * 14 + frame) * 3);
+      }
+      CHECK(found == !cold);
+      if (cold) CHECK(std::all_of(candidate, candidate + 3, [](double s) { return s == 0; }));
+    }
+    CHECK(used.size() == 6);
+  }
+}
+
 TEST_CASE("from the true control vector the model predicts the observations: times, places and start frames agree") {
   const World w = make_world();
   const da::LatentModel model(w.surrogate);
