@@ -54,4 +54,10 @@ TEST_CASE("atmosphere, preset small: LEVDA reaches the surrogate's own error") {
   const Results r = results_of("atmosphere", "small");
   CHECK(r.surrogate() <= 0.08);
   CHECK(r.warm("levda", "rel_rmse") <= 1.15 * r.floor());
+  // Calibrated on validation trajectories.
+  CHECK(r.warm("levda", "ssr") >= 0.85);
+  CHECK(r.warm("levda", "ssr") <= 1.15);
+  CHECK(r.warm("levda", "coverage90") >= 0.85);
+  CHECK(r.warm("levda", "coverage90") <= 0.95);
+  CHECK(r.warm("levda", "param_z_rms") <= 2);
 }
