@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "autodiff/derivatives.h"
@@ -84,7 +85,10 @@ void keep_promising(std::vector<Minimum>& minima, double ratio) {
   minima = std::move(kept);
 }
 
-std::vector<std::int64_t> increasing(const Vector& misfits) {
+/// Positions in order of the misfit; what is not finite comes last.
+std::vector<std::int64_t> increasing(const Vector& all) {
+  const Vector misfits = all.unaryExpr(
+      [](double misfit) { return std::isfinite(misfit) ? misfit : std::numeric_limits<double>::infinity(); });
   std::vector<std::int64_t> order(static_cast<std::size_t>(misfits.size()));
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return misfits[a] < misfits[b]; });
@@ -107,8 +111,10 @@ void add_candidates(const ObservationOperator& observe, const Objective& objecti
     if (starts.size() == enough || !std::isfinite(misfits[k])) return;
     const Vector along = anomalies * distances.row(k).transpose();
     const Vector w = eigen.vectors * inverse.cwiseProduct(eigen.vectors.transpose() * along);
-    const bool near = std::any_of(starts.begin(), starts.end(),
-                                  [&](const Minimum& other) { return (w - other.w).squaredNorm() < 1; });
+    const bool near = std::any_of(starts.begin(), starts.end(), [&](const Minimum& other) {
+      const Vector difference = eigen.vectors.transpose() * (w - other.w);
+      return (inverse.array() > 0).select(difference, 0.0).squaredNorm() < 1;
+    });
     if (!near) starts.push_back({.start = starts.size(), .w = w});
   }
 }
@@ -130,8 +136,9 @@ std::vector<std::vector<Minimum>> starting_points(const ObservationOperator& obs
       w[order[k]] += 1;
       starts[i].push_back({.start = starts[i].size(), .w = std::sqrt(static_cast<double>(n - 1)) * w});
     }
-    if (objectives[i].problem().candidates != nullptr) add_candidates(observe, objectives[i], count, model, starts[i]);
   });
+  for (std::size_t i = 0; i < objectives.size(); ++i)
+    if (objectives[i].problem().candidates != nullptr) add_candidates(observe, objectives[i], count, model, starts[i]);
   return starts;
 }
 

@@ -23,7 +23,8 @@ namespace {
 constexpr const char* format_name = "levda-truths-1";
 
 std::string fine_fingerprint(const Config& config, const Dataset& data) {
-  return fmt::format("{}refinement = {}\n", data.fingerprint, config.observations.refinement);
+  return fmt::format("{}refinement = {}\n{}", data.fingerprint, config.observations.refinement,
+                     find_case(config.case_name).chaotic ? "begin = frame 0\n" : "");
 }
 
 /// Trajectories by member, of a file; none where it is of other truths.
@@ -119,6 +120,10 @@ std::vector<float> fine_trajectories(const Config& config, const Dataset& data,
       for_places(data.about, [&](std::int64_t channel, double x, double y) {
         *out++ = static_cast<float>(models::interpolate(state, fine, channel, x, y));
       });
+    }
+    if (find_case(config.case_name).chaotic) {  // where they begin, not there and back between the grids
+      const std::span<const float> first = data.frame(members[k], 0);
+      std::copy(first.begin(), first.end(), fields.begin() + k * data.about.frames * data.frame_size());
     }
     const std::lock_guard lock(mutex);
     if (finished) finished();

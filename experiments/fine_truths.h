@@ -27,7 +27,8 @@ struct TruthSolver {
 TruthSolver truth_solver(const Config& config, const Dataset& data);
 
 /// Trajectories of the parameters of some members of a data set by truth_solver, bicubic at the data set's own places:
-/// (members, frames, c, ny, nx). `finished` is called after each, in any thread, one call at a time.
+/// (members, frames, c, ny, nx). Frame 0 of a chaotic system is the data set's. `finished` is called after each, in any
+/// thread, one call at a time.
 std::vector<float> fine_trajectories(const Config& config, const Dataset& data,
                                      const std::vector<std::int64_t>& members, const std::function<void()>& finished);
 

@@ -137,8 +137,13 @@ void add_comparison_options(CLI::App& stage, Arguments& a) {
     known += fmt::format("\n  {:<16} {} ({})", row.key, row.help,
                          row.space == SpaceName::latent ? "latent space" : "full space");
   stage
-      .add_option_function<std::string>(
-          "--methods", [&a](const std::string& text) { a.methods = split_methods(text); },
+      .add_option_function<std::vector<std::string>>(
+          "--methods",
+          [&a](const std::vector<std::string>& texts) {
+            a.methods.clear();
+            for (const std::string& text : texts)
+              for (std::string& name : split_methods(text)) a.methods.push_back(std::move(name));
+          },
           "To be compared, as a,b,c, with settings of their own as a:relaxation=0.5:inflation=1.02 or "
           "levda:annealing=[30,1]; free and the baselines are always there:" +
               known)

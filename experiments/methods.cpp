@@ -176,6 +176,7 @@ std::vector<std::string> split_methods(const std::string& text) {
     else
       names.back() += letter;
   }
+  if (depth != 0) throw InputError("--methods", text, "a bracket is without its other one");
   return names;
 }
 

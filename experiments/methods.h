@@ -40,7 +40,7 @@ const std::vector<MethodRow>& methods();
 /// Throws InputError (--methods) naming the known ones.
 const MethodRow& find_method(const std::string& key);
 
-/// "a,b:x=[1,2]" at commas outside of brackets.
+/// "a,b:x=[1,2]" at commas outside of brackets. Throws InputError when a bracket is alone.
 std::vector<std::string> split_methods(const std::string& text);
 
 /// A method with settings of its own.

@@ -26,6 +26,10 @@ LatentSpace::LatentSpace(const Config& config, const models::Surrogate& surrogat
       surrogate_(surrogate),
       model_(surrogate),
       points_(models::grid_points(surrogate.about.grid, config.assimilation.score_stride)) {
+  if (const std::size_t slopes = config.assimilation.surrogate_trend.size();
+      slopes > 0 && static_cast<std::int64_t>(slopes) != surrogate.about.parameters())
+    throw InputError("configuration", "assimilation.surrogate_trend",
+                     fmt::format("{} numbers for {} parameters", slopes, surrogate.about.parameters()));
   if (config.assimilation.parameters == "free") return;
   std::vector<da::Bounds> bounds(static_cast<std::size_t>(model_.controls()));
   const models::Description& about = surrogate.about;
@@ -101,9 +105,6 @@ std::vector<double> LatentSpace::model_error(const std::string& experiment, cons
   double growth = 0;
   if (!trend.empty()) {
     const auto p = static_cast<std::size_t>(surrogate_.about.parameters());
-    if (trend.size() != p)
-      throw InputError("configuration", "assimilation.surrogate_trend",
-                       fmt::format("{} numbers for {} parameters", trend.size(), p));
     const std::vector<double> u = surrogate_.normal_parameters(parameters(ensemble));
     for (std::size_t k = 0; k < p; ++k) {
       double mean = 0;

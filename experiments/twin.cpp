@@ -360,8 +360,10 @@ void check_frames(const Config& config, const models::Description& about, const 
 
 std::string observation_fingerprint(const Config& config, const Dataset& data) {
   const AssimilationConfig& a = config.assimilation;
+  const bool from_frame = config.observations.refinement > 1 && find_case(config.case_name).chaotic;
   return data.fingerprint + fingerprint(config, {"observations", "seed"}) +
-         fmt::format("frames = {}\nstarts = {} .. {}\n", a.frames, a.start_min, a.start_max);
+         fmt::format("frames = {}\nstarts = {} .. {}\n", a.frames, a.start_min, a.start_max) +
+         (from_frame ? "begin = frame 0\n" : "");
 }
 
 }  // namespace levda::experiments

@@ -38,6 +38,7 @@ TEST_CASE("a method's own settings; what all methods share is refused") {
   CHECK_NOTHROW(choose_method(config, "levda:window=5:shift=2"));
   const std::vector<std::string> names = split_methods("etkf,levda:annealing=[30,5,1]:starts=2,free");
   CHECK(names == std::vector<std::string>{"etkf", "levda:annealing=[30,5,1]:starts=2", "free"});
+  CHECK_THROWS_AS(split_methods("levda:annealing=[30,etkf"), InputError);
   CHECK(choose_method(config, names[1]).config.assimilation.annealing == std::vector<double>{30, 5, 1});
   for (const char* text :
        {"levda:members=5", "levda:window=5", "levda:magic=1", "levda:", "magic", "etkf:relaxation=2"})

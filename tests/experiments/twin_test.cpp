@@ -389,7 +389,7 @@ TEST_CASE(
   for (std::size_t c = 0; c < before.size(); ++c)
     CHECK(std::abs(space.model_error("warm", prior)[c] - std::exp(growth) * before[c]) <= 1e-12 * before[c]);
   w.config.assimilation.surrogate_trend = {0.4};
-  CHECK_THROWS_AS(space.model_error("warm", prior), InputError);
+  CHECK_THROWS_AS(LatentSpace(w.config, w.surrogate), InputError);
 }
 
 TEST_CASE("R_sur is the mean over the frames that an experiment can observe") {

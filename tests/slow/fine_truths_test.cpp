@@ -44,8 +44,5 @@ double difference(Config config, std::int64_t frame) {
 TEST_CASE("fine truths at the presets' sizes are the same flow") {
   CHECK(difference(load_preset("tsunami", "small"), 1) <= 0.02);
   CHECK(difference(load_preset("atmosphere", "small"), 1) <= 0.3);
-  for (const char* preset : {"small", "modes"}) {
-    CHECK(difference(load_preset("kolmogorov", preset), 0) <= 0.01);  // there and back between grids
-    CHECK(difference(load_preset("kolmogorov", preset), 1) <= 0.04);
-  }
+  for (const char* preset : {"small", "modes"}) CHECK(difference(load_preset("kolmogorov", preset), 1) <= 0.04);
 }

@@ -1,0 +1,42 @@
+#!/bin/sh
+# The tables of experiments/README.md, "The rivals": about an hour and a half on two cores; killed, the same command goes on.
+#
+#     experiments/bench/comparisons.sh [BUILD [OUT]]
+set -eu
+build=${1:-build}
+out=${2:-runs/comparisons}
+
+# compare CASE PRESET NAME OPTIONS..: OUT/NAME/compare/table.md, of the data set in OUT/CASE-PRESET.
+compare() {
+  data=$out/$1-$2
+  [ -e "$data/data.nc" ] || "$build/levda" generate "$1" --preset "$2" --out "$data"
+  echo "== $3"
+  case=$1 preset=$2 name=$3
+  shift 3
+  "$build/levda" compare "$case" --preset "$preset" --data "$data/data.nc" --out "$out/$name" --seeds 3 "$@"
+}
+
+# three CASE PRESET OPTIONS..: full and sparse observations.
+three() {
+  case=$1 preset=$2
+  shift 2
+  compare "$case" "$preset" "$case-8x8" --sensors grid:8x8 "$@"
+  compare "$case" "$preset" "$case-random16" --sensors random:16 "$@"
+  compare "$case" "$preset" "$case-every10" --sensors grid:8x8 --every 10 "$@"
+}
+
+common=levda,ldensf,ensf
+three tsunami small --methods $common,latent_etkf:relaxation=0.5,etkf,letkf:relaxation=0.7,fourdenvar
+three kolmogorov modes --methods $common,latent_etkf:relaxation=0.3,etkf,letkf:relaxation=0.7,fourdenvar
+three atmosphere small --methods $common,latent_etkf:relaxation=0.5,etkf:relaxation=0.5 --members 20 \
+  --set assimilation.error_factor=1 --set assimilation.surrogate_factor=1 --set 'assimilation.surrogate_trend=[]'
+compare atmosphere small atmosphere-calibrated --methods levda
+
+compare tsunami small tsunami-4denvar --methods levda,levda:candidates=0,fourdenvar,fourdenvar:window=5:shift=5
+compare kolmogorov modes kolmogorov-4denvar --methods levda,fourdenvar,fourdenvar:window=4:shift=4
+compare tsunami small tsunami-fine --methods levda --set observations.refinement=2
+compare kolmogorov modes kolmogorov-fine --methods levda --set observations.refinement=2
+for over in members=5,10,20,40,80 window=1,2,5,10,20 sensors=4,16,64,256,1024 sigma=0.01,0.03,0.1,0.3,1; do
+  "$build/levda" sweep tsunami --data "$out/tsunami-small/data.nc" --out "$out/tsunami-sweep" --over "$over" \
+    --set observations.truths=8 --methods levda,latent_etkf:relaxation=0.5,etkf:relaxation=0.5
+done
