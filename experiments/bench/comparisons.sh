@@ -36,6 +36,7 @@ compare tsunami small tsunami-4denvar --methods levda,levda:candidates=0,fourden
 compare kolmogorov modes kolmogorov-4denvar --methods levda,fourdenvar,fourdenvar:window=4:shift=4
 compare tsunami small tsunami-fine --methods levda --set observations.refinement=2
 compare kolmogorov modes kolmogorov-fine --methods levda --set observations.refinement=2
+compare atmosphere small atmosphere-fine --methods levda --set observations.refinement=2
 for over in members=5,10,20,40,80 window=1,2,5,10,20 sensors=4,16,64,256,1024 sigma=0.01,0.03,0.1,0.3,1; do
   "$build/levda" sweep tsunami --data "$out/tsunami-small/data.nc" --out "$out/tsunami-sweep" --over "$over" \
     --set observations.truths=8 --methods levda,latent_etkf:relaxation=0.5,etkf:relaxation=0.5
