@@ -96,7 +96,7 @@ std::vector<std::int64_t> increasing(const Vector& all) {
 }
 
 /// Adds the candidates with the smallest misfit, as the shortest w whose control vector is nearest, (w - w')^2 >= 1
-/// from all other starts.
+/// from all other starts in the part of w that moves the control vector.
 void add_candidates(const ObservationOperator& observe, const Objective& objective, std::int64_t count, DType model,
                     std::vector<Minimum>& starts) {
   const Tensor& candidates = objective.problem().candidates->members();

@@ -95,6 +95,7 @@ std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const 
 
 std::vector<Truth> validation_truths(const Config& config, const Dataset& data, const std::string& experiment) {
   const AssimilationConfig& a = config.assimilation;
+  if (data.valid < 1) throw InputError("data set", "valid", "there are no validation trajectories");
   constexpr std::int64_t first_index = 1 << 20;  // beyond those of test truths
   std::vector<Truth> truths;
   for (std::int64_t i = 0; i < data.valid; ++i) {

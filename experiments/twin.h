@@ -22,7 +22,7 @@ const std::vector<std::string>& experiment_names();
 std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const std::string& experiment);
 
 /// All validation trajectories as truths, for what is fitted before any test trajectory is looked at. Their start
-/// frames, noise and ensembles are others than the test truths'.
+/// frames, noise and ensembles are others than the test truths'. Throws InputError when there are none.
 std::vector<Truth> validation_truths(const Config& config, const Dataset& data, const std::string& experiment);
 
 /// Times, from where the control vector lies, at which the truth is observed and the analysis wanted.
