@@ -317,9 +317,10 @@ std::vector<std::string> cells_of(const ComparedMethod& m, const Comparison& c) 
 
 std::string explained(const Comparison& c) {
   return fmt::format(
-      "{}: {} truths, {} draw(s) of the observation errors each. +- is the standard error over truths (of means after "
+      "{}: {} {}truths, {} draw(s) of the observation errors each. +- is the standard error over truths (of means "
+      "after "
       "averaging over draws; of ssr and z by leaving one truth out).{}",
-      c.experiment, c.truths, c.seeds,
+      c.experiment, c.truths, c.validation ? "validation " : "", c.seeds,
       c.forecast > 0 ? fmt::format(" The forecast is of the {} frames after the last analysis.", c.forecast) : "");
 }
 
@@ -409,6 +410,7 @@ Comparison compare(const Config& config, const models::Surrogate& surrogate, con
       }
     }
   Comparison comparison{.experiment = options.experiment,
+                        .validation = options.validation,
                         .truths = static_cast<std::int64_t>(truths.size()),
                         .seeds = options.seeds,
                         .forecast = config.assimilation.forecast,
@@ -455,6 +457,7 @@ void write_comparison(const fs::path& path, const Config& config, const models::
                  {"seed", config.seed},
                  {"version", version()},
                  {"truths", comparison.truths},
+                 {"truths_from", comparison.validation ? "validation" : "test"},
                  {"draws", comparison.seeds},
                  {"sensors", config.observations.sensors},
                  {"every", config.observations.every},

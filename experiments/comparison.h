@@ -61,6 +61,7 @@ struct ComparedMethod {
 
 struct Comparison {
   std::string experiment;
+  bool validation = false;  ///< truths are validation trajectories
   std::int64_t truths = 0;
   std::int64_t seeds = 1;
   std::int64_t forecast = 0;            ///< frames

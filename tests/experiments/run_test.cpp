@@ -200,6 +200,15 @@ TEST_CASE("compare: LEVDA's scores are those of the run; what is there is not do
   REQUIRE(run_levda(command + " --noise 0.3").code == 0);
   CHECK(fs::last_write_time(out / "compare/scores/warm-00-1-levda.json") != kept);
 
+  const Outcome tuning = run_levda("compare" + tiny + "--methods levda --validation --out " + out.string());
+  REQUIRE(tuning.code == 0);
+  CHECK(tuning.output.find("warm: 2 validation truths, ") != std::string::npos);
+  const auto tuned = nlohmann::json::parse(read_text_file(out / "validation/results.json"));
+  CHECK(results.at("truths_from") == "test");
+  CHECK(tuned.at("truths_from") == "validation");
+  CHECK(tuned.at("experiments").at("warm").at("methods").at("levda").at("rel_rmse") !=
+        methods.at("levda").at("rel_rmse"));
+
   const Outcome unknown = run_levda("compare" + tiny + "--methods magic --out " + out.string());
   CHECK(unknown.code == 2);
   CHECK(unknown.output.find("--methods: magic: unknown; there are levda, ") != std::string::npos);
