@@ -318,8 +318,7 @@ std::vector<std::string> cells_of(const ComparedMethod& m, const Comparison& c) 
 std::string explained(const Comparison& c) {
   return fmt::format(
       "{}: {} {}truths, {} draw(s) of the observation errors each. +- is the standard error over truths (of means "
-      "after "
-      "averaging over draws; of ssr and z by leaving one truth out).{}",
+      "after averaging over draws; of ssr and z by leaving one truth out).{}",
       c.experiment, c.truths, c.validation ? "validation " : "", c.seeds,
       c.forecast > 0 ? fmt::format(" The forecast is of the {} frames after the last analysis.", c.forecast) : "");
 }
