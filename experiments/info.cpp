@@ -10,8 +10,8 @@
 
 #include "autodiff/error.h"
 #include "da/observation_operators.h"
-#include "experiments/dataset_file.h"
-#include "experiments/netcdf_file.h"
+#include "experiments/data/dataset_file.h"
+#include "experiments/data/netcdf_file.h"
 #include "models/encoder.h"
 #include "nn/atomic_file.h"
 #include "nn/safetensors.h"

@@ -13,13 +13,13 @@
 #include <optional>
 
 #include "autodiff/error.h"
-#include "experiments/cases.h"
-#include "experiments/dataset_file.h"
+#include "experiments/config/interrupted.h"
+#include "experiments/config/version.h"
+#include "experiments/data/cases.h"
+#include "experiments/data/dataset_file.h"
 #include "experiments/info.h"
-#include "experiments/interrupted.h"
-#include "experiments/methods.h"
 #include "experiments/pipeline.h"
-#include "experiments/version.h"
+#include "experiments/twin/methods.h"
 
 namespace {
 

@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "experiments/comparison.h"
-#include "experiments/dataset_file.h"
-#include "experiments/results.h"
+#include "experiments/data/dataset_file.h"
+#include "experiments/study/comparison.h"
+#include "experiments/study/results.h"
 #include "nn/folder_lock.h"
 
 namespace levda::experiments {

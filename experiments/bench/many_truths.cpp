@@ -3,10 +3,10 @@
 #include <cmath>
 #include <vector>
 
-#include "experiments/assimilation.h"
-#include "experiments/generate.h"
+#include "experiments/data/generate.h"
 #include "experiments/pipeline.h"
-#include "experiments/twin.h"
+#include "experiments/twin/assimilation.h"
+#include "experiments/twin/twin.h"
 #include "models/surrogate.h"
 
 namespace levda::bench {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "experiments/cases.h"
-#include "experiments/training.h"
+#include "experiments/data/cases.h"
+#include "experiments/training/training.h"
 
 namespace levda::bench {
 

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <fstream>
 
-#include "experiments/dataset_file.h"
-#include "experiments/netcdf_file.h"
-#include "experiments/observation_file.h"
+#include "experiments/data/dataset_file.h"
+#include "experiments/data/netcdf_file.h"
+#include "experiments/data/observation_file.h"
 #include "nn/atomic_file.h"
 #include "nn/safetensors.h"
 #include "tests/experiments/program.h"
@@ -59,7 +59,7 @@ void truncate(const fs::path& file, double share) {
 TEST_CASE("words of the command line") {
   check_refused("", {"subcommand"});
   check_refused("run", {"CASE"});
-  check_refused("run sunami", {"CASE: sunami: unknown; there are tsunami"});
+  check_refused("run sunami", {"CASE: sunami: unknown; there are atmosphere, kolmogorov, tsunami"});
   check_refused("run tsunami --preset huge", {"--preset: huge: unknown; tsunami has paper, small"});
   check_refused("run tsunami --nonsense 1", {"--nonsense"});
   check_refused("run tsunami --threads 0", {"--threads"});

@@ -10,7 +10,7 @@
 #include "nn/safetensors.h"
 #include "tests/autodiff/compare.h"
 #include "tests/experiments/program.h"
-#include "tests/experiments/tiny_training.h"
+#include "tests/experiments/training/tiny_training.h"
 #include "tests/nn/temporary_folder.h"
 
 namespace fs = std::filesystem;

@@ -4,10 +4,10 @@
 
 #include <filesystem>
 
-#include "experiments/cases.h"
-#include "experiments/config.h"
+#include "experiments/config/config.h"
+#include "experiments/data/cases.h"
 
-#include "experiments/training.h"
+#include "experiments/training/training.h"
 #include "models/surrogate.h"
 
 using namespace levda;

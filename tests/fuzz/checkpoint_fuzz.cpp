@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "tests/experiments/tiny_training.h"
+#include "tests/experiments/training/tiny_training.h"
 #include "tests/fuzz/fuzz.h"
 
 using namespace levda;

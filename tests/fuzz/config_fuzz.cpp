@@ -1,6 +1,6 @@
 /// Any bytes as a TOML file of settings, and as the argument of --set.
 
-#include "experiments/config.h"
+#include "experiments/config/config.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -1,6 +1,6 @@
 /// Any bytes as observations in CSV, and what the smoother's check says of those that can be read.
 
-#include "experiments/observation_csv.h"
+#include "experiments/data/observation_csv.h"
 #include "tests/fuzz/fuzz.h"
 
 using namespace levda;

@@ -1,6 +1,6 @@
 /// Any bytes as the weights of a surrogate. The seed is made when the target starts.
 
-#include "tests/experiments/tiny_training.h"
+#include "tests/experiments/training/tiny_training.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/nn/temporary_folder.h"
 

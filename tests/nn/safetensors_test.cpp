@@ -78,7 +78,7 @@ TEST_CASE("safetensors: what was written is read, bit for bit") {
 //              "none": np.zeros((0, 4), np.float32)},
 //             "python.safetensors", metadata={"units": "m/s", "note": "é \"quoted\""})
 TEST_CASE("safetensors: reads what Python's package writes") {
-  const TensorFile file = read_safetensors(fs::path(__FILE__).parent_path() / "data" / "python.safetensors");
+  const TensorFile file = read_safetensors(fs::path(LEVDA_TEST_DATA) / "python.safetensors");
   CHECK(file.metadata == std::map<std::string, std::string>{{"units", "m/s"}, {"note", "é \"quoted\""}});
   REQUIRE(file.tensors.size() == 5);
   CHECK(same_bits(file.tensors.at("weight"),

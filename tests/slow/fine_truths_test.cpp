@@ -1,12 +1,12 @@
 /// Truths of a solver on twice as fine a grid, at the sizes of the presets.
 
-#include "experiments/fine_truths.h"
+#include "experiments/twin/fine_truths.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
-#include "experiments/generate.h"
+#include "experiments/data/generate.h"
 
 using namespace levda;
 using namespace levda::experiments;

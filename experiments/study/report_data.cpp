@@ -1,0 +1,231 @@
+#include "experiments/study/report_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "experiments/config/version.h"
+
+namespace levda::experiments {
+
+using autodiff::Tensor;
+
+TimeUnit shown_time_unit(const models::Description& about) {
+  if (about.time_unit == "s" && about.frame_interval >= 60) return {"h", 3600};
+  return {about.time_unit == "1" ? "" : about.time_unit, 1};
+}
+
+namespace {
+
+/// Which values of a truth's analysis to show.
+struct Shown {
+  std::int64_t times = 1;   ///< at most, evenly spaced over all, first and last among them
+  std::int64_t stride = 1;  ///< of nodes in x and y
+  bool prior_and_spread = true;
+};
+
+/// Moments of an analysis by (stride, time): maps and movie share them.
+using Decoded = std::map<std::pair<std::int64_t, std::int64_t>, FieldMoments>;
+
+std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data, const ShownTruth& one,
+                                 const Shown& shown, Decoded& decoded) {
+  const models::Grid& grid = s.about.grid;
+  const Tensor points = models::grid_points(grid, shown.stride);
+  const std::int64_t nx = (grid.nx + shown.stride - 1) / shown.stride;
+  const std::int64_t ny = (grid.ny + shown.stride - 1) / shown.stride;
+  const std::int64_t c = s.about.channels();
+  const auto times = static_cast<std::int64_t>(one.analysis.times.size());
+  const Truth& truth = one.observations.truth.value();
+  const TimeUnit time = shown_time_unit(s.about);
+  const bool metres = s.about.place_unit == "m" && grid.geometry != models::Geometry::sphere;
+  const double scale = metres ? 1e-3 : 1;
+  // Of a label: two digits of a frame's length.
+  const int decimals =
+      std::clamp(static_cast<int>(std::ceil(0.5 - std::log10(s.about.frame_interval / time.length))), 0, 9);
+  std::vector<FieldMaps> maps;
+  for (std::int64_t k = 0; k < c; ++k) {
+    FieldMaps map{.channel = s.about.channel_names[k],
+                  .unit = s.about.channel_units[k],
+                  .nx = nx,
+                  .ny = ny,
+                  .x_min = grid.x0 * scale,
+                  .x_max = (grid.x0 + static_cast<double>((nx - 1) * shown.stride) * grid.dx) * scale,
+                  .y_min = grid.y0 * scale,
+                  .y_max = (grid.y0 + static_cast<double>((ny - 1) * shown.stride) * grid.dy) * scale,
+                  .length_unit = metres ? "km" : s.about.place_unit,
+                  .geometry = grid.geometry,
+                  .times = {},
+                  .truth = {},
+                  .prior_mean = {},
+                  .analysis_mean = {},
+                  .spread = {},
+                  .sensors = {},
+                  .shares = {}};
+    std::map<std::pair<double, double>, double> places;
+    const da::Observations& o = one.observations.observations;
+    const std::vector<double>& share = one.analysis.details.share;
+    const bool shares = share.size() == static_cast<std::size_t>(o.size());
+    for (std::int64_t i = 0; i < o.size(); ++i)
+      if (o.channel[i] == k && o.qc[i] == da::used)
+        places[{o.x[i] * scale, o.y[i] * scale}] += shares ? share[static_cast<std::size_t>(i)] : 0;
+    for (const auto& [place, sum] : places) {
+      map.sensors.push_back(place);
+      if (shares) map.shares.push_back(sum);
+    }
+    maps.push_back(std::move(map));
+  }
+  const std::int64_t columns = std::min(shown.times, times);
+  for (std::int64_t column = 0; column < columns; ++column) {
+    const std::int64_t t = columns == 1 ? 0 : column * (times - 1) / (columns - 1);
+    const auto [entry, fresh] = decoded.try_emplace({shown.stride, t});
+    if (fresh) entry->second = field_moments(s, one.analysis.ensembles[t], points);
+    const FieldMoments& analysis = entry->second;
+    const auto channel = [&](const std::vector<float>& of, std::int64_t k) {
+      const auto begin = of.begin() + k * nx * ny;
+      return std::vector<float>(begin, begin + nx * ny);
+    };
+    const std::span<const float> field = data.frame(truth.member, truth.first_frame() + t);
+    for (std::int64_t k = 0; k < c; ++k) {
+      maps[k].times.push_back(fmt::format("t = {:.{}f} {}", one.analysis.times[t] / time.length, decimals, time.name));
+      std::vector<float>& values = maps[k].truth.emplace_back();
+      for (std::int64_t j = 0; j < grid.ny; j += shown.stride)
+        for (std::int64_t i = 0; i < grid.nx; i += shown.stride)
+          values.push_back(field[(k * grid.ny + j) * grid.nx + i]);
+      maps[k].analysis_mean.push_back(channel(analysis.mean, k));
+    }
+    if (!shown.prior_and_spread) continue;
+    const FieldMoments prior = field_moments(s, one.analysis.prior[t], points);
+    for (std::int64_t k = 0; k < c; ++k) {
+      maps[k].prior_mean.push_back(channel(prior.mean, k));
+      maps[k].spread.push_back(channel(analysis.spread, k));
+    }
+  }
+  return maps;
+}
+
+/// What keeps a page's movies below a megabyte or two: fewer frames, then fewer nodes; on a sphere, a stride that goes
+/// round evenly.
+Shown movie_extent(const models::Description& about, std::int64_t experiments) {
+  constexpr std::int64_t most = 2'000'000;  // values, of about half a byte each
+  const models::Grid& grid = about.grid;
+  const std::int64_t fields = experiments * about.channels() * 3;  // truth, analysis, error
+  Shown shown{.times = std::clamp<std::int64_t>(most / (fields * grid.cells()), 12, 20), .prior_and_spread = false};
+  const auto fits = [&] {
+    const auto nodes = [&](std::int64_t n) { return (n + shown.stride - 1) / shown.stride; };
+    return nodes(grid.nx) * nodes(grid.ny) * fields * shown.times <= most &&
+           (grid.geometry != models::Geometry::sphere || grid.nx % shown.stride == 0);
+  };
+  while (shown.stride < grid.nx && !fits()) ++shown.stride;
+  return shown;
+}
+
+/// Parameter k of all members, physical units.
+std::vector<double> parameter_members(const models::Surrogate& s, const da::Ensemble& ensemble, std::int64_t k) {
+  const std::vector<double> all = physical_parameters(s, ensemble);
+  std::vector<double> values;
+  for (auto i = static_cast<std::size_t>(k); i < all.size(); i += static_cast<std::size_t>(s.about.parameters()))
+    values.push_back(all[i]);
+  return values;
+}
+
+Convergence convergence_of(const std::vector<da::Iteration>& iterations) {
+  Convergence c;
+  for (const da::Iteration& one : iterations) {
+    if (one.window != 0) break;
+    c.factor.push_back(one.factor);
+    c.cost_background.push_back(one.cost_background);
+    c.cost_observations.push_back(one.cost_observations);
+    c.gradient.push_back(one.gradient_norm);
+    c.gradient_difference.push_back(one.gradient_difference);
+  }
+  return c;
+}
+
+std::string describe(const std::string& experiment, const AssimilationConfig& a) {
+  if (experiment == "cold")
+    return fmt::format(
+        "Every member starts before the first frame at the latent state 0; only the parameters are unknown. "
+        "{} frames are observed.",
+        a.frames);
+  return fmt::format(
+      "The truth starts at an unknown frame between {} and {}; members are latent states of {} other "
+      "trajectories at random frames of that range. State and parameters are estimated jointly from {} "
+      "observed frames.",
+      a.start_min, a.start_max, a.members, a.frames);
+}
+
+}  // namespace
+
+Report make_report(const Config& config, const models::Surrogate& s, const Dataset& data,
+                   const std::vector<ExperimentSummary>& results, const std::vector<ShownTruth>& shown) {
+  const TimeUnit time = shown_time_unit(s.about);
+  const auto provenance = [&](const std::string& key) {
+    const auto entry = s.provenance.find(key);
+    return entry == s.provenance.end() ? std::string("unknown") : entry->second;
+  };
+  Report report{
+      .title = fmt::format("{}, preset {}", s.about.case_name, config.preset), .facts = {}, .experiments = {}};
+  report.facts = {
+      {"Surrogate", fmt::format("LDNet of {} weights, relative RMSE {} on {} test trajectories",
+                                s.net.parameters().count(), provenance("test_rel_rmse"), data.test)},
+      {"Trained",
+       fmt::format("{} s on {}, {}", provenance("train_seconds"), provenance("machine"), provenance("trained"))},
+      {"Observations", fmt::format("{}, every {} frame(s), error {} standard deviations", config.observations.sensors,
+                                   config.observations.every, config.observations.sigma)},
+      {"Ensemble", fmt::format("{} members, windows of {} frames shifted by {}", config.assimilation.members,
+                               config.assimilation.window, config.assimilation.shift)},
+      {"Truths", fmt::format("{} test trajectories, seed {}", config.observations.truths, config.seed)},
+      {"Program", fmt::format("levda {} on {}, {}", version(), machine(), timestamp())}};
+  for (std::size_t e = results.size(); e-- > 0;) {  // warm first
+    const ExperimentSummary& result = results[e];
+    const ShownTruth& one = shown[e];
+    const Truth& truth = one.observations.truth.value();
+    const std::int64_t last_frame = truth.first_frame() + config.assimilation.frames - 1;
+    Decoded decoded;
+    ExperimentReport experiment{
+        .name = result.name,
+        .description = describe(result.name, config.assimilation),
+        .truth_label = fmt::format("truth {} (test trajectory {}{}), the one with the median error", truth.index,
+                                   truth.member - data.first_test(),
+                                   truth.start < 0 ? "" : fmt::format(", from frame {}", truth.start)),
+        .maps = make_maps(s, data, one, {.times = 5}, decoded),
+        .frames = make_maps(s, data, one, movie_extent(s.about, static_cast<std::int64_t>(results.size())), decoded),
+        .time_unit = time.name,
+        .times = {},
+        .curves = {},
+        .forecast_from = {},
+        .floor = result.floor,
+        .parameters = {},
+        .convergence = convergence_of(one.analysis.details.iterations),
+        .ranks = result.method("levda").ranks,
+        .scalings = {},
+        .score_columns = score_columns(result),
+        .score_rows = {}};
+    for (const double t : one.analysis.times) experiment.times.push_back(t / time.length);
+    if (config.assimilation.forecast > 0) experiment.forecast_from = experiment.times[config.assimilation.frames - 1];
+    for (const MethodSummary& method : result.methods) {
+      MethodCurve& curve = experiment.curves.emplace_back(
+          MethodCurve{method.method, method.rel_rmse_per_time, method.rel_spread_per_time});
+      if (method.forecast) {
+        const ForecastSummary& f = *method.forecast;
+        curve.error.insert(curve.error.end(), f.rel_rmse_per_time.begin(), f.rel_rmse_per_time.end());
+        curve.spread.insert(curve.spread.end(), f.rel_spread_per_time.begin(), f.rel_spread_per_time.end());
+      }
+      experiment.score_rows.emplace_back(method.method, score_cells(method, result.floor));
+    }
+    for (std::int64_t k = 0; k < s.about.parameters(); ++k)
+      experiment.parameters.push_back({.name = s.about.parameter_names[k],
+                                       .unit = s.about.parameter_units[k],
+                                       .minimum = s.about.parameter_min[k],
+                                       .maximum = s.about.parameter_max[k],
+                                       .truth = data.parameters_at(truth.member, last_frame)[k],
+                                       .prior = parameter_members(s, one.analysis.prior.back(), k),
+                                       .posterior = parameter_members(s, one.analysis.ensembles.back(), k)});
+    report.experiments.push_back(std::move(experiment));
+  }
+  return report;
+}
+
+}  // namespace levda::experiments

@@ -1,0 +1,244 @@
+#include "experiments/twin/assimilation.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "autodiff/error.h"
+#include "experiments/config/version.h"
+#include "experiments/data/netcdf_file.h"
+#include "experiments/twin/methods.h"
+
+namespace levda::experiments {
+
+using autodiff::Tensor;
+using autodiff::Var;
+
+namespace {
+
+constexpr const char* format_name = "levda-analysis-1";
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+Tensor states_of(const da::Ensemble& ensemble, std::int64_t d) {
+  return autodiff::slice(Var(ensemble.members()), 1, 0, d).value();
+}
+
+}  // namespace
+
+void carry_on(const da::ForwardModel& model, double now, std::span<const double> times,
+              std::vector<da::Ensemble>& ensembles) {
+  for (const double time : times) {
+    const autodiff::Shape shape = ensembles.back().members().shape();
+    ensembles.emplace_back(
+        model.advance_each(ensembles.back().members().reshaped({1, shape[0], shape[1]}), time - now).reshaped(shape));
+    now = time;
+  }
+}
+
+std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surrogate& s,
+                                       std::span<const ObservationFile> files) {
+  const AssimilationConfig& a = config.assimilation;
+  const LatentSpace space(config, s);
+  const auto count = static_cast<double>(files.size());
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  std::vector<da::Ensemble> priors;
+  std::vector<std::optional<da::Ensemble>> candidates;
+  std::vector<std::unique_ptr<const da::ErrorCovariance>> covariances;
+  for (const ObservationFile& file : files) {
+    priors.push_back(space.prior(file.experiment, file.truth ? file.truth->index : 0));
+    candidates.push_back(space.candidates(file.experiment, file.truth ? file.truth->index : 0, a.candidates));
+    covariances.push_back(space.covariance(file));
+  }
+  std::vector<da::Problem> problems;
+  for (std::size_t i = 0; i < files.size(); ++i)
+    problems.push_back({.prior = priors[i],
+                        .model = space.model(),
+                        .observations = files[i].observations,
+                        .covariance = *covariances[i],
+                        .times = analysis_times(config, s.about, files[i].experiment),
+                        .windows = {.length = a.window, .shift = a.shift},
+                        .seed = method_seed(config, files[i].truth.value_or(Truth{}), 0),
+                        .gross_error = a.gross_error,
+                        .walk = space.walk(),
+                        .parameters = s.about.parameters(),
+                        .candidates = candidates[i] ? &*candidates[i] : nullptr});
+  std::vector<da::Analysis> analyses =
+      find_method("levda").make({.config = config, .about = s.about})->assimilate_all(problems);
+  const double seconds = seconds_since(begin) / count;
+  const Clock::time_point free_begin = Clock::now();
+  std::vector<da::Analysis> free = da::FreeRun().assimilate_all(problems);
+  const double seconds_free = seconds_since(free_begin) / count;
+  std::vector<LatentAnalysis> results;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    results.push_back({.times = problems[i].times,
+                       .prior = std::move(free[i].ensembles),
+                       .ensembles = std::move(analyses[i].ensembles),
+                       .fields = {},
+                       .diagnostics = std::move(analyses[i].diagnostics),
+                       .details = details_of(analyses[i]),
+                       .seconds = seconds,
+                       .seconds_free = seconds_free});
+    LatentAnalysis& own = results.back();
+    const std::vector<double> later = forecast_times(config, s.about, files[i].experiment);
+    for (auto* ensembles : {&own.prior, &own.ensembles}) carry_on(space.model(), own.times.back(), later, *ensembles);
+    own.times.insert(own.times.end(), later.begin(), later.end());
+  }
+  const Tensor points = models::grid_points(s.about.grid, a.score_stride);
+  for (LatentAnalysis& own : results) {
+    for (auto* ensembles : {&own.prior, &own.ensembles})
+      for (da::Ensemble& ensemble : *ensembles) ensemble = space.natural(ensemble);
+    for (const da::Ensemble& ensemble : own.ensembles) own.fields.push_back(decode_ensemble(s, ensemble, points));
+  }
+  return results;
+}
+
+void write_analysis(const std::filesystem::path& path, const Config& config, const models::Surrogate& s,
+                    const ObservationFile& observations, const LatentAnalysis& analysis,
+                    const std::string& fingerprint) {
+  const models::Grid& grid = s.about.grid;
+  const std::int64_t stride = grid.listed() ? 1 : config.assimilation.score_stride;
+  const std::int64_t nx = (grid.nx + stride - 1) / stride;
+  const std::int64_t ny = (grid.ny + stride - 1) / stride;
+  const std::int64_t c = s.about.channels();
+  const auto times = static_cast<std::int64_t>(analysis.times.size());
+  const std::int64_t members = analysis.ensembles[0].size();
+  const std::int64_t d = s.net.architecture().latent;
+  const std::int64_t p = s.net.architecture().parameters;
+
+  NetcdfWriter file(path);
+  file.attribute("Conventions", "CF-1.10");
+  file.attribute("title", s.about.case_name + " analysis by LEVDA");
+  file.attribute("source", "levda " + version());
+  file.attribute("levda_format", format_name);
+  file.attribute("levda_configuration", fingerprint);
+  file.attribute("experiment", observations.experiment);
+  for (const auto& [name, values] : analysis.diagnostics) file.attribute("diagnostic_" + name, values);
+  file.dimension("time", times);
+  file.dimension("member", members);
+  file.dimension("latent", d);
+  file.dimension("parameter", p);
+  file.dimension("channel", c);
+  const std::vector<std::string> places =
+      grid.listed() ? std::vector<std::string>{"point"} : std::vector<std::string>{"y", "x"};
+  if (grid.listed()) {
+    file.dimension("point", nx);
+  } else {
+    file.dimension("y", ny);
+    file.dimension("x", nx);
+  }
+  std::vector<std::string> field_dimensions{"time", "channel"};
+  field_dimensions.insert(field_dimensions.end(), places.begin(), places.end());
+  file.variable("time", Type::Float64, {"time"},
+                {{"units", s.about.time_unit}, {"long_name", "time after the start of the assimilation"}});
+  file.write("time", analysis.times);
+  const auto axis = [&](const std::string& name, const std::string& letter, const std::vector<double>& values) {
+    file.variable(name, Type::Float64, {grid.listed() ? "point" : name},
+                  {{"units", s.about.place_unit}, {"axis", letter}});
+    file.write(name, values);
+  };
+  std::vector<double> x;
+  std::vector<double> y;
+  for (std::int64_t i = 0; i < nx; ++i) x.push_back(grid.node_x(i * stride));
+  for (std::int64_t i = 0; i < (grid.listed() ? nx : ny); ++i)
+    y.push_back(grid.listed() ? grid.y[i] : grid.node_y(0, i * stride));
+  axis("y", "Y", y);
+  axis("x", "X", x);
+  file.write_strings("channel_name", "channel", s.about.channel_names);
+  file.write_strings("channel_units", "channel", s.about.channel_units);
+  file.write_strings("parameter_name", "parameter", s.about.parameter_names);
+  file.write_strings("parameter_units", "parameter", s.about.parameter_units);
+
+  const auto write_ensembles = [&](const std::string& prefix, const std::string& of,
+                                   const std::vector<da::Ensemble>& ensembles) {
+    std::vector<double> latent;
+    std::vector<double> parameter;
+    for (const da::Ensemble& ensemble : ensembles) {
+      const std::vector<double> states = states_of(ensemble, d).to_vector();
+      const std::vector<double> u = physical_parameters(s, ensemble);
+      latent.insert(latent.end(), states.begin(), states.end());
+      parameter.insert(parameter.end(), u.begin(), u.end());
+    }
+    file.variable(prefix + "latents", Type::Float64, {"time", "member", "latent"},
+                  {{"long_name", "latent state, " + of}, {"units", "1"}});
+    file.write(prefix + "latents", latent);
+    file.variable(prefix + "parameters", Type::Float64, {"time", "member", "parameter"},
+                  {{"long_name", "parameters, " + of + "; units in parameter_units"}});
+    file.write(prefix + "parameters", parameter);
+  };
+  write_details(file, observations.observations, s.about, analysis.details);
+  write_ensembles("", "analysis", analysis.ensembles);
+  write_ensembles("prior_", "free run of the prior ensemble", analysis.prior);
+
+  std::vector<float> mean;
+  std::vector<float> spread;
+  for (const std::vector<float>& fields : analysis.fields) {
+    const FieldMoments moments = field_moments(s, fields, members);
+    mean.insert(mean.end(), moments.mean.begin(), moments.mean.end());
+    spread.insert(spread.end(), moments.spread.begin(), moments.spread.end());
+  }
+  file.variable("field_mean", Type::Float32, field_dimensions,
+                {{"long_name", "ensemble mean of the analysis, units in channel_units"}});
+  file.write("field_mean", mean);
+  file.variable("field_spread", Type::Float32, field_dimensions,
+                {{"long_name", "ensemble standard deviation of the analysis, units in channel_units"}});
+  file.write("field_spread", spread);
+  file.commit();
+}
+
+LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Surrogate& s) {
+  const NetcdfReader file(path);
+  if (!file.has_attribute("levda_format") || file.text("levda_format") != format_name)
+    throw InputError(path.string(), "levda_format", fmt::format("not an analysis (\"{}\" expected)", format_name));
+  const std::int64_t times = file.dimension("time");
+  const std::int64_t members = file.dimension("member");
+  const std::int64_t d = s.net.architecture().latent;
+  const std::int64_t p = s.net.architecture().parameters;
+  LatentAnalysis analysis;
+  analysis.times = file.read<double>("time");
+  const auto read_ensembles = [&](const std::string& prefix, std::vector<da::Ensemble>& ensembles) {
+    file.require_shape(prefix + "latents", {times, members, d});
+    file.require_shape(prefix + "parameters", {times, members, p});
+    const std::vector<double> latent = file.read<double>(prefix + "latents");
+    const std::vector<double> parameter = s.normal_parameters(file.read<double>(prefix + "parameters"));
+    for (std::int64_t t = 0; t < times; ++t) {
+      const Tensor states = Tensor::from(std::span(latent).subspan(t * members * d, members * d), {members, d});
+      const Tensor u = Tensor::from(std::span(parameter).subspan(t * members * p, members * p), {members, p});
+      ensembles.emplace_back(autodiff::concat({Var(states), Var(u)}, 1).value());
+    }
+  };
+  analysis.details = read_details(file);
+  read_ensembles("", analysis.ensembles);
+  read_ensembles("prior_", analysis.prior);
+  return analysis;
+}
+
+TruthScores score(const Config& config, const models::Surrogate& s, const Dataset& data, const ObservationFile& file,
+                  const LatentAnalysis& analysis, const TrainingTable* table) {
+  const Scorer scorer(config, s, data, file, table);
+  Config natural = config;  // analyses hold [s; u], whatever the control vectors were
+  natural.assimilation.parameters = "free";
+  const LatentSpace space(natural, s);
+  const auto ensemble = [&](const Scorer::Fields& fields, const da::Ensemble& last, Draws draws) {
+    return scorer.score(fields, space.model_error(file.experiment, last), space.parameters(last), draws);
+  };
+  TruthScores result{.truth = file.truth.value(), .methods = {}};
+  MethodScores& levda = result.methods["levda"] =
+      ensemble([&](std::int64_t t) { return analysis.fields[t]; }, analysis.ensembles.back(), Draws::levda);
+  levda.seconds = analysis.seconds;
+  levda.iterations = 0;
+  levda.convergence = analysis.details.iterations;
+  for (const double window : analysis.diagnostics.at("iterations")) *levda.iterations += window;
+  MethodScores& free = result.methods["free"] =
+      ensemble([&](std::int64_t t) { return space.fields(analysis.prior[t]); }, analysis.prior.back(), Draws::free);
+  free.seconds = analysis.seconds_free;
+  result.methods["floor"] = scorer.floor();
+  result.methods["climatology"] = scorer.climatology();
+  result.methods["lookup"] = scorer.lookup();
+  return result;
+}
+
+}  // namespace levda::experiments
