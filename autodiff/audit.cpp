@@ -7,7 +7,7 @@
 #include <unordered_set>
 
 #include "autodiff/error.h"
-#include "autodiff/sweep.h"
+#include "autodiff/internal/sweep.h"
 
 namespace levda::autodiff {
 

@@ -98,9 +98,12 @@ class Backend {
   virtual Device device() const = 0;
   /// One line about the device, its driver and library: for provenance.
   virtual std::string description() const = 0;
-  /// How many tapes it pays to run at once, each on a thread of its own; 1: work is to be handed over in large pieces
-  /// by one thread. A constant of the backend: splits of a sum depend on it, and never on the number of threads.
+  /// How many tapes may usefully run at once, each on its own thread. A constant of the backend: the splits of a sum
+  /// depend on it, and never on the number of threads.
   virtual std::int64_t lanes() const = 0;
+  /// True when one thread should hand over work in few large operations; false when many threads should each work on
+  /// a small part that stays in a core's cache.
+  bool prefers_large_batches() const { return lanes() == 1; }
   /// Products of float32 from now on. Throws Error where the backend has no such products.
   virtual void set_matmul_precision(MatmulPrecision precision) = 0;
   /// Waits until all is done.

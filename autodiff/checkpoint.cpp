@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "autodiff/error.h"
-#include "autodiff/sweep.h"
+#include "autodiff/internal/sweep.h"
 
 namespace levda::autodiff {
 

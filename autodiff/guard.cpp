@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "autodiff/error.h"
-#include "autodiff/sweep.h"
+#include "autodiff/internal/sweep.h"
 
 namespace levda::autodiff {
 

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "autodiff/error.h"
+#include "autodiff/internal/sweep.h"
 #include "autodiff/ops/rows.h"
-#include "autodiff/sweep.h"
 
 namespace levda::autodiff {
 

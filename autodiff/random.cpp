@@ -5,7 +5,7 @@
 #include <numeric>
 #include <utility>
 
-#include "autodiff/philox.h"
+#include "autodiff/internal/philox.h"
 
 namespace levda::autodiff {
 

@@ -7,8 +7,8 @@
 #include <iterator>
 
 #include "autodiff/error.h"
+#include "autodiff/internal/sweep.h"
 #include "autodiff/ops/rows.h"
-#include "autodiff/sweep.h"
 
 namespace levda::autodiff {
 

@@ -10,6 +10,7 @@
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
+#include "autodiff/streams.h"
 
 namespace levda::da {
 
@@ -18,9 +19,6 @@ using autodiff::Tensor;
 using autodiff::Var;
 
 namespace {
-
-constexpr std::uint32_t probe_stream = 62;  // of a seed that is drawn at each analysis
-constexpr std::uint32_t member_stream = 63;
 
 /// -sum_j w_j (x - alpha x_j) / t over some rows x_j of an ensemble.
 void ensemble_score(const DiffusionStep& s, std::span<const double> x, const std::vector<double>& members,
@@ -79,7 +77,7 @@ Ensemble Ensf::analyse(const ObservationOperator& observe, const WindowProblem& 
   std::iota(active.begin(), active.end(), 0);
   if (settings_.batch == 1) {
     std::vector<double> any(static_cast<std::size_t>(m));
-    Random random(seed, probe_stream);
+    Random random(seed, streams::ensf_probe);
     for (double& value : any) value = random.normal();
     const Var cotangent(Tensor::from(std::span<const double>(any), {1, m}));
     std::vector<char> depends(static_cast<std::size_t>(n), 0);
@@ -99,7 +97,7 @@ Ensemble Ensf::analyse(const ObservationOperator& observe, const WindowProblem& 
   const Var values(problem.values.reshaped({1, m}));
   std::vector<double> posterior = prior;
   oneapi::tbb::parallel_for(std::int64_t{0}, count, [&](std::int64_t k) {
-    Random random(seed, member_stream, static_cast<std::uint32_t>(k));
+    Random random(seed, streams::ensf_members, static_cast<std::uint32_t>(k));
     const std::span<double> own =
         std::span(posterior).subspan(static_cast<std::size_t>(k * n), static_cast<std::size_t>(n));
     std::vector<double> control(own.begin(), own.end());

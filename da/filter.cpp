@@ -4,13 +4,13 @@
 #include <cmath>
 #include <limits>
 
+#include "autodiff/streams.h"
+
 namespace levda::da {
 
 using autodiff::Tensor;
 
 namespace {
-
-constexpr std::uint32_t filter_stream = 61;  // of the problem's seed
 
 /// Times nearer than this share of them are one.
 constexpr double time_resolution = 1e-9;
@@ -39,7 +39,7 @@ std::vector<Batch> batches_of(const Observations& o) {
 Analysis FilterMethod::assimilate(const Problem& p) const {
   check(p);
   const std::vector<Batch> batches = batches_of(p.observations);
-  autodiff::Random random(p.seed, filter_stream);
+  autodiff::Random random(p.seed, streams::filter_draws);
   Analysis analysis;
   Ensemble ensemble = p.prior;
   double now = 0;

@@ -145,7 +145,7 @@ class LatentOperator final : public ObservationOperator {
   }
 
   Tensor predict_each(const Tensor& v) const override {
-    if (backend().lanes() > 1) return ObservationOperator::predict_each(v);
+    if (!backend().prefers_large_batches()) return ObservationOperator::predict_each(v);
     const std::int64_t groups = v.shape()[0];
     const std::int64_t rows = v.shape()[1];
     return predict(v.reshaped({groups * rows, v.shape()[2]})).reshaped({groups, rows, size()});
@@ -159,7 +159,7 @@ class LatentOperator final : public ObservationOperator {
   }
 
   Linearisation linearise_each(const Tensor& v, const Tensor& directions) const override {
-    if (backend().lanes() > 1) return ObservationOperator::linearise_each(v, directions);
+    if (!backend().prefers_large_batches()) return ObservationOperator::linearise_each(v, directions);
     // The tape of a point and its tangents hold the dynamics at every step.
     const std::int64_t each = (1 + directions.shape()[1]) * (times_.back().steps + 1);
     const std::int64_t together = std::max<std::int64_t>(1, most_ / each);
@@ -327,7 +327,7 @@ Var LatentModel::advance(const Var& v, double seconds) const {
 
 Tensor LatentModel::advance_each(const Tensor& v, double seconds) const {
   Backend& backend = backend_of(surrogate_);
-  if (backend.lanes() > 1) return ForwardModel::advance_each(v, seconds);
+  if (!backend.prefers_large_batches()) return ForwardModel::advance_each(v, seconds);
   const Tensor rows = v.reshaped({v.shape()[0] * v.shape()[1], v.shape()[2]}).to(backend);
   return advance(rows, seconds).value().to(autodiff::cpu()).reshaped(v.shape());
 }

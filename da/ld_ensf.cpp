@@ -7,6 +7,7 @@
 #include <map>
 
 #include "autodiff/error.h"
+#include "autodiff/streams.h"
 
 namespace levda::da {
 
@@ -18,8 +19,7 @@ using autodiff::Vars;
 
 namespace {
 
-constexpr std::uint32_t sample_stream = 64;  // of the problem's seed
-constexpr double resolution = 1e-6;          // of a frame, of a cell
+constexpr double resolution = 1e-6;  // of a frame, of a cell
 
 }  // namespace
 
@@ -126,7 +126,7 @@ Analysis LdEnsf::assimilate(const Problem& p) const {
       for (double& value : encoded) value *= settings_.scaling;
       std::vector<double> kappa = members.to_vector();
       for (double& value : kappa) value *= settings_.scaling;
-      Random random(p.seed, sample_stream, static_cast<std::uint32_t>(next->first));
+      Random random(p.seed, streams::ld_ensf_samples, static_cast<std::uint32_t>(next->first));
       for (std::size_t k = 0; k < kappa.size(); k += encoded.size())
         sample_linear(settings_.diffusion, settings_.error, encoded, random,
                       std::span(kappa).subspan(k, encoded.size()));

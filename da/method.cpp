@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "autodiff/error.h"
+#include "autodiff/streams.h"
 #include "da/internal/matrices.h"
 #include "da/quality_control.h"
 
@@ -35,10 +36,6 @@ void check(const Problem& p) {
 }
 
 namespace {
-
-// Streams of the problem's seed.
-constexpr std::uint32_t window_stream = 60;
-constexpr std::uint32_t walk_stream = 62;
 
 constexpr int most_analyses = 3;  // of one window, with quality control
 
@@ -301,8 +298,8 @@ std::vector<Analysis> WindowMethod::assimilate_all(std::span<const Problem> prob
     std::vector<Ensemble> ensembles = priors_of(members);
     std::vector<autodiff::Random> walks;
     for (std::size_t k = 0; k < members.size(); ++k) {
-      group.random.emplace_back(members[k]->seed, window_stream);
-      walks.emplace_back(members[k]->seed, walk_stream);
+      group.random.emplace_back(members[k]->seed, streams::window_draws);
+      walks.emplace_back(members[k]->seed, streams::parameter_walk);
       out[k]->qc = members[k]->observations.qc;
     }
     double now = 0;

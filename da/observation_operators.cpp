@@ -12,6 +12,7 @@
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
 #include "autodiff/random.h"
+#include "autodiff/streams.h"
 #include "models/spherical_harmonics.h"
 
 namespace levda::da {
@@ -322,7 +323,6 @@ std::vector<double> Footprints::error_variance(
   }
   constexpr std::int64_t pairs = 32;  // of fields, mean + z and mean - z
   constexpr std::int64_t some = 128;  // observations at once
-  constexpr std::uint32_t stream = 70;
   for (const Group& group : groups_) {
     const std::int64_t k = group.channel_count();
     if (group.op->name == value_name) {
@@ -331,7 +331,7 @@ std::vector<double> Footprints::error_variance(
       continue;
     }
     std::vector<double> normal;
-    autodiff::Random random(1, stream);
+    autodiff::Random random(1, streams::operator_probe);
     for (std::int64_t s = 0; s < pairs * k; ++s) normal.push_back(random.normal());
     for (std::int64_t s = 0; s < pairs * k; ++s) normal.push_back(-normal[s]);
     for (std::int64_t begin = 0; begin < group.count(); begin += some) {

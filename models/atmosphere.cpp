@@ -9,6 +9,7 @@
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
+#include "autodiff/streams.h"
 
 namespace levda::models {
 
@@ -260,7 +261,7 @@ Atmosphere::Atmosphere(const AtmosphereSettings& settings)
   for (std::size_t k = 0; k < orography_.size(); ++k) orography_[k] *= filter[k];
 
   // Isotropic: each coefficient of the real harmonics has the same variance.
-  autodiff::Random random(settings_.seed);
+  autodiff::Random random(settings_.seed, streams::atmosphere_eddies);
   Coefficients eddies(index(harmonics_.size()), 0.0);
   double speed2 = 0;
   for (int64_t l = 4; l <= std::min<int64_t>(20, truncation); ++l)

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "autodiff/error.h"
+#include "autodiff/streams.h"
 #include "models/weights_file.h"
 
 namespace levda::models {
@@ -18,7 +19,7 @@ using autodiff::Var;
 using autodiff::Vars;
 
 ObservationEncoder::ObservationEncoder(const EncoderArchitecture& a, std::uint64_t seed) : architecture_(a) {
-  autodiff::Random random(seed);
+  autodiff::Random random(seed, streams::encoder_weights);
   lstm_ = nn::Lstm::make(parameters_, "lstm", a.observed, a.hidden, random);
   output_ = nn::Linear::make(parameters_, "output", a.hidden, a.outputs(), random);
   mean_ = parameters_.add("target.mean", Tensor::zeros({a.outputs()}), false);

@@ -10,13 +10,12 @@
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
+#include "autodiff/streams.h"
 
 namespace levda::models {
 
 namespace {
 
-constexpr std::uint32_t noise_stream = 0x4b01;  // of Random
-constexpr std::uint32_t phase_stream = 0x4b02;
 constexpr std::int64_t highest_noise = 16;
 
 void check_positive(const char* field, double value) {
@@ -436,7 +435,7 @@ void Kolmogorov::check_reynolds(double reynolds) const {
 void Kolmogorov::draw_initial_state() {
   const std::int64_t n = settings_.nodes;
   initial_.assign(static_cast<std::size_t>(state_size()), 0.0);
-  autodiff::Random random(settings_.seed, noise_stream);
+  autodiff::Random random(settings_.seed, streams::kolmogorov_noise);
   const auto wave = [&](double k, double x) {
     return std::polar(1.0, 2 * std::numbers::pi * k * x / static_cast<double>(n));
   };
@@ -478,7 +477,7 @@ void Kolmogorov::draw_initial_state() {
 void Kolmogorov::draw_modes() {
   const std::int64_t n = settings_.nodes;
   constexpr std::array<std::array<double, 2>, 3> vectors{{{1, 0}, {0, 1}, {1, 1}}};
-  autodiff::Random random(settings_.seed, phase_stream);
+  autodiff::Random random(settings_.seed, streams::kolmogorov_phases);
   const double amplitude = settings_.mode_amplitude * rms_speed(base_) * std::numbers::sqrt2;  // mean of sin^2: 1/2
   for (std::size_t m = 0; m < modes_.size(); ++m) {
     const auto [kx, ky] = vectors[m];

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "autodiff/streams.h"
 #include "autodiff/tiled_sum.h"
 #include "models/rollout.h"
 
@@ -20,10 +21,9 @@ using autodiff::Vars;
 namespace {
 
 // Streams of random numbers: one per purpose, so that a change of one network leaves the others' weights alone.
-enum Stream : std::uint32_t { dynamics_stream = 1, decoder_stream = 2, fourier_stream = 3 };
 
 nn::Mlp make_dynamics(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
-  Random random(seed, dynamics_stream);
+  Random random(seed, streams::dynamics_weights);
   return nn::Mlp::make(parameters, "dynamics", a.parameters + a.latent, a.dynamics_width, a.dynamics_depth, a.latent,
                        random, a.dynamics_layers);
 }
@@ -53,7 +53,7 @@ Tensor periodic_frequencies(std::int64_t count, double scale, Random& random) {
 std::optional<nn::FourierFeatures> make_fourier(nn::Parameters& parameters, const LdnetArchitecture& a,
                                                 std::uint64_t seed) {
   if (a.fourier_features == 0) return std::nullopt;
-  Random random(seed, fourier_stream);
+  Random random(seed, streams::fourier_features);
   const char* name = "decoder.frequencies";
   if (a.geometry == Geometry::torus)
     return nn::FourierFeatures{
@@ -78,7 +78,7 @@ Var on_torus(const Var& x) {
 }
 
 nn::Mlp make_decoder(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
-  Random random(seed, decoder_stream);
+  Random random(seed, streams::decoder_weights);
   return nn::Mlp::make(parameters, "decoder", a.features() + a.latent, a.decoder_width, a.decoder_depth, a.channels,
                        random, a.decoder_layers);
 }
@@ -108,7 +108,7 @@ Vars Ldnet::rollout(Inputs w, const Vars& u, const Var& s0) const {
 }
 
 Var Ldnet::trajectory(Inputs w, const Vars& u, const Var& s0) const {
-  const auto way = s0.value().backend().lanes() == 1 ? models::rollout : rollout_by_steps;
+  const auto way = s0.value().backend().prefers_large_batches() ? models::rollout : rollout_by_steps;
   return way(dynamics_, w, u, s0, architecture_.latent_dt);
 }
 
@@ -169,7 +169,7 @@ Var decoding_error(const Ldnet& net, const Vars& w, const Var& s, const Var& x, 
                    const std::optional<Tensor>& mask) {
   const std::int64_t groups = s.shape()[0];
   const std::int64_t d = s.shape()[1];
-  const std::int64_t parts = y.value().backend().lanes() > 1 ? parts_of(y.shape()[1]) : 1;
+  const std::int64_t parts = y.value().backend().prefers_large_batches() ? 1 : parts_of(y.shape()[1]);
   const Var states =
       parts == 1 ? s : reshape(expand(reshape(s, {groups, 1, d}), {groups, parts, d}), {groups * parts, d});
   Vars rows{states, cut(x, parts), cut(y, parts)};

@@ -8,7 +8,7 @@ namespace levda::models {
 
 void for_each_piece(const autodiff::Backend& backend, std::int64_t groups, std::int64_t rows, std::int64_t tile,
                     std::int64_t most, const std::function<void(const Piece&)>& f) {
-  const bool large = backend.lanes() == 1;
+  const bool large = backend.prefers_large_batches();
   const std::int64_t some_rows = std::max<std::int64_t>(1, std::min(rows, large ? most : tile));
   const std::int64_t some_groups = large ? std::max<std::int64_t>(1, most / some_rows) : 1;
   const std::int64_t across = (rows + some_rows - 1) / some_rows;

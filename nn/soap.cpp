@@ -138,7 +138,7 @@ void Soap::update(Parameters& parameters, std::span<const Tensor> gradients) {
                                Tensor::from(std::span<const double>(now), {4}, DType::float64, parameter.backend()),
                                gradients[k], memory.momentum, memory.second, parameter);
   };
-  if (!memories_.empty() && memories_.front().momentum.backend().lanes() == 1) {
+  if (!memories_.empty() && memories_.front().momentum.backend().prefers_large_batches()) {
     for (std::size_t k = 0; k < trainable.size(); ++k) update_one(k);
     return;
   }

@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "autodiff/cpu/cpu_backend.h"
-#include "autodiff/scalar.h"
+#include "autodiff/internal/scalar.h"
+#include "autodiff/internal/walk.h"
 #include "autodiff/tensor.h"
-#include "autodiff/walk.h"
 
 namespace levda::autodiff {
 

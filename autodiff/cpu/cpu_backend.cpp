@@ -7,9 +7,9 @@
 #include <cmath>
 
 #include "autodiff/cpu/cpu_backend.h"
+#include "autodiff/internal/walk.h"
 #include "autodiff/random.h"
 #include "autodiff/tensor.h"
-#include "autodiff/walk.h"
 
 namespace levda::autodiff {
 

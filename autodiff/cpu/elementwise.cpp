@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "autodiff/cpu/cpu_backend.h"
-#include "autodiff/scalar.h"
+#include "autodiff/internal/scalar.h"
 #include "autodiff/tensor.h"
 
 namespace levda::autodiff {

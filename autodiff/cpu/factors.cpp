@@ -6,8 +6,8 @@
 #include <Eigen/LU>
 
 #include "autodiff/cpu/cpu_backend.h"
+#include "autodiff/internal/walk.h"
 #include "autodiff/tensor.h"
-#include "autodiff/walk.h"
 
 namespace levda::autodiff {
 

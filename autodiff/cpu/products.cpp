@@ -3,8 +3,8 @@
 #include <Eigen/Core>
 
 #include "autodiff/cpu/cpu_backend.h"
+#include "autodiff/internal/walk.h"
 #include "autodiff/tensor.h"
-#include "autodiff/walk.h"
 
 namespace levda::autodiff {
 

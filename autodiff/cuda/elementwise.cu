@@ -5,7 +5,7 @@
 #include <initializer_list>
 
 #include "autodiff/cuda/kernel_tools.h"
-#include "autodiff/scalar.h"
+#include "autodiff/internal/scalar.h"
 
 namespace levda::autodiff::gpu {
 

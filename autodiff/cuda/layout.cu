@@ -1,7 +1,7 @@
 /// Operations that move elements; scatter_add, which adds them up in a fixed order; random rows.
 
 #include "autodiff/cuda/kernel_tools.h"
-#include "autodiff/philox.h"
+#include "autodiff/internal/philox.h"
 
 namespace levda::autodiff::gpu {
 

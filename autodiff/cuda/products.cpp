@@ -6,7 +6,7 @@
 
 #include "autodiff/cuda/check.h"
 #include "autodiff/error.h"
-#include "autodiff/walk.h"
+#include "autodiff/internal/walk.h"
 
 namespace levda::autodiff::gpu {
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "autodiff/walk.h"
+#include "autodiff/internal/walk.h"
 
 #ifdef __CUDACC__
 #define LEVDA_GPU_HOST_DEVICE __host__ __device__

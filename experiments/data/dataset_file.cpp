@@ -12,6 +12,7 @@
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
+#include "autodiff/streams.h"
 #include "experiments/config/version.h"
 #include "experiments/data/dataset_tensors.h"
 #include "experiments/data/netcdf_file.h"
@@ -465,8 +466,8 @@ class Reader {
 
   /// Of a training trajectory that is not kept: moments and pool.
   void add_training(const Dataset& part, std::int64_t i, std::int64_t member) {
-    constexpr std::uint32_t pool_stream = 90;  // of the training seed
-    autodiff::Random random(static_cast<std::uint64_t>(seed_), pool_stream, static_cast<std::uint32_t>(member));
+    autodiff::Random random(static_cast<std::uint64_t>(seed_), streams::training_pool,
+                            static_cast<std::uint32_t>(member));
     const std::int64_t cells = about_.grid.cells();
     for (std::int64_t frame = 0; frame < about_.frames; ++frame) {
       const std::span<const float> field = part.frame(i, frame);

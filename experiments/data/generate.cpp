@@ -9,14 +9,12 @@
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
+#include "autodiff/streams.h"
 #include "models/interpolation.h"
 
 namespace levda::experiments {
 
 namespace {
-
-// Streams of the data seed.
-enum Stream : std::uint32_t { uniform_stream = 0, even_stream = 1, between_stream = 2 };
 
 /// Steps of the d-dimensional additive recurrence with the generalised golden ratio (Roberts 2018, R_d): 1/g, 1/g^2, ..
 /// with g^(d + 1) = g + 1.
@@ -36,7 +34,8 @@ BetweenFrames draw_between(const DataConfig& data, const models::Description& ab
   between.points = data.between;
   const models::Grid& grid = about.grid;
   for (std::int64_t member = first; member < last; ++member) {
-    autodiff::Random random(static_cast<std::uint64_t>(data.seed), between_stream, static_cast<std::uint32_t>(member));
+    autodiff::Random random(static_cast<std::uint64_t>(data.seed), streams::between_frames,
+                            static_cast<std::uint32_t>(member));
     for (std::int64_t interval = 0; interval + 1 < data.frames; ++interval) {
       const std::int64_t step = 1 + random.below(data.steps_per_frame - 1);
       between.fraction.push_back(static_cast<double>(step) / static_cast<double>(data.steps_per_frame));
@@ -106,8 +105,9 @@ Generator::Generator(const Config& config)
   for (std::int64_t member = 0; member < outline_.members(); ++member) {
     // A member's parameters do not depend on how many others there are.
     const bool even = member < data_.train && data_.design == "even";
-    autodiff::Random random = even ? autodiff::Random(seed, even_stream)
-                                   : autodiff::Random(seed, uniform_stream, static_cast<std::uint32_t>(member));
+    autodiff::Random random =
+        even ? autodiff::Random(seed, streams::even_parameters)
+             : autodiff::Random(seed, streams::uniform_parameters, static_cast<std::uint32_t>(member));
     for (std::int64_t i = 0; i < p; ++i) {
       const double drawn = random.uniform();
       const double place = even ? std::fmod(drawn + static_cast<double>(member) * steps[i], 1.0) : drawn;

@@ -7,6 +7,7 @@
 
 #include "autodiff/op.h"
 #include "autodiff/random.h"
+#include "autodiff/streams.h"
 
 namespace levda::experiments {
 
@@ -17,9 +18,6 @@ using autodiff::Tensor;
 using autodiff::Var;
 
 namespace {
-
-// Streams of the training seed; point_stream is followed by one stream per group.
-enum Stream : std::uint32_t { order_stream = 100, once_stream = 101, once_between_stream = 102, point_stream = 1000 };
 
 /// Of a device, beside the training fields: 1 GiB of a step's activations (tile_of in training.cpp) and about as much
 /// for its gradients, weights and what the optimiser remembers, the evaluation, workspaces of the device's libraries.
@@ -122,8 +120,8 @@ Batches::Table Batches::frame_table(const models::Surrogate& s) const {
               .places = places,
               .times = frames,
               .points = config_.points,
-              .stream = point_stream,
-              .once_stream = once_stream,
+              .stream = streams::batch_points,
+              .once_stream = streams::points_once,
               .base = no_rows(groups, home_),
               .base_of_x = no_rows(groups, home_),
               .rows = {},
@@ -190,8 +188,8 @@ Batches::Table Batches::between_table(const models::Surrogate& s) const {
           .places = between.points,
           .times = intervals,
           .points = config_.between,
-          .stream = point_stream + static_cast<std::uint32_t>(data_.about.frames * config_.trajectories),
-          .once_stream = once_between_stream,
+          .stream = streams::batch_points + static_cast<std::uint32_t>(data_.about.frames * config_.trajectories),
+          .once_stream = streams::points_between_once,
           .base = base,
           .base_of_x = base,
           .rows = {},
@@ -203,7 +201,7 @@ void Batches::select(std::int64_t step) {
   const std::int64_t per_epoch = data_.train / size;
   const auto seed = static_cast<std::uint64_t>(config_.seed);
   const std::vector<std::int64_t> order =
-      Random(seed, order_stream, static_cast<std::uint32_t>(step / per_epoch)).permutation(data_.train);
+      Random(seed, streams::training_order, static_cast<std::uint32_t>(step / per_epoch)).permutation(data_.train);
   const std::span<const std::int64_t> chosen =
       std::span(order).subspan(static_cast<std::size_t>(step % per_epoch * size), static_cast<std::size_t>(size));
   // Rows of a table with `each` of them for every (member, time), times outermost as in the groups.

@@ -8,6 +8,7 @@
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
+#include "autodiff/streams.h"
 #include "autodiff/tiled_sum.h"
 #include "experiments/config/interrupted.h"
 #include "experiments/config/version.h"
@@ -24,10 +25,6 @@ using autodiff::Var;
 using autodiff::Vars;
 
 namespace {
-
-// Of the encoder's seed; the member is added.
-constexpr std::uint32_t noise_stream = 1000;
-constexpr std::uint32_t start_stream = 2'000'000;
 
 /// What the encoder sees of some members and what it is to say, at all frames, both float32 with the members outermost.
 struct Trajectories {
@@ -90,7 +87,8 @@ std::vector<std::int64_t> drawn_starts(const models::SequenceFrames& seen, const
                                        std::int64_t step) {
   std::vector<std::int64_t> starts;
   for (std::int64_t row = 0; row < of.members; ++row) {
-    autodiff::Random random(static_cast<std::uint64_t>(seed), start_stream + static_cast<std::uint32_t>(of.first + row),
+    autodiff::Random random(static_cast<std::uint64_t>(seed),
+                            streams::encoder_starts + static_cast<std::uint32_t>(of.first + row),
                             static_cast<std::uint32_t>(step));
     starts.push_back(seen.first_start + random.below(seen.starts()));
   }
@@ -125,7 +123,8 @@ void add_noise(std::vector<float>& observed, const Trajectories& of, double nois
   if (noise == 0) return;
   const auto each = static_cast<std::int64_t>(observed.size()) / of.members;
   oneapi::tbb::parallel_for(std::int64_t{0}, of.members, [&](std::int64_t row) {
-    autodiff::Random random(static_cast<std::uint64_t>(seed), noise_stream + static_cast<std::uint32_t>(of.first + row),
+    autodiff::Random random(static_cast<std::uint64_t>(seed),
+                            streams::encoder_noise + static_cast<std::uint32_t>(of.first + row),
                             static_cast<std::uint32_t>(step));
     for (std::int64_t i = row * each; i < (row + 1) * each; ++i)
       observed[i] += static_cast<float>(noise * random.normal());
@@ -189,7 +188,7 @@ nn::LossAndGradients loss(const models::ObservationEncoder& net, const Tensor& o
   constexpr std::int64_t tiles = 8;
   Backend& backend = observed.backend();
   const std::int64_t members = observed.shape()[0];
-  const std::int64_t tile = backend.lanes() > 1 ? (members + tiles - 1) / tiles : members;
+  const std::int64_t tile = backend.prefers_large_batches() ? members : (members + tiles - 1) / tiles;
   autodiff::Tape tape;
   const Vars w = net.parameters().on(tape);
   const Var total =
@@ -287,7 +286,7 @@ models::TrainedEncoder train_encoder(const Config& config, const Dataset& data, 
   const Trajectories tests = trajectories(encoder, s, data, data.first_test(), data.members());
   normalise_targets(trained, seen, encoder.net);
   Backend& backend = *options.backend;
-  const bool device = backend.lanes() == 1;
+  const bool device = backend.prefers_large_batches();
   nn::Parameters& parameters = encoder.net.parameters();
   parameters.move(backend);
   const auto tensor = [&](std::int64_t width) {

@@ -25,7 +25,7 @@ using autodiff::Vars;
 
 std::int64_t tile_of(const models::LdnetArchitecture& a, const TrainingConfig& config, std::int64_t points,
                      const Backend& backend) {
-  if (backend.lanes() > 1) return config.tile;
+  if (!backend.prefers_large_batches()) return config.tile;
   constexpr std::int64_t most = std::int64_t{1} << 30;  // bytes of activations
   constexpr std::int64_t copies = 4;
   const std::int64_t values = a.decoder_width * a.decoder_depth + a.features() + a.latent;  // of a row
@@ -345,7 +345,7 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
                       .provenance = {},
                       .scaling = scaling_of(config, about)};
   Backend& backend = *options.backend;
-  const bool device = backend.lanes() == 1;
+  const bool device = backend.prefers_large_batches();
   s.net.parameters().move(backend);
   Batches batches(training, data, s, backend, options.placement);
   nn::Parameters& weights = s.net.parameters();

@@ -7,19 +7,13 @@
 #include <chrono>
 
 #include "autodiff/error.h"
+#include "autodiff/streams.h"
 #include "experiments/twin/spaces.h"
 
 namespace levda::experiments {
 
 using autodiff::Random;
 using autodiff::Tensor;
-
-namespace {
-
-constexpr std::uint32_t score_stream = 50;         // of the seed; then one per experiment, then one per number of draws
-constexpr std::uint32_t forecast_stream = 100000;  // on top of it
-
-}  // namespace
 
 Scorer::Scorer(const Config& config, const models::Surrogate& s, const Dataset& data, const ObservationFile& file,
                const TrainingTable* table)
@@ -57,7 +51,7 @@ std::span<const double> Scorer::last_parameters(std::int64_t member, std::int64_
 MethodScores Scorer::score(const Fields& fields, std::span<const double> model_error,
                            const std::vector<double>& parameters, Draws draws) const {
   MethodScores scores;
-  const std::uint32_t stream = score_stream + 10 * (cold_ ? 0U : 1U) + static_cast<std::uint32_t>(draws);
+  const std::uint32_t stream = streams::score_members + 10 * (cold_ ? 0U : 1U) + static_cast<std::uint32_t>(draws);
   std::vector<std::vector<float>> members;
   for (std::int64_t t = 0; t < frames_ + forecast_; ++t) members.push_back(fields(t));
   scores.frames.resize(static_cast<std::size_t>(frames_));
@@ -65,7 +59,7 @@ MethodScores Scorer::score(const Fields& fields, std::span<const double> model_e
   oneapi::tbb::parallel_for(std::int64_t{0}, frames_ + forecast_, [&](std::int64_t t) {
     const bool later = t >= frames_;
     const std::int64_t step = later ? truth_.index * forecast_ + t - frames_ : truth_.index * frames_ + t;
-    Random random(static_cast<std::uint64_t>(config_.seed), stream + (later ? forecast_stream : 0U),
+    Random random(static_cast<std::uint64_t>(config_.seed), stream + (later ? streams::forecast_scores : 0U),
                   static_cast<std::uint32_t>(step));
     da::FieldScores& own = later ? scores.forecast[t - frames_] : scores.frames[t];
     own.add(members[t], true_fields(t), model_error, random, areas_);

@@ -9,6 +9,7 @@
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
+#include "autodiff/streams.h"
 #include "experiments/twin/fine_truths.h"
 #include "models/interpolation.h"
 
@@ -18,18 +19,6 @@ using autodiff::Random;
 using autodiff::Tensor;
 
 namespace {
-
-// Streams of the seed; an experiment's position is added, so that warm and cold draw their own.
-enum Stream : std::uint32_t {
-  truth_stream = 10,
-  start_stream = 20,
-  noise_stream = 30,
-  prior_stream = 40,
-  sensor_stream = 70,
-  gross_stream = 80,
-  candidate_stream = 90,
-  more_noise = 1000  // from one draw of the errors to the next
-};
 
 Random random_for(const Config& config, std::uint32_t stream, const std::string& experiment, std::int64_t truth) {
   const auto& names = experiment_names();
@@ -82,12 +71,14 @@ std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const 
     throw InputError(
         "configuration", "observations.truths",
         fmt::format("{}, but the data set has {} test trajectories", config.observations.truths, data.test));
-  const std::vector<std::int64_t> order = random_for(config, truth_stream, experiment, 0).permutation(data.test);
+  const std::vector<std::int64_t> order =
+      random_for(config, streams::truth_order, experiment, 0).permutation(data.test);
   std::vector<Truth> truths;
   for (std::int64_t i = 0; i < config.observations.truths; ++i) {
     std::int64_t start = -1;
     if (experiment == "warm")
-      start = a.start_min + random_for(config, start_stream, experiment, i).below(a.start_max - a.start_min + 1);
+      start =
+          a.start_min + random_for(config, streams::start_frame, experiment, i).below(a.start_max - a.start_min + 1);
     truths.push_back({.index = i, .member = data.first_test() + order[i], .start = start});
   }
   return truths;
@@ -101,8 +92,9 @@ std::vector<Truth> validation_truths(const Config& config, const Dataset& data, 
   for (std::int64_t i = 0; i < data.valid; ++i) {
     std::int64_t start = -1;
     if (experiment == "warm")
-      start = a.start_min +
-              random_for(config, start_stream, experiment, first_index + i).below(a.start_max - a.start_min + 1);
+      start =
+          a.start_min +
+          random_for(config, streams::start_frame, experiment, first_index + i).below(a.start_max - a.start_min + 1);
     truths.push_back({.index = first_index + i, .member = data.train + i, .start = start});
   }
   return truths;
@@ -137,7 +129,7 @@ std::vector<std::int64_t> cells_of(const Config& config, const models::Grid& gri
         cells.push_back(b * grid.ny / sensors.ny * grid.nx + a * grid.nx / sensors.nx);
     return cells;
   }
-  Random random(static_cast<std::uint64_t>(config.seed), sensor_stream);
+  Random random(static_cast<std::uint64_t>(config.seed), streams::sensor_places);
   std::vector<bool> taken(static_cast<std::size_t>(grid.cells()), false);
   while (static_cast<std::int64_t>(cells.size()) < sensors.random) {
     const std::int64_t cell = random.below(grid.cells());
@@ -222,7 +214,8 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
                        .truth = truth,
                        .fingerprint = observation_fingerprint(config, data)};
   Random random =
-      random_for(config, noise_stream + static_cast<std::uint32_t>(noise) * more_noise, experiment, truth.index);
+      random_for(config, streams::observation_noise + static_cast<std::uint32_t>(noise) * streams::further_draw,
+                 experiment, truth.index);
   const Sensors sensors = parse_sensors(config.observations.sensors, data.about.grid);
   if (sensors.scattered > 0)
     observe_scattered(config, data, moments, truth, sensors.scattered, random, file.observations);
@@ -231,7 +224,8 @@ ObservationFile observe_truth(const Config& config, const Dataset& data, const M
   if (config.observations.gross_fraction > 0)
     file.gross = add_gross_errors(
         config.observations,
-        random_for(config, gross_stream + static_cast<std::uint32_t>(noise) * more_noise, experiment, truth.index),
+        random_for(config, streams::gross_errors + static_cast<std::uint32_t>(noise) * streams::further_draw,
+                   experiment, truth.index),
         file.observations);
   return file;
 }
@@ -259,7 +253,7 @@ std::vector<MemberOrigin> draw_members(const Config& config, std::int64_t trajec
   if (a.members > trajectories)
     throw InputError("configuration", "assimilation.members",
                      fmt::format("{} members, but there are {} training trajectories", a.members, trajectories));
-  Random random = random_for(config, prior_stream, experiment, truth_index);
+  Random random = random_for(config, streams::prior_members, experiment, truth_index);
   const std::vector<std::int64_t> order = random.permutation(trajectories);
   std::vector<MemberOrigin> origins;
   for (std::int64_t k = 0; k < a.members; ++k)
@@ -306,7 +300,7 @@ da::Ensemble draw_candidates(const Config& config, const models::Surrogate& s, c
   const AssimilationConfig& a = config.assimilation;
   const std::int64_t trajectories = s.training_latents.shape()[0];
   const bool warm = experiment == "warm";
-  Random random = random_for(config, candidate_stream, experiment, truth_index);
+  Random random = random_for(config, streams::candidate_members, experiment, truth_index);
   std::vector<MemberOrigin> origins;
   std::vector<std::int64_t> order;
   for (std::int64_t k = 0; k < (warm ? count : std::min(count, trajectories)); ++k) {

@@ -30,7 +30,7 @@ TEST_CASE("pieces cover every row of every group once, in tiles or in few large 
               for (std::int64_t r = piece.first_row; r < piece.end_row; ++r) seen[g * rows + r] += 1;
           });
           CHECK(seen == std::vector<int>(seen.size(), 1));
-          const bool large = backend->lanes() == 1;
+          const bool large = backend->prefers_large_batches();
           for (const Piece& piece : pieces) {
             CHECK(piece.groups() * piece.rows() <= (large ? std::max<std::int64_t>(1, most) : 32));
             CHECK((piece.groups() == 1 || piece.rows() == rows));

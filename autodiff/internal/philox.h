@@ -1,6 +1,6 @@
 #pragma once
 
-/// The generator behind autodiff/random.h, for the host and for devices; not for users.
+/// The generator behind autodiff/random.h, for the host and for devices.
 
 #include <Random123/philox.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What operations that contain sweeps of their own need of them; not for users.
+/// What operations that contain sweeps of their own need of them.
 
 #include "autodiff/derivatives.h"
 

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Walks over several arrays at once, with broadcasting: how backends turn shapes into loops. Not for users.
+/// Walks over several arrays at once, with broadcasting: how backends turn shapes into loops.
 
 #include <array>
 #include <cstdint>
