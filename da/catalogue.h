@@ -8,7 +8,7 @@
 
 #include "da/error_covariance.h"
 #include "da/observations.h"
-#include "models/surrogate.h"
+#include "models/grid.h"
 
 namespace levda::da {
 

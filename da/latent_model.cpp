@@ -22,7 +22,7 @@ using autodiff::Tensor;
 using autodiff::Var;
 using autodiff::Vars;
 using models::Ldnet;
-using models::Piece;
+using models::RowBlock;
 using models::Surrogate;
 
 namespace {
@@ -67,10 +67,9 @@ class LatentOperator final : public ObservationOperator {
     const auto key = [](double value, double resolution) { return std::llround(value / resolution); };
     for (std::int64_t i = 0; i < observations.size(); ++i) {
       const std::int64_t c = observations.channel[i];
-      const double x = grid.normal_x(observations.x[i] - grid.offset_x[c] * grid.dx);
-      const double y = grid.normal_y(observations.y[i] - grid.offset_y[c] * grid.dy);
-      if (!grid.contains_x(observations.x[i] - grid.offset_x[c] * grid.dx) ||
-          !grid.contains_y(observations.y[i] - grid.offset_y[c] * grid.dy))
+      const double x = grid.normal_x(grid.node_of_x(c, observations.x[i]));
+      const double y = grid.normal_y(grid.node_of_y(c, observations.y[i]));
+      if (!grid.contains(c, observations.x[i], observations.y[i]))
         throw Error(fmt::format("observation {}: the place ({}, {}) is outside the domain", i, observations.x[i],
                                 observations.y[i]));
       const std::int64_t t = key(observations.time[i] / surrogate.about.frame_interval, time_resolution);
@@ -88,8 +87,8 @@ class LatentOperator final : public ObservationOperator {
       time_of_row.push_back(std::distance(times.begin(), times.find(std::get<0>(place))));
       const std::int64_t first = entries.front();
       const std::int64_t c0 = observations.channel[first];
-      coordinates.push_back(grid.normal_x(observations.x[first] - grid.offset_x[c0] * grid.dx));
-      coordinates.push_back(grid.normal_y(observations.y[first] - grid.offset_y[c0] * grid.dy));
+      coordinates.push_back(grid.normal_x(grid.node_of_x(c0, observations.x[first])));
+      coordinates.push_back(grid.normal_y(grid.node_of_y(c0, observations.y[first])));
       for (const std::int64_t i : entries) {
         const std::int64_t c = observations.channel[i];
         column[i] = row * channels + c;
@@ -134,12 +133,12 @@ class LatentOperator final : public ObservationOperator {
     const std::int64_t members = v.shape()[0];
     const Tensor s = states(c, Var(here)).value();
     Tensor fields = Tensor::empty({members, rows_, channels()}, v.dtype(), backend());
-    for_each_piece(members, most_, [&](const Piece& piece) {
-      const Var some(s.rows(piece.first_group, piece.end_group));
-      const Tensor part = decode(c, some, piece.first_row, piece.end_row).value();
+    for_each_block(members, most_, [&](const RowBlock& block) {
+      const Var some(s.rows(block.first_group, block.end_group));
+      const Tensor part = decode(c, some, block.first_row, block.end_row).value();
       const std::int64_t row = channels();
-      backend().copy({piece.groups(), piece.rows() * row}, part, walk(0, {piece.rows() * row, 1}), fields,
-                     walk((piece.first_group * rows_ + piece.first_row) * row, {rows_ * row, 1}));
+      backend().copy({block.groups(), block.rows() * row}, part, walk(0, {block.rows() * row, 1}), fields,
+                     walk((block.first_group * rows_ + block.first_row) * row, {rows_ * row, 1}));
     });
     return physical(c, Var(fields.reshaped({members, rows_ * channels()}))).value().to(autodiff::cpu());
   }
@@ -206,38 +205,38 @@ class LatentOperator final : public ObservationOperator {
     Tensor fields = Tensor::empty({points, rows_, row}, v.dtype(), backend());
     Tensor tangents = Tensor::empty({points, k, rows_, row}, v.dtype(), backend());
     const bool by_gradients = row < k;
-    // The decoder once more from the states on, piece by piece: activations and tangents stay in cache, or in bounds.
-    for_each_piece(
+    // The decoder once more from the states on, block by block: activations and tangents stay in cache, or in bounds.
+    for_each_block(
         points, most_ / (1 + k),
-        [&](const Piece& piece) {
+        [&](const RowBlock& block) {
           autodiff::Tape own;
-          const Tensor here = s.value().rows(piece.first_group, piece.end_group);
-          const Var directions_here = slice(ds.detach(), 1, piece.first_group, piece.groups());
+          const Tensor here = s.value().rows(block.first_group, block.end_group);
+          const Var directions_here = slice(ds.detach(), 1, block.first_group, block.groups());
           Var y;
           Tensor dy;
           if (by_gradients) {
             // Every row is a function of its own state alone, of fewer values than there are directions: their
             // gradients are fewer sweeps, and directions are multiplied by them.
-            const Var state = own.variable(rows_of(c, Var(here), piece.first_row, piece.end_row).value());
-            y = decode_rows(c, state, piece.groups(), piece.first_row, piece.end_row);
-            const Var along = rows_of(c, directions_here, piece.first_row, piece.end_row);  // (k, points, rows, d)
-            const Var one(Tensor::full({piece.groups(), piece.rows(), 1}, 1, v.dtype(), backend()));
+            const Var state = own.variable(rows_of(c, Var(here), block.first_row, block.end_row).value());
+            y = decode_rows(c, state, block.groups(), block.first_row, block.end_row);
+            const Var along = rows_of(c, directions_here, block.first_row, block.end_row);  // (k, points, rows, d)
+            const Var one(Tensor::full({block.groups(), block.rows(), 1}, 1, v.dtype(), backend()));
             Vars slopes;
             for (std::int64_t channel = 0; channel < row; ++channel)
               slopes.push_back(sum(along * vjp(slice(y, 2, channel, 1), one, {state})[0], {3}));
             dy = stack(slopes, 3).value();
           } else {
             const Var state = own.variable(here);
-            y = decode(c, state, piece.first_row, piece.end_row);
+            y = decode(c, state, block.first_row, block.end_row);
             dy = jvp(y, {state}, {directions_here}).value();
           }
-          const std::int64_t part = piece.rows() * row;
+          const std::int64_t part = block.rows() * row;
           const std::int64_t whole = rows_ * row;
-          const std::int64_t first = piece.first_row * row;
-          backend().copy({piece.groups(), part}, y.value(), walk(0, {part, 1}), fields,
-                         walk(piece.first_group * whole + first, {whole, 1}));
-          backend().copy({k, piece.groups(), part}, dy, walk(0, {piece.groups() * part, part, 1}), tangents,
-                         walk(piece.first_group * k * whole + first, {whole, k * whole, 1}));
+          const std::int64_t first = block.first_row * row;
+          backend().copy({block.groups(), part}, y.value(), walk(0, {part, 1}), fields,
+                         walk(block.first_group * whole + first, {whole, 1}));
+          backend().copy({k, block.groups(), part}, dy, walk(0, {block.groups() * part, part, 1}), tangents,
+                         walk(block.first_group * k * whole + first, {whole, k * whole, 1}));
         },
         by_gradients ? 128 : 32);
     const Var selected = gather(Var(tangents.reshaped({points * k, rows_ * row})), 1, c.column);
@@ -293,9 +292,9 @@ class LatentOperator final : public ObservationOperator {
   }
 
   /// Tiles depend on the problem only.
-  void for_each_piece(std::int64_t members, std::int64_t most, const std::function<void(const Piece&)>& f,
+  void for_each_block(std::int64_t members, std::int64_t most, const std::function<void(const RowBlock&)>& f,
                       std::int64_t tile = 32) const {
-    models::for_each_piece(backend(), members, rows_, tile, most, f);
+    models::for_each_row_block(backend(), members, rows_, tile, most, f);
   }
 
   const Surrogate& surrogate_;

@@ -238,8 +238,7 @@ std::vector<WeightedPlace> places_of(const Observations& o, std::int64_t i, cons
   std::vector<WeightedPlace> places = op.places({o.x[i], o.y[i], o.extent_x[i], o.extent_y[i], grid});
   for (const WeightedPlace& place : places)
     for (const std::int64_t c : channels)
-      if (!grid.contains_x(place.x - grid.offset_x[c] * grid.dx) ||
-          !grid.contains_y(place.y - grid.offset_y[c] * grid.dy))
+      if (!grid.contains(c, place.x, place.y))
         throw Error(
             fmt::format("the operator {} reaches ({:.6g}, {:.6g}), outside the domain", op.name, place.x, place.y));
   return places;

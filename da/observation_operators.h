@@ -19,7 +19,7 @@
 
 #include "autodiff/op.h"
 #include "da/forward_model.h"
-#include "models/surrogate.h"
+#include "models/grid.h"
 
 namespace levda::da {
 

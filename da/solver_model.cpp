@@ -182,8 +182,7 @@ class SolverModel::Operator final : public ObservationOperator {
       if (c < 0 || c >= model.about_.channels())
         throw Error(fmt::format("observation {}: channel {} of {}", i, c, model.about_.channels()));
       if (!(o.time[i] >= 0)) throw Error(fmt::format("observation {}: a time of {}", i, o.time[i]));
-      if (!grid.contains_x(o.x[i] - grid.offset_x[c] * grid.dx) ||
-          !grid.contains_y(o.y[i] - grid.offset_y[c] * grid.dy))
+      if (!grid.contains(c, o.x[i], o.y[i]))
         throw Error(fmt::format("observation {}: the place ({}, {}) is outside the domain", i, o.x[i], o.y[i]));
       const models::CubicStencil x = models::stencil_x(grid, c, o.x[i]);
       const models::CubicStencil y = models::stencil_y(grid, c, o.y[i]);

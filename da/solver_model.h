@@ -3,8 +3,8 @@
 /// A solver as a forward model of full states: what a method costs and reaches that has no surrogate.
 
 #include "da/forward_model.h"
+#include "models/grid.h"
 #include "models/propagator.h"
-#include "models/surrogate.h"
 
 namespace levda::da {
 

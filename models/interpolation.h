@@ -5,7 +5,7 @@
 #include <array>
 #include <span>
 
-#include "models/surrogate.h"
+#include "models/grid.h"
 
 namespace levda::models {
 

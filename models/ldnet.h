@@ -10,7 +10,7 @@
 #include <optional>
 
 #include "autodiff/op.h"
-#include "models/geometry.h"
+#include "models/grid.h"
 #include "nn/layers.h"
 
 namespace levda::models {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numbers>
 
 #include "autodiff/error.h"
 #include "models/weights_file.h"
@@ -38,38 +37,6 @@ std::vector<double> Surrogate::physical_parameters(std::span<const double> norma
   return physical;
 }
 
-std::string Grid::fault() const {
-  if (geometry != Geometry::sphere) return "";
-  constexpr double slack = 1e-6;
-  if (y0 < -90 - slack || y0 + height() > 90 + slack) return "latitudes of a sphere lie between -90 and 90 degrees";
-  if (!(std::abs(period_x() - 360) <= 1e-3 * dx)) return "longitudes of a sphere go round in 360 degrees";
-  return "";
-}
-
-double Grid::area(std::int64_t i, std::int64_t j) const {
-  return geometry == Geometry::sphere ? std::cos(node_y(i, j) * std::numbers::pi / 180) : 1;
-}
-
-Grid Grid::of_points(std::vector<double> x, std::vector<double> y, std::int64_t channels) {
-  const std::size_t n = x.size();
-  if (n < 2 || y.size() != n) throw Error(fmt::format("a list of {} x and {} y is no list of points", n, y.size()));
-  const auto [west, east] = std::minmax_element(x.begin(), x.end());
-  const auto [south, north] = std::minmax_element(y.begin(), y.end());
-  const auto intervals = static_cast<double>(n - 1);
-  Grid grid{.nx = static_cast<std::int64_t>(n),
-            .ny = 1,
-            .x0 = *west,
-            .y0 = *south,
-            .dx = (*east - *west) / intervals,
-            .dy = (*north - *south) / intervals,
-            .offset_x = std::vector<double>(static_cast<std::size_t>(channels), 0.0),
-            .offset_y = std::vector<double>(static_cast<std::size_t>(channels), 0.0),
-            .x = std::move(x),
-            .y = std::move(y)};
-  if (!(grid.width() > 0 || grid.height() > 0)) throw Error("all points lie at one place");
-  return grid;
-}
-
 namespace {
 
 /// Copies a part that was computed on some device to its place in a tensor of the CPU, from element `begin` on.
@@ -90,35 +57,16 @@ Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int
   const Var parameters(Tensor::from(u, {members, steps, p}, DType::float32, backend));
   Tensor latents = Tensor::empty({members, frames, d});
   // All frames of a trajectory are kept.
-  for_each_piece(backend, members, 1, 1, std::max<std::int64_t>(1, most / frames), [&](const Piece& piece) {
-    const std::int64_t rows = piece.groups();
-    const Var own = parameters.value().rows(piece.first_group, piece.end_group);
+  for_each_row_block(backend, members, 1, 1, std::max<std::int64_t>(1, most / frames), [&](const RowBlock& block) {
+    const std::int64_t rows = block.groups();
+    const Var own = parameters.value().rows(block.first_group, block.end_group);
     Vars own_parameters;
     for (std::int64_t k = 0; k < frames; ++k)
       own_parameters.push_back(reshape(slice(own, 1, steps == 1 ? 0 : k, 1), {rows, p}));
     const Var states = net.trajectory(weights, own_parameters, Var(Tensor::zeros({rows, d}, DType::float32, backend)));
-    put(transpose(states, {1, 0, 2}).value(), latents, piece.first_group * frames * d);
+    put(transpose(states, {1, 0, 2}).value(), latents, block.first_group * frames * d);
   });
   return latents;
-}
-
-Tensor grid_points(const Grid& grid, std::int64_t stride) {
-  if (grid.listed()) stride = 1;
-  std::vector<float> x;
-  for (std::int64_t j = 0; j < grid.ny; j += stride)
-    for (std::int64_t i = 0; i < grid.nx; i += stride) {
-      x.push_back(static_cast<float>(grid.normal_x(grid.node_x(i))));
-      x.push_back(static_cast<float>(grid.normal_y(grid.node_y(i, j))));
-    }
-  return Tensor::from(std::span<const float>(x), {static_cast<std::int64_t>(x.size()) / 2, 2});
-}
-
-std::vector<double> grid_areas(const Grid& grid, std::int64_t stride) {
-  if (grid.listed()) stride = 1;
-  std::vector<double> areas;
-  for (std::int64_t j = 0; j < grid.ny; j += stride)
-    for (std::int64_t i = 0; i < grid.nx; i += stride) areas.push_back(grid.area(i, j));
-  return areas;
 }
 
 Tensor decode_states(const Ldnet& net, const Tensor& s, const Tensor& x, std::int64_t most) {
@@ -130,12 +78,12 @@ Tensor decode_states(const Ldnet& net, const Tensor& s, const Tensor& x, std::in
   const Tensor q = net.features(weights, Var(x.to(backend))).value();
   const Tensor on_device = s.to(backend);
   Tensor fields = Tensor::empty({states, points, net.architecture().channels});
-  for_each_piece(backend, states, points, tile, most, [&](const Piece& piece) {
-    const Tensor y = net.decode_all(weights, Var(q.rows(piece.first_row, piece.end_row)),
-                                    Var(on_device.rows(piece.first_group, piece.end_group)))
+  for_each_row_block(backend, states, points, tile, most, [&](const RowBlock& block) {
+    const Tensor y = net.decode_all(weights, Var(q.rows(block.first_row, block.end_row)),
+                                    Var(on_device.rows(block.first_group, block.end_group)))
                          .value();
     // Whole states, or rows of one: either way one run of elements.
-    put(y, fields, (piece.first_group * points + piece.first_row) * fields.shape()[2]);
+    put(y, fields, (block.first_group * points + block.first_row) * fields.shape()[2]);
   });
   return fields;
 }
@@ -167,8 +115,8 @@ nn::TensorFile packed(const Surrogate& s) {
   m["grid_y0"] = number(g.y0);
   m["grid_dx"] = number(g.dx);
   m["grid_dy"] = number(g.dy);
-  m["grid_geometry"] = name(g.geometry);
-  m["embedding"] = name(a.geometry);
+  m["grid_geometry"] = name_of(g.geometry);
+  m["embedding"] = name_of(a.geometry);
   m["time_unit"] = s.about.time_unit;
   m["place_unit"] = s.about.place_unit;
   m["frames"] = number(s.about.frames);

@@ -40,8 +40,9 @@ std::int64_t Metadata::whole(const std::string& key, std::int64_t least, std::in
 
 Geometry Metadata::geometry(const std::string& key) const {
   if (!has(key)) return Geometry::plane;
-  const std::optional<Geometry> value = geometry_of(text(key));
-  if (!value) throw InputError(path_.string(), key, fmt::format("\"{}\" is none of plane, torus, sphere", text(key)));
+  const std::optional<Geometry> value = choice_of<Geometry>(text(key));
+  if (!value)
+    throw InputError(path_.string(), key, fmt::format("\"{}\" is none of {}", text(key), choice_names<Geometry>()));
   return *value;
 }
 

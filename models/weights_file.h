@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "models/geometry.h"
+#include "models/grid.h"
 #include "nn/layers.h"
 #include "nn/safetensors.h"
 

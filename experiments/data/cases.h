@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "experiments/config/config.h"
+#include "models/grid.h"
 #include "models/propagator.h"
-#include "models/surrogate.h"
 
 namespace levda::experiments {
 

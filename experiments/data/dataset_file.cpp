@@ -174,7 +174,7 @@ class Reader {
     text += fmt::format("{} {} {}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n", set_.train, set_.valid, set_.test,
                         about_.channel_names, about_.channel_units, about_.parameter_names, about_.parameter_units,
                         about_.parameter_min, about_.parameter_max, g.offset_x, g.offset_y);
-    if (g.geometry != models::Geometry::plane) text += fmt::format("{}\n", models::name(g.geometry));
+    if (g.geometry != models::Geometry::plane) text += fmt::format("{}\n", name_of(g.geometry));
     for (const std::vector<double>* values : {&set_.parameters, &g.x, &g.y, &between.fraction})
       text += checksum(bytes_of(*values));
     text += fields_.text();
@@ -312,8 +312,8 @@ class Reader {
   models::Geometry geometry() const {
     if (!file_.has_attribute(geometry_name)) return models::Geometry::plane;
     const std::string text = file_.text(geometry_name);
-    const std::optional<models::Geometry> geometry = models::geometry_of(text);
-    if (!geometry) fail(geometry_name, fmt::format("\"{}\" is none of plane, torus, sphere", text));
+    const std::optional<models::Geometry> geometry = choice_of<models::Geometry>(text);
+    if (!geometry) fail(geometry_name, fmt::format("\"{}\" is none of {}", text, choice_names<models::Geometry>()));
     return *geometry;
   }
 
@@ -537,7 +537,7 @@ void write_outline(NetcdfWriter& file, const Dataset& set, const char* format) {
   file.attribute("levda_format", format);
   file.attribute(fingerprint_name, set.fingerprint);
   file.attribute("case", about.case_name);
-  file.attribute(geometry_name, std::string(models::name(grid.geometry)));
+  file.attribute(geometry_name, std::string(name_of(grid.geometry)));
   file.attribute("first_time", about.first_time);
   file.attribute("frame_interval", about.frame_interval);
 

@@ -79,8 +79,8 @@ class Reader {
       json.at("y0").get_to(grid.y0);
       json.at("dx").get_to(grid.dx);
       json.at("dy").get_to(grid.dy);
-      const auto geometry = models::geometry_of(json.value("geometry", "plane"));
-      if (!geometry) fail("description", "geometry is none of plane, torus, sphere");
+      const auto geometry = choice_of<models::Geometry>(json.value("geometry", "plane"));
+      if (!geometry) fail("description", "geometry is none of " + choice_names<models::Geometry>());
       grid.geometry = *geometry;
       json.at("offset_x").get_to(grid.offset_x);
       json.at("offset_y").get_to(grid.offset_y);
@@ -158,7 +158,7 @@ void write_dataset_tensors(const std::filesystem::path& path, const Dataset& set
                          {"y0", grid.y0},
                          {"dx", grid.dx},
                          {"dy", grid.dy},
-                         {"geometry", models::name(grid.geometry)},
+                         {"geometry", name_of(grid.geometry)},
                          {"offset_x", grid.offset_x},
                          {"offset_y", grid.offset_y},
                          {"frames", about.frames},

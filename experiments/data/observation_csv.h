@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "da/observations.h"
-#include "models/surrogate.h"
+#include "models/grid.h"
 
 namespace levda::experiments {
 

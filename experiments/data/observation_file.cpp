@@ -258,8 +258,8 @@ ObservationFile read_observations(const std::filesystem::path& path, const model
   for (std::int64_t i = 0; i < o.size(); ++i) {
     if (o.qc[i] != da::used) continue;
     const std::int64_t c = o.channel[i];
-    if (!grid.contains_x(o.x[i] - grid.offset_x[c] * grid.dx)) outside("x", i, o.x[i], grid.x0, grid.width());
-    if (!grid.contains_y(o.y[i] - grid.offset_y[c] * grid.dy)) outside("y", i, o.y[i], grid.y0, grid.height());
+    if (!grid.contains_x(grid.node_of_x(c, o.x[i]))) outside("x", i, o.x[i], grid.x0, grid.width());
+    if (!grid.contains_y(grid.node_of_y(c, o.y[i]))) outside("y", i, o.y[i], grid.y0, grid.height());
     try {
       da::places_of(o, i, about);
     } catch (const Error& error) {

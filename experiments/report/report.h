@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "models/geometry.h"
+#include "models/grid.h"
 
 namespace levda::experiments {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "experiments/report/colours.h"
-#include "models/geometry.h"
+#include "models/grid.h"
 
 namespace levda::experiments {
 

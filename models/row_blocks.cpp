@@ -1,4 +1,4 @@
-#include "models/pieces.h"
+#include "models/row_blocks.h"
 
 #include <oneapi/tbb/parallel_for.h>
 
@@ -6,14 +6,14 @@
 
 namespace levda::models {
 
-void for_each_piece(const autodiff::Backend& backend, std::int64_t groups, std::int64_t rows, std::int64_t tile,
-                    std::int64_t most, const std::function<void(const Piece&)>& f) {
+void for_each_row_block(const autodiff::Backend& backend, std::int64_t groups, std::int64_t rows, std::int64_t tile,
+                        std::int64_t most, const std::function<void(const RowBlock&)>& f) {
   const bool large = backend.prefers_large_batches();
   const std::int64_t some_rows = std::max<std::int64_t>(1, std::min(rows, large ? most : tile));
   const std::int64_t some_groups = large ? std::max<std::int64_t>(1, most / some_rows) : 1;
   const std::int64_t across = (rows + some_rows - 1) / some_rows;
   const std::int64_t down = (groups + some_groups - 1) / some_groups;
-  const auto piece = [&](std::int64_t i) {
+  const auto block = [&](std::int64_t i) {
     const std::int64_t group = i / across * some_groups;
     const std::int64_t row = i % across * some_rows;
     f({.first_group = group,
@@ -22,9 +22,9 @@ void for_each_piece(const autodiff::Backend& backend, std::int64_t groups, std::
        .end_row = std::min(row + some_rows, rows)});
   };
   if (large)
-    for (std::int64_t i = 0; i < down * across; ++i) piece(i);
+    for (std::int64_t i = 0; i < down * across; ++i) block(i);
   else
-    oneapi::tbb::parallel_for(std::int64_t{0}, down * across, piece);
+    oneapi::tbb::parallel_for(std::int64_t{0}, down * across, block);
 }
 
 }  // namespace levda::models
