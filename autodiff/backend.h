@@ -24,7 +24,7 @@ const char* name(DType);
 const char* name(Device);
 std::size_t bytes_of(DType);
 
-/// Scalar functions; their definitions are in autodiff/scalar.h, once for all backends.
+/// Scalar functions; their definitions are in autodiff/internal/scalar.h, once for all backends.
 enum class Unary : std::uint8_t {
   neg,
   sin,

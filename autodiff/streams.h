@@ -45,15 +45,14 @@ inline constexpr std::uint32_t truth_order = 10;
 inline constexpr std::uint32_t start_frame = 20;
 inline constexpr std::uint32_t observation_noise = 30;  // + further_draw draw
 inline constexpr std::uint32_t prior_members = 40;
-inline constexpr std::uint32_t score_members =
-    50;  // + 10 for warm + method + forecast_scores later; step: truth and time
+inline constexpr std::uint32_t score_members = 50;  // + 10 for warm + method; step: truth and time
 inline constexpr std::uint32_t sensor_places = 70;
 inline constexpr std::uint32_t gross_errors = 80;  // + further_draw draw
 inline constexpr std::uint32_t candidate_members = 90;
 
 /// Distances between streams of the twin experiments.
-inline constexpr std::uint32_t further_draw = 1000;  // of the observation errors
-inline constexpr std::uint32_t forecast_scores = 100000;
+inline constexpr std::uint32_t further_draw = 1000;       // of the observation errors
+inline constexpr std::uint32_t forecast_scores = 100000;  // from scores of analyses to those of forecasts
 
 /// The seed of a problem (da::Problem).
 inline constexpr std::uint32_t window_draws = 60;

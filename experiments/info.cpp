@@ -94,9 +94,9 @@ std::string describe_weights(const std::filesystem::path& path) {
   lines.add("file", "weights of a surrogate, for levda assimilate --weights");
   add_description(lines, s.about);
   lines.add("latent variables", "{}, a latent step of {} per frame", a.latent, a.latent_dt);
-  lines.add("dynamics", "{} hidden layers of {}, {}", a.dynamics_depth, a.dynamics_width, name(a.dynamics_layers));
+  lines.add("dynamics", "{} hidden layers of {}, {}", a.dynamics_depth, a.dynamics_width, name_of(a.dynamics_layers));
   lines.add("decoder", "{} hidden layers of {}, {}; {} Fourier features{}", a.decoder_depth, a.decoder_width,
-            name(a.decoder_layers), a.fourier_features, a.fourier_trainable ? ", trained" : "");
+            name_of(a.decoder_layers), a.fourier_features, a.fourier_trainable ? ", trained" : "");
   lines.add("trainable weights", "{}", s.net.parameters().count());
   for (std::size_t c = 0; s.scaling && c < s.about.channel_names.size(); ++c)
     lines.add("scaling of " + s.about.channel_names[c], "{:g} .. {:g} {} as -1 .. 1", s.offset(c) - s.scale(c),

@@ -150,7 +150,7 @@ fs::path Pipeline::analysis_path(const std::string& experiment, std::int64_t tru
 std::string Pipeline::assimilation_fingerprint() {
   constexpr int format = 1;  // of analyses and scores: counts changes of what they mean
   return observation_fingerprint(options_.config, data()) + fingerprint(options_.config, {"assimilation"}) +
-         fmt::format("weights = {}\nlevda = {}, analysis {}\n", weights_checksum(), version(), format);
+         fmt::format("weights = {}\nlevda = {}, analysis {}\n", weights_checksum(), results_version(), format);
 }
 
 std::string Pipeline::weights_checksum() {

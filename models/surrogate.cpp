@@ -130,8 +130,8 @@ nn::TensorFile packed(const Surrogate& s) {
   m["dynamics_width"] = number(a.dynamics_width);
   m["decoder_depth"] = number(a.decoder_depth);
   m["decoder_width"] = number(a.decoder_width);
-  m["dynamics_layers"] = name(a.dynamics_layers);
-  m["decoder_layers"] = name(a.decoder_layers);
+  m["dynamics_layers"] = name_of(a.dynamics_layers);
+  m["decoder_layers"] = name_of(a.decoder_layers);
   m["fourier_uniform"] = a.fourier_uniform ? "1" : "0";
   m["fourier_trainable"] = a.fourier_trainable ? "1" : "0";
 

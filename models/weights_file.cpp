@@ -48,7 +48,7 @@ Geometry Metadata::geometry(const std::string& key) const {
 
 nn::Hidden Metadata::hidden(const std::string& key) const {
   if (!has(key)) return nn::Hidden::residual_silu;
-  const std::optional<nn::Hidden> value = nn::hidden_of(text(key));
+  const std::optional<nn::Hidden> value = choice_of<nn::Hidden>(text(key));
   if (!value)
     throw InputError(path_.string(), key,
                      fmt::format("\"{}\" is none of residual_silu, relu, residual_relu", text(key)));

@@ -3,11 +3,10 @@
 /// Layers: where their weights are in a list of Parameters, and their formula.
 
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "autodiff/choices.h"
 #include "autodiff/op.h"
 #include "autodiff/random.h"
 #include "nn/parameters.h"
@@ -37,21 +36,14 @@ enum class Hidden : std::uint8_t {
                   ///< relu(W h + b) (He et al., CVPR 2016, as in LD-EnSF, arXiv 2411.19305)
 };
 
-constexpr std::string_view name(Hidden hidden) {
-  switch (hidden) {
-    case Hidden::residual_silu: return "residual_silu";
-    case Hidden::relu: return "relu";
-    case Hidden::residual_relu: return "residual_relu";
-  }
-  return "";
-}
+}  // namespace levda::nn
 
-/// Nothing where the text is no name of such layers.
-constexpr std::optional<Hidden> hidden_of(std::string_view text) {
-  for (const Hidden hidden : {Hidden::residual_silu, Hidden::relu, Hidden::residual_relu})
-    if (text == name(hidden)) return hidden;
-  return std::nullopt;
-}
+template <>
+inline constexpr std::array levda::choices<levda::nn::Hidden>{
+    levda::Choice{levda::nn::Hidden::residual_silu, "residual_silu"}, levda::Choice{levda::nn::Hidden::relu, "relu"},
+    levda::Choice{levda::nn::Hidden::residual_relu, "residual_relu"}};
+
+namespace levda::nn {
 
 /// Hidden layers of one width, then a linear output.
 struct Mlp {

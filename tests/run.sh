@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 test_gpu() {
-  local options=(-DLEVDA_WERROR=OFF)  # compilers of such machines are many
+  local options=()
   if [ -n "${LEVDA_DEPS_DIR:-}" ]; then options+=(-DLEVDA_DEPS_DIR="$LEVDA_DEPS_DIR"); else experiments/install_packages.sh; fi
   command -v nvcc >/dev/null || export CUDACXX=${CUDACXX:-/usr/local/cuda/bin/nvcc}
   command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
@@ -36,6 +36,6 @@ preset=${1:-release}
 experiments/install_packages.sh ninja-build python3-xarray python3-netcdf4  # the last two for the README's examples
 # Make builds one library after the other, and one long file holds up all that follow.
 export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
-cmake --preset "$preset" "${@:2}" >/dev/null
+cmake --preset "$preset" -DLEVDA_WERROR=ON "${@:2}" >/dev/null
 cmake --build --preset "$preset" --parallel "$(nproc)"
 ctest --preset "$preset"

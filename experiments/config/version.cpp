@@ -11,6 +11,8 @@ namespace levda::experiments {
 
 std::string version() { return LEVDA_VERSION; }
 
+std::string results_version() { return "0.1.0"; }
+
 std::string machine() {
   std::ifstream file("/proc/cpuinfo");
   std::string name = "unknown processor";

@@ -4,8 +4,12 @@
 
 namespace levda::experiments {
 
-/// Version of the program, "0.1.0".
+/// Version of the program, for example "0.2.0".
 std::string version();
+
+/// The version whose results this one reproduces bit for bit. It is in the fingerprints of results, so results that the
+/// program has already made stay valid after an upgrade; it changes when numbers change.
+std::string results_version();
 
 /// Name of the processor and how many threads may run on it, for provenance.
 std::string machine();

@@ -80,7 +80,7 @@ std::string job_fingerprint(const Entry& entry, const Dataset& data, const Compa
   return observation_fingerprint(config, data) + fingerprint(config, {"assimilation"}) +
          (encoded ? fingerprint(config, {"encoder"}) : "") +
          fmt::format("weights = {}\nlevda = {}, comparison {}\nexperiment = {}\ndraw = {}\nmethod = {}\n",
-                     options.weights, version(), format, options.experiment, draw,
+                     options.weights, results_version(), format, options.experiment, draw,
                      entry.method != nullptr ? entry.method->key : entry.name);
 }
 

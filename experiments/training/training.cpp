@@ -302,8 +302,8 @@ models::LdnetArchitecture architecture_of(const Config& config, const models::De
   a.channels = about.channels();
   if (config.embedding == "natural") a.geometry = about.grid.geometry;
   if (a.latent_dt == 0) a.latent_dt = 4 / static_cast<double>(about.frames);
-  a.dynamics_layers = nn::hidden_of(config.dynamics_layers).value_or(a.dynamics_layers);
-  a.decoder_layers = nn::hidden_of(config.decoder_layers).value_or(a.decoder_layers);
+  a.dynamics_layers = choice_of<nn::Hidden>(config.dynamics_layers).value_or(a.dynamics_layers);
+  a.decoder_layers = choice_of<nn::Hidden>(config.decoder_layers).value_or(a.decoder_layers);
   a.fourier_uniform = config.fourier_init == "uniform";
   a.fourier_trainable = config.fourier_trainable == 1;
   if (a.geometry == models::Geometry::torus && a.fourier_features > 0 && (a.fourier_uniform || a.fourier_trainable))

@@ -353,7 +353,8 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("LEVDA of many truths with the weights on a device of one lane finds what it finds on the CPU") {
+TEST_CASE("LEVDA of many truths with the weights on a device of one lane finds what it finds on the CPU" *
+          doctest::test_suite("long under sanitizers")) {
   const models::Surrogate s = make_surrogate();
   models::Surrogate moved = make_surrogate();
   nn::Parameters& weights = moved.net.parameters();

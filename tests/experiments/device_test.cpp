@@ -159,7 +159,8 @@ TEST_CASE("the program on a GPU: trained, assimilated and reported; the weights 
   CHECK(fs::last_write_time(folder / "analysis/cold-00.nc") == written);
 }
 
-TEST_CASE("the program: a training in pieces by the clock ends with the weights of one that was left alone") {
+TEST_CASE("the program: a training in pieces by the clock ends with the weights of one that was left alone" *
+          doctest::test_suite("long under sanitizers")) {
   const TemporaryFolder folder;
   const std::string whole = (folder / "whole").string();
   const std::string pieces = (folder / "pieces").string();

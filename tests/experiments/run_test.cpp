@@ -31,6 +31,8 @@ void without_report(const std::string& options) {
 
 }  // namespace
 
+TEST_SUITE_BEGIN("runs");
+
 TEST_CASE("run makes everything, and a second run only reads it") {
   const TemporaryFolder folder;
   const std::string options = tiny + "--out " + (folder.path() / "run").string();
@@ -101,7 +103,8 @@ TEST_CASE("run makes everything, and a second run only reads it") {
 }
 
 TEST_CASE(
-    "the stages one by one are the run; training and analyses have the same bits at 1 and 2 threads, and together") {
+    "the stages one by one are the run; training and analyses have the same bits at 1 and 2 threads, and together" *
+    doctest::test_suite("runs, long under sanitizers")) {
   const TemporaryFolder folder;
   for (const char* threads : {"1", "2"})
     for (const char* stage : {"generate", "train", "observe", "assimilate", "report"}) {
@@ -271,7 +274,8 @@ TEST_CASE("fine truths: other observations and scores, computed once") {
   }
 }
 
-TEST_CASE("other data are not taken for the same, whatever the configuration says") {
+TEST_CASE("other data are not taken for the same, whatever the configuration says" *
+          doctest::test_suite("runs, long under sanitizers")) {
   const TemporaryFolder folder;
   const std::string a = (folder.path() / "a").string();
   const std::string b = (folder.path() / "b").string();
@@ -348,7 +352,8 @@ TEST_CASE("another run on the same folder is refused; an interrupt stops a train
   CHECK_FALSE(fs::exists(folder.path() / "weights.safetensors"));
 }
 
-TEST_CASE("two members, every minimiser and precision: the same minimum where J has one") {
+TEST_CASE("two members, every minimiser and precision: the same minimum where J has one" *
+          doctest::test_suite("runs, long under sanitizers")) {
   const TemporaryFolder folder;
   const std::string out = (folder.path() / "run").string();
   REQUIRE(run_levda("run" + tiny + "--out " + out).code == 0);
@@ -399,7 +404,8 @@ TEST_CASE("a disk that is full: one line, exit code 2, and what was there before
   REQUIRE(run_levda("train" + tiny + "--out " + out).code == 0);
 }
 
-TEST_CASE("a system that the program does not know goes the whole way to the report") {
+TEST_CASE("a system that the program does not know goes the whole way to the report" *
+          doctest::test_suite("runs, long under sanitizers")) {
   const TemporaryFolder folder;
   const std::string out = (folder.path() / "run").string();
   REQUIRE(run_levda("generate" + tiny + "--out " + out).code == 0);
@@ -419,3 +425,5 @@ TEST_CASE("a system that the program does not know goes the whole way to the rep
   INFO(one.output);
   CHECK(one.code == 0);
 }
+
+TEST_SUITE_END();

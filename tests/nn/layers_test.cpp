@@ -128,7 +128,7 @@ TEST_CASE("published networks: plain layers and blocks of two, against plain loo
   for (const Hidden layers : {Hidden::relu, Hidden::residual_relu})
     for (const std::int64_t depth : {1, 2, 3, 4, 5, 6}) {
       CAPTURE(depth);
-      CHECK(hidden_of(name(layers)) == layers);
+      CHECK(levda::choice_of<Hidden>(levda::name_of(layers)) == layers);
       Parameters p;
       Random random(3);
       const Mlp net = Mlp::make(p, "net", 3, 6, depth, 2, random, layers);
@@ -159,7 +159,7 @@ TEST_CASE("published networks: plain layers and blocks of two, against plain loo
       CHECK(check.adjoint_error() <= 1e-12);           // sums of a few hundred terms
       CHECK(check.finite_difference_error() <= 1e-8);  // no kink is near
     }
-  CHECK_FALSE(hidden_of("gelu").has_value());
+  CHECK_FALSE(levda::choice_of<Hidden>("gelu").has_value());
 }
 
 TEST_CASE("Fourier features: uniform within a bound, trained where wanted") {

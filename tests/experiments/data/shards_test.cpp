@@ -226,7 +226,8 @@ TEST_CASE("what is not kept in memory is read when it is needed: the same values
   CHECK_THROWS_AS(members(outline, 0, 9), InputError);
 }
 
-TEST_CASE("twin experiments do not depend on whether the set is in memory") {
+TEST_CASE("twin experiments do not depend on whether the set is in memory" *
+          doctest::test_suite("long under sanitizers")) {
   const TemporaryFolder folder;
   const std::string all = (folder.path() / "all").string();
   const std::string some = (folder.path() / "some").string();
