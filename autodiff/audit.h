@@ -1,6 +1,6 @@
 #pragma once
 
-/// Accounts of a tape: what is on it, what it costs, and where it went wrong.
+/// Accounts of a tape: its operations, its memory, and the first value that is not finite.
 
 #include <optional>
 #include <string>
@@ -10,18 +10,18 @@
 
 namespace levda::autodiff {
 
-/// What the nodes of one operation hold.
+/// The number and the memory of the nodes of one operation.
 struct OperationUse {
   std::string operation;  ///< "variable" for independent variables
   std::int64_t nodes = 0;
-  std::int64_t bytes = 0;  ///< of blocks that no earlier node holds: a view costs nothing
+  std::int64_t bytes = 0;  ///< in blocks that no earlier node holds; a view costs nothing
 };
 
 struct TapeUse {
   std::int64_t nodes = 0;
-  std::int64_t bytes = 0;                ///< sum over the operations, and Tape::bytes()
+  std::int64_t bytes = 0;                ///< sum over the operations; equals Tape::bytes()
   std::vector<OperationUse> operations;  ///< most bytes first, then by name
-  MemoryUse memory;                      ///< of the device of the tape's first node, whatever holds it
+  MemoryUse memory;                      ///< all memory in use on the device of the tape's first node
   /// A readable table.
   std::string text() const;
 };
@@ -30,7 +30,7 @@ TapeUse audit(const Tape& tape);
 /// The first node whose value is not finite.
 struct NonFinite {
   std::int64_t node;
-  /// Operation, shapes and ranges, as NonFiniteError has them.
+  /// Operation, shapes and ranges, as in the message of NonFiniteError.
   std::string text;
 };
 std::optional<NonFinite> first_nonfinite(const Tape& tape);

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Checks of derivatives, for users' own functions as for ours.
+/// Checks of derivatives, for the library's operations and for functions of users.
 
 #include <cstdint>
 #include <functional>
@@ -11,13 +11,13 @@
 
 namespace levda::autodiff {
 
-/// One derivative against a reference: all are directional derivatives <w, J v> for random w and v.
+/// The directional derivative <w, J v> for random w and v, computed in three ways.
 struct DerivativeCheck {
   double by_vjp = 0;            ///< <J' w, v>
   double by_jvp = 0;            ///< <w, J v>
   double by_differences = 0;    ///< central differences of <w, f(x + h v)>, extrapolated to h = 0 (Ridders 1982)
-  double difference_error = 0;  ///< the extrapolation's own estimate of its error
-  double scale = 0;             ///< sum |w_i (J v)_i|: what round-off is to be measured against
+  double difference_error = 0;  ///< error of by_differences, as the extrapolation estimates it
+  double scale = 0;             ///< sum |w_i (J v)_i|, the scale of round-off errors
 
   /// |<w, J v> - <J' w, v>| / scale, or 0 when both are 0.
   double adjoint_error() const;

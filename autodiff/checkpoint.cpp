@@ -1,4 +1,4 @@
-/// A computation that keeps no tape: it runs again when a sweep comes by.
+/// A computation that keeps no tape and runs again in every sweep.
 
 #include <fmt/format.h>
 
@@ -11,8 +11,8 @@ namespace levda::autodiff {
 
 namespace {
 
-/// f once more, in a form that can be swept: on the tape of its inputs where they are tracked, so that the sweep is
-/// recorded there, else on a tape of its own with the inputs `varied` as variables.
+/// Runs f again so that a sweep can follow. If the inputs are tracked, f runs on their tape and the sweep is recorded
+/// there; else it runs on a new tape with the inputs `varied` as variables.
 struct Rerun {
   Tape own;
   Graph graph;
@@ -31,7 +31,7 @@ struct Rerun {
 };
 
 Tensor run(const Function& f, Inputs inputs, bool guard) {
-  Tape tape;  // under guard only, for the name of the operation that fails
+  Tape tape;  // used only under guard, to name the operation that fails
   tape.guard(true);
   Vars x;
   for (const Var& input : inputs) x.push_back(guard && input.tracked() ? tape.variable(input.value()) : input.detach());
@@ -41,7 +41,7 @@ Tensor run(const Function& f, Inputs inputs, bool guard) {
   return y.value();
 }
 
-/// The same variable, or the same whole tensor. (A view of part of a block says nothing of which part.)
+/// True for the same variable or the same whole tensor. (Two views of parts of a block may be different parts.)
 bool same(const Var& a, const Var& b) {
   if (a.tracked() || b.tracked()) return a.tape() == b.tape() && a.id() == b.id();
   const Tensor& x = a.value();
@@ -88,7 +88,7 @@ Var checkpoint(const Function& f, const Vars& inputs) {
     return f(all);
   };
 
-  // The result's shape is known when it has been computed, so the row is made here; evaluate checks and records it.
+  // The shape of the result is known only after the computation, so the row is made here; evaluate records it.
   const Tensor value = run(g, once.values, guard);
   auto op = std::make_shared<Op>();
   op->name = "checkpoint";

@@ -20,11 +20,11 @@ struct Choice {
   std::string_view name;
 };
 
-/// The values of E and their names. It is specialised for each enum, in namespace levda.
+/// The values of E and their names, specialised for each enum.
 template <typename E>
 inline constexpr std::array<Choice<E>, 0> choices{};
 
-/// The name of a value; empty for a value without one.
+/// The name of a value; empty if it has none.
 template <typename E>
 constexpr std::string_view name_of(E value) {
   for (const Choice<E>& one : choices<E>)
@@ -32,7 +32,7 @@ constexpr std::string_view name_of(E value) {
   return {};
 }
 
-/// The value with a name; nullopt where no value has it.
+/// The value with a name; nullopt if no value has this name.
 template <typename E>
 constexpr std::optional<E> choice_of(std::string_view name) {
   for (const Choice<E>& one : choices<E>)

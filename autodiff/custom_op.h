@@ -1,7 +1,7 @@
 #pragma once
 
-/// An operation of a user's, with hand-written derivatives: where the derivative of the formula is wrong at some points
-/// (a norm at zero), slow, or where the value does not come from operations of this library at all.
+/// Operations of users with hand-written derivatives. They are useful where the derivative of the formula is not finite
+/// (a norm at zero) or slow, and where other code computes the value.
 
 #include <string>
 

@@ -15,7 +15,7 @@ namespace {
 
 using Marks = std::vector<bool>;  // of nodes
 
-/// For every node up to `last`: does it depend on one of `wrt`?
+/// For every node up to `last`: whether it depends on one of `wrt`.
 Marks dependents(const char* who, const Tape* tape, std::int64_t last, const Vars& wrt) {
   Marks depends(static_cast<std::size_t>(last) + 1, false);
   for (const Var& x : wrt) {
@@ -43,7 +43,7 @@ Marks marks_of(Inputs variables, std::size_t size) {
   return marks;
 }
 
-/// A node's values as its rules are to see them: tracked, so that what the rules compute is recorded, or as constants.
+/// The values of a node for its rules: tracked, so that the operations of the rules are recorded, or constants.
 struct Seen {
   Vars inputs;
   Var output;
@@ -81,7 +81,7 @@ void add_vjp(const Var& y, const Var& w, const Vars& wrt, Vars& sums, Graph grap
   require_tracked("vjp", y);
   const Marks depends = dependents("vjp", y.tape(), y.id(), wrt);
   if (!(w.shape() == y.shape()))
-    throw Error(fmt::format("[vjp] cotangent {} for a result {}", w.shape().text(), y.shape().text()));
+    throw Error(fmt::format("[vjp] the cotangent has shape {}, the result {}", w.shape().text(), y.shape().text()));
   const Marks wanted = marks_of(wrt, depends.size());
   Tape& tape = *y.tape();
   const bool guarded = tape.guarded();
@@ -90,7 +90,7 @@ void add_vjp(const Var& y, const Var& w, const Vars& wrt, Vars& sums, Graph grap
     if (wrt[i].id() <= y.id()) cotangents[wrt[i].id()] = std::move(sums[i]);
   accumulate(cotangents[y.id()], w);
   for (std::int64_t id = y.id(); id >= 0; --id) {
-    // A copy, and not a reference: rules that record make the tape grow.
+    // A copy, not a reference: rules may append to the tape.
     const std::shared_ptr<const Op> op = tape.node(id).op;
     if (!depends[id] || wanted[id] || !cotangents[id] || op == nullptr) continue;
     const Attributes attributes = tape.node(id).attributes;
@@ -152,14 +152,15 @@ Vars tangents_of(Inputs y, const Vars& wrt, const Vars& v, Graph graph) {
   for (std::size_t i = 0; i < wrt.size(); ++i) {
     const int extra = v[i].shape().rank() - wrt[i].shape().rank();
     if (extra < 0 || !(v[i].shape().part(extra, v[i].shape().rank()) == wrt[i].shape()))
-      throw Error(fmt::format("[jvp] tangent {} for a variable {}", v[i].shape().text(), wrt[i].shape().text()));
+      throw Error(
+          fmt::format("[jvp] a tangent has shape {}, its variable {}", v[i].shape().text(), wrt[i].shape().text()));
     if (i > 0 && !(v[i].shape().part(0, extra) == lead))
       throw Error(
           fmt::format("[jvp] tangents with leading axes {} and {}", lead.text(), v[i].shape().part(0, extra).text()));
     lead = v[i].shape().part(0, extra);
     if (wrt[i].id() <= last) accumulate(tangents[wrt[i].id()], v[i]);
   }
-  // Only what lies between the variables and the results.
+  // Only nodes between the variables and the results.
   Marks wanted = marks_of(y, depends.size());
   for (std::int64_t id = last; id >= 0; --id) {
     if (!wanted[id] || tangents[id]) continue;
@@ -201,7 +202,7 @@ Var jvp(const Var& y, const Vars& wrt, const Vars& v, Graph graph) {
 
 namespace {
 
-/// f at variables of a tape, and its gradient there.
+/// f and its gradient at variables of a tape.
 struct Gradient {
   Vars x;
   Var y;
@@ -209,7 +210,8 @@ struct Gradient {
   Gradient(const char* who, const Function& f, std::span<const Tensor> inputs, Tape& tape, Graph graph)
       : x(tape.variables(inputs)), y(f(x)) {
     if (y.shape().rank() != 0)
-      throw Error(fmt::format("[{}] the function's result has shape {}, not a scalar's", who, y.shape().text()));
+      throw Error(
+          fmt::format("[{}] the result of the function has shape {} and is not a scalar", who, y.shape().text()));
     gradient = vjp(y, Tensor::full({}, 1, y.dtype(), y.value().backend()), x, graph);
   }
 };

@@ -1,23 +1,23 @@
 #pragma once
 
-/// Errors that a caller can meet. Programming errors of ours are asserts; everything else is one of these.
+/// The exceptions that the libraries throw. Errors in the libraries themselves are asserts.
 
 #include <stdexcept>
 #include <string>
 
 namespace levda {
 
-/// Base of all errors: one line, no trailing newline. The program prints it and exits with code 2.
+/// Base of all errors. The message is one line without a newline. The program prints it and exits with code 2.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// Bad input from a file or an option: names where it came from and which field is at fault.
+/// Bad input from a file or an option. The message names the source and the field.
 class InputError : public Error {
  public:
-  /// what() reads "`source`: `field`: `message`"; an empty field is left out. Field and message may quote the input:
-  /// control characters become spaces, and what is far longer than a line is cut.
+  /// The message is "`source`: `field`: `message`"; an empty field is left out. Field and message may quote the input:
+  /// control characters become spaces, and text beyond 400 characters is cut.
   InputError(const std::string& source, const std::string& field, const std::string& message)
       : Error(source + ": " + (field.empty() ? "" : printable(field) + ": ") + printable(message)) {}
 
@@ -31,7 +31,8 @@ class InputError : public Error {
   }
 };
 
-/// A computation under guard made a NaN or an infinity: names the operation, its inputs' shapes and their ranges.
+/// A computation under guard produced a NaN or an infinity. The message names the operation, and the shapes and ranges
+/// of its inputs.
 class NonFiniteError : public Error {
  public:
   using Error::Error;

@@ -1,4 +1,4 @@
-/// The check that a tape makes under guard.
+/// The check of every result on a tape under guard.
 
 #include <fmt/format.h>
 

@@ -14,12 +14,13 @@ Var evaluate(const std::shared_ptr<const Op>& op, Vars inputs, Attributes attrib
   for (const Var& input : inputs) {
     if (!input) throw Error(fmt::format("[{}] an input has no value", op->name));
     if (input.dtype() != first.dtype())
-      throw Error(fmt::format("[{}] inputs of types {} and {}", op->name, name(first.dtype()), name(input.dtype())));
+      throw Error(
+          fmt::format("[{}] the inputs have types {} and {}", op->name, name(first.dtype()), name(input.dtype())));
     if (&input.value().backend() != &first.backend())
-      throw Error(fmt::format("[{}] inputs on devices {} and {}", op->name, name(first.device()),
+      throw Error(fmt::format("[{}] the inputs are on devices {} and {}", op->name, name(first.device()),
                               name(input.value().device())));
     if (!input.tracked()) continue;
-    if (tape != nullptr && tape != input.tape()) throw Error(fmt::format("[{}] inputs on two tapes", op->name));
+    if (tape != nullptr && tape != input.tape()) throw Error(fmt::format("[{}] the inputs are on two tapes", op->name));
     tape = input.tape();
   }
   Tensor y = Tensor::empty(op->shape(inputs, attributes), first.dtype(), first.backend());

@@ -1,11 +1,11 @@
 #pragma once
 
-/// Operations. Each is one row, an Op: its name, shape rule, forward computation and two derivative rules. The rows are
-/// in ops/; the functions below are what one writes formulas with.
+/// Operations. Each operation is one row, an Op: its name, shape rule, forward computation and two derivative rules.
+/// The rows are in ops/. Users write formulas with the functions below.
 ///
-/// The derivative rules are written with these same public functions. So they work on every backend, and when their
-/// arguments are on a tape they are recorded and can be differentiated again. The jvp rule is written by hand, not
-/// derived from the vjp rule: then <w, J v> = <J' w, v> is a test of both.
+/// The derivative rules are written with these public functions. Therefore they work on every backend, and if their
+/// arguments are on a tape, they are recorded and can be differentiated again. The jvp rule is written by hand and not
+/// derived from the vjp rule, so that <w, J v> = <J' w, v> tests both.
 
 #include <functional>
 #include <span>
@@ -15,10 +15,10 @@
 namespace levda::autodiff {
 
 using Inputs = std::span<const Var>;
-/// Negative ones count from the end.
+/// Axes of a shape; negative axes count from the end.
 using Axes = std::vector<int>;
 
-/// One application of an operation, as its derivative rules see it.
+/// One application of an operation, for its derivative rules.
 struct Call {
   const Attributes& attributes;
   Inputs inputs;
@@ -32,23 +32,23 @@ struct Op {
   std::function<void(Backend&, Inputs, Attributes&, Tensor& y)> forward;
   /// J_i' w: the cotangent of input i, in its shape, from w, the cotangent of the output.
   std::function<Var(const Call&, int i, const Var& w)> vjp;
-  /// J v: the tangent of the output from those of the inputs (empty: zero; at least one is not). Tangents may have
-  /// extra leading axes, equal among those that have them: that many directions are carried at once.
+  /// J v: the tangent of the output from the tangents of the inputs. An empty tangent is zero; at least one is not
+  /// empty. Tangents may have extra leading axes, the same for all that have them, to carry several directions at once.
   std::function<Var(const Call&, const Vars& v)> jvp;
-  /// In place of vjp where the cotangents come all at once: adds that of input wanted[k] to sums[k], what the input has
-  /// received so far (empty: nothing).
+  /// Replaces vjp where one computation gives all cotangents: adds the cotangent of input wanted[k] to sums[k], the sum
+  /// that the input has received so far (empty: zero).
   std::function<void(const Call&, const std::vector<int>& wanted, const Var& w, Vars& sums)> vjp_all = {};
 };
 
-/// Checks, computes, and records if an input is tracked. Throws Error when inputs are on different tapes, or differ in
-/// type or device, and NonFiniteError under the tape's guard.
+/// Checks the inputs, computes the output, and records the call if an input is tracked. Throws Error when inputs are on
+/// different tapes or differ in type or device, and NonFiniteError under the guard of the tape.
 Var evaluate(const std::shared_ptr<const Op>& op, Vars inputs, Attributes attributes = {});
 
-/// All rows.
+/// The rows of all operations.
 std::vector<const Op*> operations();
 
-// Elementwise; operands broadcast as in NumPy. Where IEEE arithmetic has a NaN or an infinity, so have values and
-// derivatives; what a derivative is at an edge stands with the function.
+// Elementwise operations. Operands broadcast as in NumPy. Values and derivatives are NaN or infinite where IEEE
+// arithmetic is. Where a derivative does not exist, the comment of the function says which number it returns.
 Var operator+(const Var& a, const Var& b);
 Var operator-(const Var& a, const Var& b);
 Var operator*(const Var& a, const Var& b);
@@ -79,18 +79,20 @@ Var silu_derivative(const Var& x);
 Var tanh(const Var& x);
 /// max(x, 0). Derivative at 0: 0.
 Var relu(const Var& x);
-/// x P(x) with the standard normal distribution function P, exactly.
+/// x P(x) with the standard normal distribution function P, not an approximation of it.
 Var gelu(const Var& x);
 Var erf(const Var& x);
-/// log(1 + exp(x)), of any x without overflow.
+/// log(1 + exp(x)), without overflow for any x.
 Var softplus(const Var& x);
-/// The greater and the lesser of two. Where they are equal each has half the derivative.
+/// The greater of two numbers. If they are equal, each gets half of the derivative.
 Var maximum(const Var& a, const Var& b);
+/// The smaller of two numbers. If they are equal, each gets half of the derivative.
 Var minimum(const Var& a, const Var& b);
 /// 1 where a > b, else 0: a mask. Derivative 0.
 Var greater(const Var& a, const Var& b);
-/// a where the mask is not 0, else b. The mask counts as a constant. A selection: what is not taken, a NaN too, does
-/// not matter, and its cotangent is 0. (But 0 times an infinite slope further up is NaN: guard the argument there.)
+/// a where the mask is not 0, else b. The mask counts as a constant. An element that is not selected does not matter,
+/// even if it is NaN, and its cotangent is 0. (But if that element was computed with an infinite slope, 0 times
+/// infinity is NaN: select before that operation.)
 Var where(const Var& mask, const Var& a, const Var& b);
 /// alpha x + beta.
 Var scale(const Var& x, double alpha, double beta = 0);
@@ -103,52 +105,55 @@ inline Var operator+(double beta, const Var& x) { return scale(x, 1, beta); }
 inline Var operator-(const Var& x, double beta) { return scale(x, 1, -beta); }
 inline Var operator-(double beta, const Var& x) { return scale(x, -1, beta); }
 
-/// Product over the last two axes, leading axes broadcast; either side transposed. Both of rank >= 2.
+/// Matrix product over the last two axes; leading axes broadcast. Each side can be transposed. Both of rank >= 2.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
-/// The solution y of a y = b, or of a' y = b: a (.., n, n), b (.., n, m), leading axes broadcast. By LU factors with
-/// row exchanges; throws Error that begins with "[solve] singular" when a pivot is exactly 0.
+/// The solution y of a y = b, or of a' y = b, by LU factors with row exchanges: a (.., n, n), b (.., n, m), leading
+/// axes broadcast. Throws Error that begins with "[solve] singular" when a pivot is exactly 0.
 Var solve(const Var& a, const Var& b, bool transpose_a = false);
 /// The lower triangular L with L L' = (a + a') / 2, for a (.., n, n). Throws Error that begins with
 /// "[cholesky] not positive definite".
 Var cholesky(const Var& a);
 /// x W + b: x (.., in) of rank >= 2, W (in, out), b (out).
 Var linear(const Var& x, const Var& weight, const Var& bias);
-/// silu(x W + b), the hidden layer of our networks, as one operation.
+/// silu(x W + b), a hidden layer of a network, as one operation.
 Var linear_silu(const Var& x, const Var& weight, const Var& bias);
 
-/// Sum over the axes that `shape`, which broadcasts to x's, has as 1 or lacks.
+/// Sum over the axes in which `shape` has extent 1 or which it lacks. `shape` must broadcast to the shape of x.
 Var sum_to(const Var& x, const Shape& shape);
 /// Sum of all elements, a scalar.
 Var sum(const Var& x);
-/// Sum over some axes, which stay with extent 1 (keep) or go. Throws Error when an axis is given twice.
+/// Sum over some axes. They stay with extent 1 if keep is true, else they go. Throws Error when an axis is given twice.
 Var sum(const Var& x, const Axes& axes, bool keep = false);
-/// Mean of all elements, a scalar, or over some axes; NaN where there are none.
+/// Mean of all elements, a scalar; NaN if there are none.
 Var mean(const Var& x);
+/// Mean over some axes; NaN if they have no elements. keep: as for sum.
 Var mean(const Var& x, const Axes& axes, bool keep = false);
-/// log of the sum of exp(x) over some axes, without overflow. Where all x are -infinity, or there are none, it is
-/// -infinity; an x of -infinity has derivative 0.
+/// log of the sum of exp(x) over some axes, without overflow. It is -infinity if all x are -infinity or there are none.
+/// The derivative for an x of -infinity is 0.
 Var logsumexp(const Var& x, const Axes& axes, bool keep = false);
-/// Sum of the products of two equal shapes, a scalar.
+/// Sum of the elementwise products, a scalar.
 Var dot(const Var& a, const Var& b);
-/// Repetition to a shape that x broadcasts to.
+/// x repeated to a shape that it broadcasts to.
 Var expand(const Var& x, const Shape& shape);
 
+/// x with another shape; the elements and their order stay.
 Var reshape(const Var& x, const Shape& shape);
-/// All of the same shape except along the axis.
+/// The parts one after the other along an axis. Their other extents must be equal.
 Var concat(const Vars& parts, int axis);
-/// Equal shapes along a new axis at that position of the result.
+/// Parts of equal shapes along a new axis, at position `axis` of the result.
 Var stack(const Vars& parts, int axis);
 /// Axis i of the result is axis permutation[i] of x.
 Var transpose(const Var& x, const Axes& permutation);
-/// Exchange of the last two axes.
+/// x with its last two axes exchanged.
 Var transpose(const Var& x);
 /// Part [begin, begin + extent) of an axis.
 Var slice(const Var& x, int axis, std::int64_t begin, std::int64_t extent);
-/// x as part [begin, begin + its extent) of an axis of the given extent, zeros around it: the adjoint of slice.
+/// An array of zeros whose axis has the given extent, with x as its part from `begin` on: the adjoint of slice.
 Var pad(const Var& x, int axis, std::int64_t begin, std::int64_t extent);
-/// The elements index[k] of an axis, in that order; index from Tensor::indices.
+/// The elements index[0], index[1], .. of an axis. index: see Tensor::indices.
 Var gather(const Var& x, int axis, const Tensor& index);
-/// Element k is added to element index[k] of an axis of the given extent: the adjoint of gather.
+/// Zeros with an axis of the given extent, to whose element index[k] the element k of x is added, for all k: the
+/// adjoint of gather.
 Var scatter_add(const Var& x, int axis, const Tensor& index, std::int64_t extent);
 
 }  // namespace levda::autodiff

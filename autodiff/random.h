@@ -1,7 +1,7 @@
 #pragma once
 
-/// Counter-based random numbers: a value is a function of (seed, stream, step, position), so a resumed or a parallel
-/// run draws the same ones, and every backend can.
+/// Counter-based random numbers. A number is a function of (seed, stream, step, position), so that resumed and parallel
+/// runs draw the same numbers on every backend.
 
 #include <array>
 #include <cstdint>
@@ -9,14 +9,15 @@
 
 namespace levda::autodiff {
 
-/// Philox4x32-10 (Salmon et al., SC'11). A generator is a position in one sequence; sequences of different seed, stream
+/// Philox4x32-10 (Salmon et al., SC'11). A generator is a position in one sequence. Sequences with another seed, stream
 /// or step are independent.
 class Random {
  public:
-  /// stream: what the numbers are for; step: which time they are drawn.
+  /// stream: the purpose of the numbers, see streams.h; step: counts draws for one purpose. Both are 0 by default.
   explicit Random(std::uint64_t seed, std::uint32_t stream = 0, std::uint32_t step = 0)
       : seed_(seed), stream_(stream), step_(step) {}
 
+  /// 32 random bits.
   std::uint32_t bits();
   /// Uniform on [0, 1), 53 bits.
   double uniform();

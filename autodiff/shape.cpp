@@ -9,7 +9,7 @@
 namespace levda::autodiff {
 
 Shape::Shape(std::span<const std::int64_t> extents) : rank_(static_cast<int>(extents.size())) {
-  if (extents.size() > max_rank) throw Error(fmt::format("shape of rank {}: at most {} axes", rank_, max_rank));
+  if (extents.size() > max_rank) throw Error(fmt::format("a shape has {} axes, more than {}", rank_, max_rank));
   for (const std::int64_t extent : extents)
     if (extent < 0) throw Error(fmt::format("shape with a negative extent {}", extent));
   std::copy(extents.begin(), extents.end(), extents_.begin());
@@ -25,7 +25,7 @@ std::int64_t Shape::size(int first, int last) const {
 
 int Shape::position(int axis) const {
   const int position = axis < 0 ? axis + rank_ : axis;
-  if (position < 0 || position >= rank_) throw Error(fmt::format("axis {} of shape {}", axis, text()));
+  if (position < 0 || position >= rank_) throw Error(fmt::format("axis {} is outside shape {}", axis, text()));
   return position;
 }
 
@@ -37,7 +37,7 @@ Shape Shape::with(int axis, std::int64_t extent) const {
 
 Shape Shape::prepend(const Shape& outer) const {
   if (outer.rank_ + rank_ > max_rank)
-    throw Error(fmt::format("shapes {} and {} together: at most {} axes", outer.text(), text(), max_rank));
+    throw Error(fmt::format("shapes {} and {} together have more than {} axes", outer.text(), text(), max_rank));
   Shape shape = outer;
   std::copy(begin(), end(), shape.extents_.begin() + outer.rank_);
   shape.rank_ += rank_;

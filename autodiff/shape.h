@@ -10,8 +10,8 @@
 
 namespace levda::autodiff {
 
-/// Extents of a row-major array, outermost axis first; rank 0 is a scalar. Held inline: shapes are copied with
-/// every tensor.
+/// Extents of a row-major array, outermost axis first; rank 0 is a scalar. The extents are stored inline, because every
+/// tensor copies its shape.
 class Shape {
  public:
   static constexpr int max_rank = 6;
@@ -27,19 +27,19 @@ class Shape {
   std::int64_t operator[](int axis) const { return extents_[position(axis)]; }
   /// Number of elements.
   std::int64_t size() const;
-  /// Elements in axes [first, last); axes as in a loop, not negative.
+  /// Number of elements in the axes [first, last). Axes are not negative here.
   std::int64_t size(int first, int last) const;
 
-  /// The same shape with one axis set to another extent.
+  /// This shape with another extent of one axis.
   Shape with(int axis, std::int64_t extent) const;
-  /// `outer` in front of this.
+  /// This shape with the axes of `outer` in front.
   Shape prepend(const Shape& outer) const;
-  /// Axes [first, last).
+  /// The axes [first, last).
   Shape part(int first, int last) const;
 
   /// Non-negative position of an axis. Throws Error when out of range.
   int position(int axis) const;
-  /// "(2, 3)".
+  /// For messages, for example "(2, 3)".
   std::string text() const;
 
   friend bool operator==(const Shape& a, const Shape& b);
@@ -51,7 +51,7 @@ class Shape {
   int rank_ = 0;
 };
 
-/// True when an array of shape `from` can be repeated to `to` (axes aligned at the end, extents equal or 1).
+/// True if an array of shape `from` can be repeated to `to`: axes aligned at the end, extents equal or 1.
 bool broadcasts_to(const Shape& from, const Shape& to);
 
 /// The shape that two operands are repeated to, aligned at the end as in NumPy.

@@ -2,10 +2,10 @@
 
 /// The tape: an explicit, eager record of operations on tensors.
 ///
-/// An operation on `Var`s computes its value at once. If one of its inputs is on a tape, it also leaves a Node there:
-/// which operation, on which inputs, with which result. Nodes are in the order of computation, so a sweep from the
-/// last to the first carries cotangents (vjp), one from the first to the last carries tangents (jvp); see
-/// derivatives.h. There is no current tape: a Var knows the tape it is on, or is a constant.
+/// An operation on `Var`s computes its value at once. If one of its inputs is on a tape, it also appends a Node to that
+/// tape: the operation, its inputs and its result. Nodes are in the order of computation. A sweep from the last to the
+/// first node carries cotangents (vjp); a sweep from the first to the last carries tangents (jvp); see derivatives.h.
+/// There is no current tape: a Var knows its tape, or it is a constant.
 
 #include <array>
 #include <memory>
@@ -18,10 +18,10 @@ namespace levda::autodiff {
 class Tape;
 struct Op;
 
-/// A tensor in a computation: on a tape (tracked), or a constant. Cheap to copy.
+/// A tensor in a formula: on a tape (tracked), or a constant. Cheap to copy.
 class Var {
  public:
-  /// No value at all; operator bool is false. Stands for a zero tangent.
+  /// No value; operator bool is false. As a tangent it means zero.
   Var() = default;
   /// A constant.
   Var(Tensor value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
@@ -35,7 +35,7 @@ class Var {
   Tape* tape() const { return tape_; }
   /// Position of its node on the tape; -1 for a constant.
   std::int64_t id() const { return id_; }
-  /// The same value as a constant.
+  /// A constant with this value.
   Var detach() const { return Var(value_); }
 
  private:
@@ -49,8 +49,8 @@ class Var {
 
 using Vars = std::vector<Var>;
 
-/// What an operation needs besides its inputs; each operation says in op.h which fields it reads. Axes are counted
-/// from the end (negative), so that rules hold for tangents with extra leading axes.
+/// Arguments of an operation besides its inputs. Each operation reads some of them. Axes count from the end (negative),
+/// so that rules hold for tangents with extra leading axes.
 struct Attributes {
   Shape shape;
   int axis = -1;
@@ -62,8 +62,8 @@ struct Attributes {
   double alpha = 1;
   double beta = 0;
   Tensor index;
-  bool recorded = false;  // set by evaluate: the call goes on a tape
-  Tensor saved;           // what a recorded forward computation keeps for the derivative rules
+  bool recorded = false;  // set by evaluate: the call is recorded on a tape
+  Tensor saved;           // kept by a recorded forward computation for the derivative rules
 };
 
 struct Node {
@@ -73,14 +73,14 @@ struct Node {
   Tensor output;
 };
 
-/// Not thread-safe: one thread uses a tape at a time. Vars point to it, so it does not move.
+/// A record of operations. Not thread-safe: one thread uses a tape at a time. Vars point to it, so it cannot be moved.
 class Tape {
  public:
   Tape() = default;
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// A new independent variable.
+  /// A new independent variable. Throws Error for a tensor of integers.
   Var variable(Tensor value);
   Vars variables(std::span<const Tensor> values);
   /// Appends a computed node; for operations only.
@@ -88,18 +88,18 @@ class Tape {
 
   /// Number of nodes.
   std::int64_t size() const { return static_cast<std::int64_t>(nodes_.size()); }
-  /// Memory that the nodes hold, shared blocks counted once; see audit.h for what holds it.
+  /// Bytes that the nodes hold; a shared block counts once. audit.h lists them by operation.
   std::int64_t bytes() const;
   const Node& node(std::int64_t id) const { return nodes_[static_cast<std::size_t>(id)]; }
   /// The variable at a node.
   Var var(std::int64_t id) { return Var(node(id).output, this, id); }
 
-  /// Forgets all nodes from `mark` (an earlier size()) on, and frees what only they held. Vars of forgotten nodes must
-  /// not be used again.
+  /// Removes all nodes from `mark` (an earlier size()) on and frees their memory. Vars of removed nodes must not be
+  /// used again.
   void rewind(std::int64_t mark);
 
-  /// Under guard, the first operation on this tape that makes a NaN or an infinity throws NonFiniteError, in the
-  /// forward computation as in a sweep. Every result is read once more, so it is for the search of an error.
+  /// Under guard, the first operation on this tape that produces a NaN or an infinity throws NonFiniteError, in the
+  /// forward computation and in sweeps. Every result is read once more, so use it only to find an error. Default: off.
   void guard(bool on) { guarded_ = on; }
   bool guarded() const { return guarded_; }
 

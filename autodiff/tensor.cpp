@@ -79,25 +79,25 @@ std::vector<float> Tensor::to_floats() const {
 }
 
 double Tensor::item() const {
-  if (size() != 1) throw Error(fmt::format("item() of a tensor of shape {}", shape_.text()));
+  if (size() != 1) throw Error(fmt::format("item() needs one element, but the shape is {}", shape_.text()));
   return to_vector()[0];
 }
 
 Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
   if (shape_.rank() == 0 || begin < 0 || begin > end || end > shape_[0])
-    throw Error(fmt::format("rows {} to {} of a tensor of shape {}", begin, end, shape_.text()));
+    throw Error(fmt::format("rows {} to {} are outside a tensor of shape {}", begin, end, shape_.text()));
   return Tensor(storage_, shape_.with(0, end - begin), dtype_, offset_ + begin * shape_.size(1, shape_.rank()));
 }
 
 Tensor Tensor::reshaped(const Shape& shape) const {
-  if (shape.size() != size()) throw Error(fmt::format("reshape {} to {}", shape_.text(), shape.text()));
+  if (shape.size() != size()) throw Error(fmt::format("cannot reshape {} to {}", shape_.text(), shape.text()));
   return Tensor(storage_, shape, dtype_, offset_);
 }
 
 Tensor Tensor::to(DType dtype) const {
   if (dtype == dtype_) return *this;
   if (dtype == DType::int64 || dtype_ == DType::int64)
-    throw Error(fmt::format("no conversion from {} to {}", name(dtype_), name(dtype)));
+    throw Error(fmt::format("cannot convert {} to {}", name(dtype_), name(dtype)));
   Tensor y = empty(shape_, dtype, backend());
   backend().convert(*this, y);
   return y;

@@ -30,21 +30,21 @@ class Storage {
 
 class Tensor {
  public:
-  /// No array at all; operator bool is false.
+  /// No array; operator bool is false.
   Tensor() = default;
 
-  /// Undefined contents.
+  /// An array with undefined contents.
   static Tensor empty(const Shape& shape, DType dtype = DType::float32, Backend& backend = cpu());
   static Tensor full(const Shape& shape, double value, DType dtype = DType::float32, Backend& backend = cpu());
   static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Backend& backend = cpu()) {
     return full(shape, 0, dtype, backend);
   }
-  /// Copy of host values, converted to dtype. Throws Error when the count is not shape.size().
+  /// A copy of host values, converted to dtype. Throws Error when their number is not shape.size().
   static Tensor from(std::span<const float> values, const Shape& shape, DType dtype = DType::float32,
                      Backend& backend = cpu());
   static Tensor from(std::span<const double> values, const Shape& shape, DType dtype = DType::float64,
                      Backend& backend = cpu());
-  /// Indices for gather and scatter_add, shape (count).
+  /// Indices for gather and scatter_add, int64 of shape (count).
   static Tensor indices(std::span<const std::int64_t> values, Backend& backend = cpu());
 
   explicit operator bool() const { return storage_ != nullptr; }
@@ -54,33 +54,34 @@ class Tensor {
   Backend& backend() const { return storage_->backend(); }
   Device device() const { return backend().device(); }
 
-  /// Device pointer to the first element; T must be the tensor's type (asserted).
+  /// Device pointer to the first element. Throws Error when T is not the tensor's type.
   template <typename T>
   T* data();
   template <typename T>
   const T* data() const;
 
-  /// Host copy in row-major order; float32 widened.
+  /// Host copy in row-major order; float32 becomes double.
   std::vector<double> to_vector() const;
+  /// Host copy in row-major order; float64 is rounded to float.
   std::vector<float> to_floats() const;
   /// The only element. Throws Error when there is not exactly one.
   double item() const;
 
-  /// View of rows [begin, end) of the outermost axis, sharing storage.
+  /// View of rows [begin, end) of the outermost axis; it shares the storage. Throws Error when out of range.
   Tensor rows(std::int64_t begin, std::int64_t end) const;
-  /// View with another shape of the same size. Throws Error otherwise.
+  /// View with another shape. Throws Error when its size differs.
   Tensor reshaped(const Shape& shape) const;
-  /// This in another floating type; itself when nothing changes.
+  /// A copy in another floating-point type; this tensor if it has that type already.
   Tensor to(DType dtype) const;
-  /// This on a device, by way of the host; itself when it is there already.
+  /// A copy on another device, through the host; this tensor if it is there already.
   Tensor to(Backend& backend) const;
-  /// Overwrites the elements from the host. Throws Error when the count is not size(), or the type is another one.
+  /// Overwrites the elements from the host. Throws Error when the number of values is not size() or T is another type.
   template <typename T>
   void set(std::span<const T> values);
   Tensor clone() const;
-  /// True when no other handle shares the storage, so that it may be overwritten.
+  /// True if no other tensor shares the storage, so that it may be overwritten.
   bool unique() const { return storage_.use_count() == 1; }
-  /// The block that this is a view of, for accounts of memory; null for no array.
+  /// The block of memory that this tensor is a view of; null for no array.
   const Storage* storage() const { return storage_.get(); }
 
  private:

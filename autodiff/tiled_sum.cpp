@@ -14,7 +14,7 @@ namespace levda::autodiff {
 
 namespace {
 
-/// A sum over tiles: of which function of one tile's inputs, and how they are cut.
+/// A sum over tiles: the function of the inputs of one tile, and how the inputs are cut.
 struct Problem {
   std::function<Var(Vars)> f;
   std::vector<bool> cut;  // which inputs are rows
@@ -25,14 +25,14 @@ struct Problem {
 
   std::int64_t tiles() const { return (row_count - 1) / tile + 1; }
   std::int64_t slots() const { return std::min(tiles(), lanes); }
-  /// Calls body(slot, first row, end row) for every tile; a slot's tiles in order, slots in parallel.
+  /// Calls body(slot, first row, end row) for every tile: the tiles of a slot in order, the slots in parallel.
   template <typename Body>
   void for_each_tile(const Body& body) const {
     const auto run = [&](std::int64_t slot) {
       for (std::int64_t i = slot * tiles() / slots(); i < (slot + 1) * tiles() / slots(); ++i)
         body(slot, i * tile, std::min((i + 1) * tile, row_count));
     };
-    if (slots() == 1) return run(0);  // on this thread: a device may be recording what it does
+    if (slots() == 1) return run(0);  // on this thread, because a device may be recording its operations
     oneapi::tbb::parallel_for(
         oneapi::tbb::blocked_range<std::int64_t>(0, slots(), 1),
         [&](const auto& range) {
@@ -62,13 +62,13 @@ struct Tile {
 
 Var checked(const Var& y) {
   if (y.shape().rank() != 0)
-    throw Error(fmt::format("[tiled_sum] the tile's result has shape {}, not a scalar's", y.shape().text()));
+    throw Error(fmt::format("[tiled_sum] the result for a tile has shape {} and is not a scalar", y.shape().text()));
   return y;
 }
 
 void add_in_place(Tensor& sum, const Tensor& term) { sum.backend().binary(Binary::add, sum, term, sum); }
 
-/// Adds the slots' tensors into the first one, in order.
+/// Adds the tensors of all slots to the first one, in order.
 Tensor add_slots(std::vector<Tensor>& slots) {
   for (std::size_t slot = 1; slot < slots.size(); ++slot) add_in_place(slots[0], slots[slot]);
   return slots[0];
@@ -77,7 +77,7 @@ Tensor add_slots(std::vector<Tensor>& slots) {
 /// Value, and gradients of the wanted inputs for a cotangent of 1.
 struct ForwardBackward {
   Tensor value;
-  std::vector<Tensor> gradients;  // as the inputs; empty where not wanted
+  std::vector<Tensor> gradients;  // one per input; empty if not wanted
 
   ForwardBackward(const Problem& problem, Inputs inputs, const std::vector<bool>& wanted) : gradients(inputs.size()) {
     const Tensor& like = inputs[0].value();
@@ -147,9 +147,9 @@ Var tangent_sum(const Problem& problem, Inputs inputs, const Vars& v, const Tens
   return add_slots(slots);
 }
 
-// Higher derivatives. When a sweep runs, the tapes of the tiles are gone; but the derivative of a tiled sum is the
-// gradient of another one. With g the gradient of f and H its Hessian, H u is the gradient of <g, u>, and H v that of
-// the slope of f along v, all of them sums over tiles that run forward and backward in the same way.
+// Higher derivatives. When a sweep runs, the tapes of the tiles no longer exist, but the derivative of a tiled sum is
+// the gradient of another tiled sum. With g the gradient of f and H its Hessian, H u is the gradient of <g, u>, and H v
+// is the gradient of the slope of f along v. Both are sums over tiles that run forward and backward in the same way.
 
 Vars with_more(const Vars& inputs, const Vars& more) {
   Vars all = inputs;
@@ -164,8 +164,8 @@ Vars chosen(Inputs values, const std::vector<bool>& which) {
   return some;
 }
 
-/// The sum of derived(y, x, more), where y is f at x and x are the inputs `which`: its inputs are f's and then `more`,
-/// one for each of x, of the same shape and cut alike.
+/// The sum of derived(y, x, more), where y is f at x and x are the inputs `which`. Its inputs are those of f followed
+/// by `more`, one for each x, in the same shape and cut in the same way.
 template <typename Derived>
 Shared derived_sum(const Shared& of, const std::vector<bool>& which, Derived derived) {
   auto problem = std::make_shared<Problem>(*of);
@@ -192,7 +192,7 @@ Shared derived_sum(const Shared& of, const std::vector<bool>& which, Derived der
   return problem;
 }
 
-/// The sum of <g, u>, g the gradients with respect to `which`.
+/// The sum of <g, u> with the gradients g with respect to `which`.
 Shared gradient_dot(const Shared& of, const std::vector<bool>& which) {
   return derived_sum(of, which, [](const Var& y, const Vars& x, const Vars& u) {
     const Vars g = vjp(y, constant(1, {}, y), x, Graph::keep);
@@ -202,12 +202,12 @@ Shared gradient_dot(const Shared& of, const std::vector<bool>& which) {
   });
 }
 
-/// The sum of the slopes along v, the tangents of `which`.
+/// The sum of the slopes along the tangents v of `which`.
 Shared slope(const Shared& of, const std::vector<bool>& which) {
   return derived_sum(of, which, [](const Var& y, const Vars& x, const Vars& v) { return jvp(y, x, v, Graph::keep); });
 }
 
-/// One after the other in one axis, and back to the shapes.
+/// All parts one after the other in one axis, and the inverse.
 Var flat(const Vars& parts) {
   Vars lists;
   for (const Var& part : parts) lists.push_back(reshape(part, {part.shape().size()}));
@@ -229,7 +229,7 @@ std::vector<bool> present(const Vars& v) {
   return which;
 }
 
-/// f for each of the directions that the tangents v (some empty) carry, along the same leading axes.
+/// f for each direction that the tangents v (some may be empty) carry in their leading axes.
 template <typename F>
 Var for_each_direction(Inputs inputs, const Vars& v, const Shape& result, const F& f) {
   Shape lead;
@@ -255,7 +255,8 @@ Var for_each_direction(Inputs inputs, const Vars& v, const Shape& result, const 
   return reshape(stack(results, 0), result.prepend(lead));
 }
 
-/// The gradients of the sum with respect to the inputs `of`, flat, as one operation. ready: those, where known.
+/// The flat gradients of the sum with respect to the inputs `of`, as one operation. ready: the gradients if they are
+/// already known.
 Var gradient_sum(const Shared& problem, const Vars& inputs, const std::vector<bool>& of, const Vars& ready = {}) {
   std::int64_t size = 0;
   for (const Var& x : chosen(inputs, of)) size += x.shape().size();
@@ -291,12 +292,12 @@ Var gradient_sum(const Shared& problem, const Vars& inputs, const std::vector<bo
   return evaluate(op, inputs);
 }
 
-/// The sum itself, as one operation.
+/// The sum as one operation.
 Var sum_of_tiles(const Shared& problem, const Vars& inputs) {
   std::vector<bool> tracked;
   for (const Var& x : inputs) tracked.push_back(x.tracked());
 
-  // The gradients are ready before the row's rules exist, so the row is made here; evaluate checks and records it.
+  // The rules use gradients that the forward computation stores, so the row is made here; evaluate records it.
   auto gradients = std::make_shared<std::vector<Tensor>>();
   auto op = std::make_shared<Op>();
   op->name = "tiled_sum";
@@ -309,7 +310,7 @@ Var sum_of_tiles(const Shared& problem, const Vars& inputs) {
   op->vjp_all = [problem, gradients](const Call& n, const std::vector<int>& wanted, const Var& w, Vars& sums) {
     Vars ready;
     for (const int i : wanted) ready.emplace_back((*gradients)[i]);
-    if (any_tracked(n.inputs)) {  // to be differentiated again
+    if (any_tracked(n.inputs)) {  // the result must be differentiable again
       const Vars x(n.inputs.begin(), n.inputs.end());
       std::vector<bool> of(x.size(), false);
       for (const int i : wanted) of[i] = true;
@@ -330,7 +331,7 @@ Var sum_of_tiles(const Shared& problem, const Vars& inputs) {
 }  // namespace
 
 Var tiled_sum(const TileFunction& f, const Vars& shared, const Vars& rows, std::int64_t tile) {
-  if (tile < 1) throw Error(fmt::format("[tiled_sum] a tile of {} rows", tile));
+  if (tile < 1) throw Error(fmt::format("[tiled_sum] a tile has {} rows, not at least 1", tile));
   if (rows.empty()) throw Error("[tiled_sum] no rows");
   for (const Var& x : rows)
     if (x.shape().rank() == 0 || x.shape()[0] != rows[0].shape()[0])

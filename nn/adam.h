@@ -10,15 +10,15 @@
 namespace levda::nn {
 
 /// Adam (Kingma & Ba, arXiv 1412.6980); AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a weight decay. Epsilon is
-/// added to the root of the corrected second moment, and decay comes before the step: PyTorch's conventions.
-/// State: two moments per trainable parameter, "first.NAME" and "second.NAME".
+/// added to the root of the corrected second moment, and the decay comes before the step, as in PyTorch.
+/// Its state has two moments per trainable parameter, "first.NAME" and "second.NAME".
 class Adam final : public Optimiser {
  public:
   struct Settings {
     double beta1 = 0.9;
     double beta2 = 0.999;
     double epsilon = 1e-8;
-    double weight_decay = 0;  ///< each step also takes rate x weight_decay x parameter from the parameter
+    double weight_decay = 0;  ///< each step also subtracts rate x weight_decay x parameter; 0: off
   };
   Adam(const Parameters& parameters, const Settings& settings);
   explicit Adam(const Parameters& parameters) : Adam(parameters, Settings()) {}
@@ -37,13 +37,14 @@ class Adam final : public Optimiser {
   std::vector<std::string> names_;
   std::vector<autodiff::Tensor> first_;
   std::vector<autodiff::Tensor> second_;
-  autodiff::Tensor now_;  // as Backend::adam takes it
+  autodiff::Tensor now_;  // see Backend::adam
 };
 
-/// Root of the sum of all squares: a float64 scalar where the gradients are. There must be at least one.
+/// Root of the sum of all squares: a float64 scalar on the device of the gradients. There must be at least one
+/// gradient.
 autodiff::Tensor global_norm(std::span<const autodiff::Tensor> gradients);
 
-/// Scales the gradients so that their global norm is at most `limit`; returns the norm before.
+/// Scales the gradients so that their global norm is at most `limit`; returns the norm before that.
 autodiff::Tensor clip_global_norm(std::vector<autodiff::Tensor>& gradients, double limit);
 
 }  // namespace levda::nn

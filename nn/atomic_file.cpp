@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view infix = ".tmp-";  // of temporary names, before the process
+constexpr std::string_view infix = ".tmp-";  // in temporary names, before the number of the process
 
 [[noreturn]] void fail(const fs::path& path, const std::string& message) {
   throw InputError(path.string(), "", message);
@@ -45,7 +45,7 @@ AtomicFile::AtomicFile(fs::path final_path) : final_(std::move(final_path)) {
   }
   fs::create_directories(folder, error);
   if (error) fail(final_, fmt::format("the folder {} cannot be made: {}", folder.string(), error.message()));
-  // Creating it claims the name, also against other processes.
+  // Creating the file claims the name against other processes too.
   for (int n = 0;; ++n) {
     temporary_ = folder / fmt::format(".{}{}{}-{}", final_.filename().string(), infix, getpid(), n);
     const int descriptor = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -68,7 +68,7 @@ void AtomicFile::commit() {
   fs::rename(temporary_, final_, error);
   if (error) fail(final_, fmt::format("cannot be written: {}", error.message()));
   committed_ = true;
-  // The rename itself; some file systems cannot flush folders, and the file is in place already.
+  // Flushes the rename. Some file systems cannot flush folders; the file is in place in any case.
   flush_to_disk(final_.has_parent_path() ? final_.parent_path() : fs::path("."));
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Files that appear whole or not at all.
+/// Files that appear complete or not at all.
 
 #include <filesystem>
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace levda::nn {
 
-/// A file that is written under a temporary name beside its final one. commit() makes it durable and renames it;
-/// without it the destructor removes what was written, and what stood under the final name stays.
+/// A file that is written under a temporary name in the folder of its final name. commit() flushes it to the disk and
+/// renames it. Without commit() the destructor removes the temporary file, and an older file of the final name stays.
 class AtomicFile {
  public:
   /// Creates missing folders. Throws InputError when a part of the path is a regular file, the path is a folder, or the
@@ -30,14 +30,14 @@ class AtomicFile {
   bool committed_ = false;
 };
 
-/// Removes what killed processes left of such files in a folder; for where nobody else writes now. No such folder:
-/// nothing.
+/// Removes temporary files that killed processes left in a folder. Call it only while no other process writes there.
+/// Does nothing if the folder does not exist.
 void remove_unfinished(const std::filesystem::path& folder);
 
-/// Throws InputError.
+/// Writes a text file through AtomicFile. Throws InputError.
 void write_text_file(const std::filesystem::path& path, std::string_view text);
 
-/// All bytes of a file. Throws InputError: no such file, a folder, not readable.
+/// All bytes of a file. Throws InputError when the file does not exist, is a folder or cannot be read.
 std::string read_text_file(const std::filesystem::path& path);
 
 }  // namespace levda::nn

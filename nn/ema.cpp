@@ -42,7 +42,7 @@ void Ema::apply(Parameters& parameters) const {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters.trainable(i)) continue;
     const Tensor& a = average_[k++];
-    // A copy also where the type is the same: an optimiser writes into a parameter's storage.
+    // A copy even if the type is the same, because an optimiser writes into the storage of a parameter.
     parameters.set(i, parameters[i].dtype() == a.dtype() ? a.clone() : a.to(parameters[i].dtype()));
   }
 }

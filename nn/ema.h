@@ -8,18 +8,17 @@
 
 namespace levda::nn {
 
-/// Of the trainable weights w_1 .. w_n after n updates, without the start's bias towards zero:
+/// The average of the trainable weights w_1 .. w_n after n updates, corrected for the bias of the start towards zero:
 ///   a_n = (1 - d) / (1 - d^n) sum_k d^(n - k) w_k                 d = decay
-/// It spans about 1 / (1 - d) steps. Held in float64: in float32 the small increments would be lost.
+/// It spans about 1 / (1 - d) steps. It is stored in float64, because float32 would lose the small increments.
 class Ema {
  public:
-  /// decay = 0: off, the average is the weights themselves and nothing is held or changed. Throws Error outside [0, 1).
+  /// decay = 0 turns averaging off: nothing is stored, and apply() changes nothing. Throws Error outside [0, 1).
   Ema(const Parameters& parameters, double decay);
 
-  /// Takes in the weights after a step.
+  /// Adds the weights after a step to the average.
   void update(const Parameters& parameters);
-  /// Puts the average in the place of the trainable weights, whose storage stays as it was. Nothing before the first
-  /// update.
+  /// Replaces the trainable weights by their average, in new storage. Does nothing before the first update.
   void apply(Parameters& parameters) const;
 
   /// For checkpoints: the averages, "average.NAME", and the number of updates; empty when off.
@@ -34,7 +33,7 @@ class Ema {
   std::vector<autodiff::Tensor> average_;
 };
 
-/// While it lives the parameters are the average; then those before, bit for bit.
+/// While this object exists, the parameters are the average. Its destructor restores the previous ones bit for bit.
 class AverageInPlace {
  public:
   AverageInPlace(Parameters& parameters, const Ema& average) : parameters_(parameters), before_(parameters) {

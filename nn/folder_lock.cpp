@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The process that a lock's file names; 0: none, its owner is about to write it.
+/// The process that the file of a lock names; 0 if its owner has not written it yet.
 int owner(int descriptor) {
   char text[16];
   const ssize_t size = pread(descriptor, text, sizeof(text), 0);
@@ -34,7 +34,7 @@ FolderLock::FolderLock(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) fail(fmt::format("the folder cannot be made: {}", error.message()));
-  // Read and write: NFS wants both for an exclusive lock.
+  // Read and write, because NFS needs both for an exclusive lock.
   descriptor_ = open((folder / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail(fmt::format("cannot be written to: {}", std::strerror(errno)));
   if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
@@ -44,7 +44,7 @@ FolderLock::FolderLock(const fs::path& folder) {
     if (reason != EWOULDBLOCK) fail(fmt::format("cannot be locked: {}", std::strerror(reason)));
     fail("is in use by another run" + (process > 0 ? fmt::format(" (process {})", process) : ""));
   }
-  // For the message of others only.
+  // Only for the messages of other processes.
   const std::string process = fmt::format("{}\n", getpid());
   if (ftruncate(descriptor_, 0) != 0 || pwrite(descriptor_, process.data(), process.size(), 0) < 0) {
     const int reason = errno;
@@ -53,7 +53,7 @@ FolderLock::FolderLock(const fs::path& folder) {
   }
 }
 
-// Closing is enough. An explicit unlock would, in a forked child, take the lock from its parent too.
+// Closing is enough. An explicit unlock in a forked child would also release the lock of its parent.
 FolderLock::~FolderLock() { close(descriptor_); }
 
 }  // namespace levda::nn

@@ -42,7 +42,7 @@ Var Linear::operator()(Inputs p, const Var& x) const { return linear(x, p[weight
 
 Mlp Mlp::make(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t width, std::int64_t depth,
               std::int64_t out, Random& random, Hidden layers) {
-  if (depth < 1) throw Error(name + ": a network without a hidden layer");
+  if (depth < 1) throw Error(name + ": a network needs at least one hidden layer");
   std::vector<Linear> hidden;
   for (std::int64_t k = 0; k < depth; ++k)
     hidden.push_back(Linear::make(parameters, name + "." + std::to_string(k), k == 0 ? in : width, width, random));

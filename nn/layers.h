@@ -1,6 +1,6 @@
 #pragma once
 
-/// Layers: where their weights are in a list of Parameters, and their formula.
+/// Layers. A layer holds the positions of its weights in a list of Parameters, and has their formula.
 
 #include <cstdint>
 #include <string>
@@ -16,7 +16,7 @@ namespace levda::nn {
 /// Normal weights of variance 2 / (in + out), shape (in, out) (Glorot & Bengio, AISTATS 2010).
 autodiff::Tensor glorot_normal(std::int64_t in, std::int64_t out, autodiff::Random& random);
 
-/// x W + b; weights Glorot normal, bias zero.
+/// x W + b. At first the weights are Glorot normal and the bias is zero.
 struct Linear {
   std::size_t weight;
   std::size_t bias;
@@ -28,12 +28,12 @@ struct Linear {
   autodiff::Var operator()(autodiff::Inputs p, const autodiff::Var& x) const;
 };
 
-/// What a hidden layer makes of the one before it, h. The first has none before it.
+/// The formula of a hidden layer, where h is the layer before it. The first layer has none before it.
 enum class Hidden : std::uint8_t {
   residual_silu,  ///< h + silu(W h + b); the first: silu(W x + b)
   relu,           ///< relu(W h + b)
-  residual_relu   ///< two make a block, relu(W_2 relu(W_1 h + b_1) + b_2 + h); the first, and a last without a partner,
-                  ///< relu(W h + b) (He et al., CVPR 2016, as in LD-EnSF, arXiv 2411.19305)
+  residual_relu   ///< pairs form blocks, relu(W_2 relu(W_1 h + b_1) + b_2 + h); the first layer, and the last if it has
+                  ///< no partner, is relu(W h + b) (He et al., CVPR 2016, as in LD-EnSF, arXiv 2411.19305)
 };
 
 }  // namespace levda::nn

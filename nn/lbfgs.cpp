@@ -17,7 +17,7 @@ using Point = std::vector<double>;
 double dot(const Point& a, const Point& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); }
 double norm(const Point& a) { return std::sqrt(dot(a, a)); }
 
-/// f along x + t p.
+/// f along the line x + t p.
 struct Line {
   const ObjectiveWithGradient& f;
   const Point& x;
@@ -43,7 +43,7 @@ struct Line {
   }
 };
 
-/// Minimum of the cubic through two samples, kept away from the ends; their middle where there is none.
+/// Minimum of the cubic through two samples, kept away from the ends; the middle if the cubic has no minimum.
 double cubic_minimum(const Line::Sample& a, const Line::Sample& b) {
   const double middle = 0.5 * (a.t + b.t);
   if (!std::isfinite(a.value) || !std::isfinite(b.value)) return middle;
@@ -57,7 +57,7 @@ double cubic_minimum(const Line::Sample& a, const Line::Sample& b) {
   return std::clamp(t, std::min(a.t, b.t) + margin, std::max(a.t, b.t) - margin);
 }
 
-/// A step that meets the strong Wolfe conditions, or the best that was seen with a decrease; t = 0 when there is none.
+/// A step that meets the strong Wolfe conditions, else the best step with a decrease, else t = 0.
 Line::Sample wolfe_search(const Line& line, const Line::Sample& start, double first, const LbfgsSettings& s) {
   constexpr int most = 25;
   const auto enough = [&](const Line::Sample& a) { return a.value <= start.value + s.decrease * a.t * start.slope; };
@@ -119,7 +119,7 @@ LbfgsResult minimise_lbfgs(const ObjectiveWithGradient& f, std::vector<double> s
     double rho;
   };
   std::deque<Pair> pairs;
-  bool told = false;  // of this iterate
+  bool told = false;  // whether `accepted` has been called for this iterate
   for (;;) {
     result.gradient_norm = norm(gradient);
     if (settings.accepted && !told) settings.accepted(result.x, result.value, gradient);
@@ -151,8 +151,8 @@ LbfgsResult minimise_lbfgs(const ObjectiveWithGradient& f, std::vector<double> s
     const double first = pairs.empty() ? std::min(1.0, 1 / result.gradient_norm) : 1;
     Line::Sample next = wolfe_search(line, here, first, settings);
     if (next.t == 0) {
-      if (pairs.empty()) return result;  // no descent along the gradient: round-off is reached
-      pairs.clear();                     // once more, along the gradient
+      if (pairs.empty()) return result;  // no descent even along the gradient: round-off is reached
+      pairs.clear();                     // try again along the gradient
       told = true;
       continue;
     }
@@ -162,7 +162,7 @@ LbfgsResult minimise_lbfgs(const ObjectiveWithGradient& f, std::vector<double> s
       pair.y[i] = next.gradient[i] - gradient[i];
     }
     const double sy = dot(pair.s, pair.y);
-    if (sy > 0) {  // the curvature condition grants it, but for round-off
+    if (sy > 0) {  // true by the curvature condition, except for round-off
       pair.rho = 1 / sy;
       pairs.push_back(std::move(pair));
       if (static_cast<std::int64_t>(pairs.size()) > settings.memory) pairs.pop_front();

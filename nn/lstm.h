@@ -21,19 +21,20 @@ struct Lstm {
   std::size_t hidden_weight;  // U
   std::size_t bias;           // b
 
-  /// Adds "`name`.input_weight", "`name`.hidden_weight" and "`name`.bias". Weights uniform within 1 / sqrt(hidden), as
-  /// PyTorch's; bias 0, but 1 for the forget gate, so that the layer remembers at first (Jozefowicz et al. 2015).
+  /// Adds "`name`.input_weight", "`name`.hidden_weight" and "`name`.bias". Weights are uniform in
+  /// +-1 / sqrt(hidden), as in PyTorch. The bias is 0, but 1 for the forget gate, so that the untrained layer remembers
+  /// (Jozefowicz et al. 2015).
   static Lstm make(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t hidden,
                    autodiff::Random& random);
 
-  /// Both (rows, hidden). An empty one before the sequence stands for zeros.
+  /// Both (rows, hidden). Empty values before the sequence mean zeros.
   struct State {
     autodiff::Var h;
     autodiff::Var c;
   };
   struct Result {
     autodiff::Vars h;  // one per step
-    State last;        // to go on from
+    State last;        // the state after the last step
   };
   /// One step: x (rows, in).
   State step(autodiff::Inputs p, const autodiff::Var& x, const State& state) const;

@@ -10,7 +10,7 @@ namespace levda::nn {
 
 std::size_t Parameters::add(std::string name, autodiff::Tensor value, bool trainable) {
   if (std::find(names_.begin(), names_.end(), name) != names_.end())
-    throw Error(fmt::format("two parameters of the name {}", name));
+    throw Error(fmt::format("two parameters have the name {}", name));
   names_.push_back(std::move(name));
   values_.push_back(std::move(value));
   trainable_.push_back(trainable);

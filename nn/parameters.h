@@ -10,10 +10,11 @@
 
 namespace levda::nn {
 
-/// Layers hold positions in this list; formulas see it as a list of Vars in the same order.
+/// A list of weights. Layers hold positions in this list; formulas get it as a list of Vars in the same order.
 class Parameters {
  public:
-  /// Position of the new entry. Frozen entries are constants of the model. Throws Error on a name that exists.
+  /// Adds an entry and returns its position. An entry that is not trainable is a constant of the model. Throws Error
+  /// when the name exists.
   std::size_t add(std::string name, autodiff::Tensor value, bool trainable = true);
 
   std::size_t size() const { return names_.size(); }
@@ -23,16 +24,16 @@ class Parameters {
   autodiff::Tensor& operator[](std::size_t i) { return values_[i]; }
   /// Replaces a value. Throws Error when the shape differs.
   void set(std::size_t i, autodiff::Tensor value);
-  /// Whether an entry is trained from here on. Optimisers that were made before do not know of it.
+  /// Sets whether an entry is trained. Optimisers that already exist do not notice the change.
   void set_trainable(std::size_t i, bool trainable) { trainable_[i] = trainable; }
-  /// Moves all values to a device, the frozen ones too. What shares their storage stays where it was.
+  /// Moves all values to a device. Other tensors that shared their storage stay where they are.
   void move(autodiff::Backend& backend);
   /// Number of trainable scalars.
   std::int64_t count() const;
 
-  /// All as variables of a tape, the frozen ones as constants.
+  /// The trainable entries as variables of a tape, the others as constants.
   autodiff::Vars on(autodiff::Tape& tape) const;
-  /// All as constants, in another type where asked.
+  /// All entries as constants of a type.
   autodiff::Vars constants(autodiff::DType dtype = autodiff::DType::float32) const;
 
  private:

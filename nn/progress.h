@@ -1,6 +1,6 @@
 #pragma once
 
-/// One line about long work: a bar on a terminal, a plain line every few seconds elsewhere.
+/// Progress of long work: a bar on a terminal, else a line every ten seconds.
 
 #include <chrono>
 #include <cstdint>
@@ -9,16 +9,16 @@
 
 namespace levda::nn {
 
-/// Not thread-safe: callers in parallel work hold a lock.
+/// A line of progress. Not thread-safe: parallel callers must hold a lock.
 class Progress {
  public:
-  /// `start`: work done before (a resumed run), left out of the rate. out may be null: silent.
+  /// start: work done by an earlier run, which does not count for the rate. out: null for no output.
   Progress(std::string what, std::int64_t total, std::FILE* out = stderr, std::int64_t start = 0);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// `done` of the total; `details` (loss, error) are shown behind rate and time left.
+  /// Shows that `done` of the total is done. The details (loss, error) follow the rate and the time left.
   void update(std::int64_t done, const std::string& details = "");
   /// Seconds since construction.
   double seconds() const;

@@ -29,7 +29,7 @@ struct TypeName {
 };
 constexpr std::array<TypeName, 3> type_names{{{DType::float32, "F32"}, {DType::float64, "F64"}, {DType::int64, "I64"}}};
 
-/// Raw bytes on the host.
+/// The bytes of a tensor on the host.
 std::vector<char> bytes_of(const Tensor& x) {
   std::vector<char> bytes(static_cast<std::size_t>(x.size()) * autodiff::bytes_of(x.dtype()));
   const auto download = [&](const void* from) { x.backend().download(bytes.data(), from, bytes.size()); };
@@ -42,7 +42,7 @@ std::vector<char> bytes_of(const Tensor& x) {
 }
 
 Tensor tensor_of(DType dtype, const Shape& shape, const char* bytes) {
-  // Through aligned vectors: the file's offsets need not be multiples of the element size.
+  // Through aligned vectors, because offsets in the file need not be multiples of the element size.
   const auto load = [&]<typename T>(T) {
     std::vector<T> values(static_cast<std::size_t>(shape.size()));
     if (!values.empty()) std::memcpy(values.data(), bytes, values.size() * sizeof(T));
@@ -147,7 +147,7 @@ void write_safetensors(const std::filesystem::path& path, const TensorFile& file
                     {"data_offsets", {offset, end}}};
     offset = end;
   }
-  // Text that is not UTF-8 (a processor's name, a path) must not cost the weights.
+  // Metadata that is not UTF-8 (the name of a processor, a path) must not prevent the file from being written.
   std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data begins at a multiple of 8 bytes
   const std::uint64_t length = text.size();

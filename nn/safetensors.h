@@ -1,6 +1,6 @@
 #pragma once
 
-/// The safetensors format: named tensors with text metadata, as every Python framework reads and writes them.
+/// The safetensors format, which every Python framework reads and writes: named tensors with text metadata.
 /// Layout: 8 bytes little-endian header length, a JSON header, the tensors' bytes.
 
 #include <filesystem>
@@ -12,17 +12,17 @@
 
 namespace levda::nn {
 
-/// Contents of a file. Tensors of types F32, F64 and I64, row-major.
+/// The contents of a file. Tensors are row-major and of types F32, F64 or I64.
 struct TensorFile {
   std::map<std::string, std::string> metadata;
   std::map<std::string, autodiff::Tensor> tensors;
 };
 
-/// Throws InputError naming the file and the tensor or header field: no such file, not a safetensors file, truncated,
-/// an unsupported type, sizes that contradict each other.
+/// Reads a file. Throws InputError that names the file and the tensor or header field when the file does not exist, is
+/// not a safetensors file, is truncated, has an unsupported type or has sizes that contradict each other.
 TensorFile read_safetensors(const std::filesystem::path& path);
 
-/// Writes under a temporary name and renames, so that `path` is whole or as before. Throws InputError.
+/// Writes a file through AtomicFile, so that `path` is complete or unchanged. Throws InputError.
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file);
 
 }  // namespace levda::nn

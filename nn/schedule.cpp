@@ -13,7 +13,7 @@ namespace levda::nn {
 double ConstantSchedule::operator()(std::int64_t) const { return rate; }
 
 double StepSchedule::operator()(std::int64_t step) const {
-  if (every < 1) throw Error(fmt::format("a learning rate that falls every {} steps", every));
+  if (every < 1) throw Error(fmt::format("a learning rate cannot fall every {} steps", every));
   return rate * std::pow(gamma, static_cast<double>(step / every));
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Learning rates by step.
+/// Learning rates as functions of the step.
 
 #include <cstdint>
 #include <functional>
@@ -24,7 +24,7 @@ struct StepSchedule {
   double operator()(std::int64_t step) const;
 };
 
-/// From `rate` at step 0 to `rate` x `final` at the last of `steps` along half a cosine.
+/// From `rate` at step 0 along half a cosine to `rate` x `final` at step `steps` - 1; final is 0 by default.
 struct CosineSchedule {
   double rate;
   std::int64_t steps;

@@ -35,10 +35,10 @@ Tensor follow(const Tensor& covariance, const Tensor& basis) {
                       basis.backend());
 }
 
-/// Takes `part` of the parameter from it in place. None: the same bits.
+/// Subtracts `part` of the parameter from it in place. part = 0 keeps all bits.
 void decay(Tensor& parameter, double part) {
   if (part == 0) return;
-  // Not a product with 1 - part: float32 would round the part to a few digits.
+  // A difference, not a product with 1 - part: float32 would round the part to a few digits.
   const Tensor share = autodiff::scale(parameter, part).value();
   parameter.backend().binary(autodiff::Binary::sub, parameter, share, parameter);
 }
@@ -88,7 +88,7 @@ void Soap::update_matrix(Memory& s, const Tensor& gradient, Tensor& weight) cons
   if (steps_ > 1) decay(weight, rate_ * settings_.weight_decay);
   const auto t = static_cast<double>(steps_ - 1);
   if (steps_ == 1) {
-    // From the identity a few rounds are needed; later one is enough to follow.
+    // A few rounds are needed from the identity; later one is enough.
     constexpr int rounds = 8;
     for (int k = 0; k < rounds; ++k) {
       s.left_basis = follow(s.left, s.left_basis);
@@ -142,7 +142,7 @@ void Soap::update(Parameters& parameters, std::span<const Tensor> gradients) {
     for (std::size_t k = 0; k < trainable.size(); ++k) update_one(k);
     return;
   }
-  // Parameters are independent, and their products too small for more than one thread each.
+  // The parameters are independent, and each product is too small for several threads.
   oneapi::tbb::parallel_for(std::size_t{0}, trainable.size(), update_one);
 }
 

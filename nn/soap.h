@@ -14,8 +14,9 @@ namespace levda::nn {
 ///   Q_L, Q_R: orthonormal bases that follow their eigenvectors, one power iteration and a QR every `period` steps
 ///   M <- beta1 M + (1 - beta1) G,  V <- beta2 V + (1 - beta2) (Q_L' G Q_R)^2
 ///   W <- W - rate Q_L [ Q_L' M Q_R / (sqrt(V) + epsilon) ] Q_R'      with Adam's bias corrections
-/// Parameters that are not matrices take plain Adam. The first step only measures. A small network's step is dearer by
-/// a few per cent than Adam's and gets several times further: its weights are far from independent.
+/// Parameters that are not matrices are updated by Adam. The first step only initialises L, R and V. In a small network
+/// a step takes a few per cent more time than one of Adam and makes several times more progress, because the weights
+/// are far from independent.
 class Soap final : public Optimiser {
  public:
   struct Settings {
@@ -23,7 +24,7 @@ class Soap final : public Optimiser {
     double beta2 = 0.95;
     double epsilon = 1e-8;
     std::int64_t period = 10;
-    double weight_decay = 0;  ///< each step also takes rate x weight_decay x parameter from the parameter
+    double weight_decay = 0;  ///< each step also subtracts rate x weight_decay x parameter; 0: off
   };
   Soap(const Parameters& parameters, const Settings& settings);
   explicit Soap(const Parameters& parameters) : Soap(parameters, Settings()) {}
@@ -36,13 +37,13 @@ class Soap final : public Optimiser {
   void restore(std::int64_t steps, const State& state) override;
 
  private:
-  /// One trainable parameter's memory.
+  /// The memory for one trainable parameter.
   struct Memory {
     std::string name;
     bool matrix;
     autodiff::Tensor momentum;  // M
     autodiff::Tensor second;    // V
-    autodiff::Tensor left;      // L (m, m); the rest for matrices only
+    autodiff::Tensor left;      // L (m, m); this and the rest for matrices only
     autodiff::Tensor right;     // R (n, n)
     autodiff::Tensor left_basis;
     autodiff::Tensor right_basis;

@@ -17,7 +17,7 @@ using autodiff::Tensor;
 
 namespace {
 
-/// A training step in its two parts, and what the host sees of it.
+/// The two parts of a training step, and the numbers that the host reads from it.
 class Step {
  public:
   Step(Parameters& parameters, Optimiser& optimiser, const TrainingSettings& settings, const TrainingTask& task)
@@ -33,7 +33,7 @@ class Step {
       });
   }
 
-  /// Throws Error as train does.
+  /// Throws Error as train() does.
   void run() {
     const std::int64_t step = optimiser_.steps();
     if (task_.select) task_.select(step);

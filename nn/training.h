@@ -17,14 +17,14 @@ struct TrainingSettings {
   std::int64_t steps = 0;
   Schedule schedule = ConstantSchedule{.rate = 1e-3};
   double clip = 1;                  ///< largest global norm of the gradient
-  std::int64_t validate_every = 0;  ///< steps; 0: never
-  /// The host looks at the loss every so many steps, >= 1. With more than 1 it does not wait for a device in between,
-  /// and steps are recorded (Backend::record) where the task and the optimiser can be; a loss that is no longer finite
-  /// is then noticed late.
+  std::int64_t validate_every = 0;  ///< steps between validations; 0: never
+  /// Steps between the steps whose loss the host reads, >= 1. With more than 1 the host does not wait for the device in
+  /// between, and steps are recorded (Backend::record) if task and optimiser allow it; a loss that is not finite is
+  /// then noticed late.
   std::int64_t read_every = 1;
   double checkpoint_seconds = 30;  ///< time between checkpoints
   std::FILE* progress = stderr;    ///< null: silent
-  const char* name = "train";      ///< in the progress line
+  const char* name = "train";      ///< shown in the progress line
 };
 
 struct LossAndGradients {
@@ -32,32 +32,33 @@ struct LossAndGradients {
   std::vector<autodiff::Tensor> gradients;  ///< in the order of the trainable parameters
 };
 
-/// What a model brings. All are called from the training thread.
+/// The functions of a model for its training. All are called from the training thread.
 struct TrainingTask {
-  /// The host's part of a step: puts what its randomness needs where loss finds it; may be empty.
+  /// The part of a step on the host, for example the choice of a batch. It stores for loss() everything random. May be
+  /// empty.
   std::function<void(std::int64_t step)> select;
-  /// Loss and gradients at the selected step; its randomness comes from the step only.
+  /// Loss and gradients at the selected step. Random numbers depend on the step only.
   std::function<LossAndGradients()> loss;
   /// Whether loss() may be recorded (Backend::record).
   bool recordable = false;
-  /// Validation error, for the progress line; may be empty.
+  /// The validation error for the progress line. May be empty.
   std::function<double()> validate;
-  /// Saves parameters, optimiser and average, with the seconds of training so far; may be empty.
+  /// Saves parameters, optimiser and average; seconds: the training time so far. May be empty.
   std::function<void(double seconds)> checkpoint;
-  /// Asked after each step: whether to leave early, as when the user interrupts; may be empty.
+  /// Called after each step: true to stop early, for example when the user interrupts. May be empty.
   std::function<bool()> stop;
-  /// Average of the weights, updated after each step; null: none. Validation sees it, and a finished run leaves it in
-  /// the parameters; checkpoints see the weights themselves, and save its state too.
+  /// Average of the weights, updated after each step; null: none. Validation uses the average, and a finished training
+  /// leaves it in the parameters. Checkpoints see the weights, and must save the state of the average too.
   Ema* average = nullptr;
 };
 
 struct TrainingResult {
-  double seconds = 0;     ///< validation excluded
-  bool finished = false;  ///< false: told to stop; a checkpoint was saved
+  double seconds = 0;     ///< training time without validation
+  bool finished = false;  ///< false: `stop` ended the training early, after a checkpoint
 };
 
-/// Runs from optimiser.steps() to settings.steps. Throws Error when the loss is no longer finite, naming the step; the
-/// parameters are then those before it (with read_every > 1: of no use, while the last checkpoint is).
+/// Trains from optimiser.steps() to settings.steps. Throws Error that names the step when the loss is not finite. The
+/// parameters are then those before that step; with read_every > 1 only the last checkpoint is of use.
 TrainingResult train(Parameters& parameters, Optimiser& optimiser, const TrainingSettings& settings,
                      const TrainingTask& task);
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds and runs the tests; those labelled slow are left out.
+# Installs missing packages, builds and runs the tests, except those with the label slow. Warnings are errors here.
 #   tests/run.sh [PRESET [CMAKE OPTIONS]]    release (default), debug (address and undefined-behaviour sanitizers), portable (libraries alone, no AVX2)
 #   tests/run.sh --tsan      under the thread sanitizer
 #   tests/run.sh --gpu [--build-only]    builds with CUDA into build-gpu/ and runs the GPU's tests; with LEVDA_DEPS_DIR=FOLDER
 #                            from headers alone (experiments/bench/collect_headers.sh). bench/gpu.sh does more
-#   tests/run.sh --fuzz [SECONDS [JOBS]]    the readers of files on random input instead, see fuzz/run.sh
+#   tests/run.sh --fuzz [SECONDS [JOBS]]    runs the readers of files on random input instead, see fuzz/run.sh
 #   tests/run.sh --parity    compares with PyTorch instead, see parity/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,7 +34,7 @@ esac
 
 preset=${1:-release}
 experiments/install_packages.sh ninja-build python3-xarray python3-netcdf4  # the last two for the README's examples
-# Make builds one library after the other, and one long file holds up all that follow.
+# Make builds one library after the other, so that one long file delays all others.
 export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
 cmake --preset "$preset" -DLEVDA_WERROR=ON "${@:2}" >/dev/null
 cmake --build --preset "$preset" --parallel "$(nproc)"

@@ -39,7 +39,7 @@ void binary_walk(const Tensor& a, const Tensor& b, Tensor& y, F f) {
   });
 }
 
-/// Sum of n numbers: blocks in T, their sums in double.
+/// Sum of n numbers: blocks are added in T, their sums in double.
 template <typename T>
 T sum_of(const T* x, std::int64_t n) {
   constexpr std::int64_t block = 1024;

@@ -1,4 +1,4 @@
-/// What moves and changes tensors without vector functions, products or factors: those are in files of their own.
+/// Operations that move or change tensors. Vector functions, products and factors are in other files.
 
 #include <fmt/format.h>
 
@@ -29,7 +29,7 @@ void for_each_index(const char* op, const Shape& indexed, const Shape& dense, co
   const std::int64_t count = dense[position];
   const std::int64_t* k = index.data<std::int64_t>();
   for (std::int64_t i = 0; i < count; ++i)
-    if (k[i] < 0 || k[i] >= rows) throw Error(fmt::format("[{}] index {} of {} rows", op, k[i], rows));
+    if (k[i] < 0 || k[i] >= rows) throw Error(fmt::format("[{}] index {} is outside {} rows", op, k[i], rows));
   dispatch(dtype, [&]<typename T>(T tag) {
     for (std::int64_t o = 0; o < outer; ++o)
       for (std::int64_t i = 0; i < count; ++i) f(tag, (o * rows + k[i]) * inner, (o * count + i) * inner, inner);
@@ -129,7 +129,7 @@ void CpuBackend::adam(const AdamConstants& constants, const Tensor& now, const T
   dispatch(p.dtype(), [&]<typename T>(T) {
     const T b1 = static_cast<T>(constants.beta1);
     const T b2 = static_cast<T>(constants.beta2);
-    // In double: in float32 1 - 0.999 would be off by a hundred thousandth, which goes into every step.
+    // In double: in float32 the relative error of 1 - 0.999 would be 1e-5, in every step.
     const T fresh1 = static_cast<T>(1 - constants.beta1);
     const T fresh2 = static_cast<T>(1 - constants.beta2);
     const T rate = static_cast<T>(at[0] * at[1]);
@@ -140,7 +140,7 @@ void CpuBackend::adam(const AdamConstants& constants, const Tensor& now, const T
     Eigen::Map<Vector<T>> first(m.data<T>(), m.size());
     Eigen::Map<Vector<T>> second(v.data<T>(), v.size());
     Eigen::Map<Vector<T>> parameter(p.data<T>(), p.size());
-    // Not a product with 1 - decay: float32 would round the share to a few digits.
+    // A difference, not a product with 1 - decay: float32 would round the share to a few digits.
     if (decay != 0) parameter -= decay * parameter;
     first = b1 * first + fresh1 * grad;
     second = b2 * second + fresh2 * grad.square();

@@ -1,7 +1,7 @@
 #pragma once
 
-/// The CPU backend: Eigen for products and vector registers. One operation runs on one thread; parallelism lies above,
-/// in tiled_sum and in independent tapes. Its functions are in several files, so that they compile side by side.
+/// The CPU backend: Eigen for products and vector registers. One operation runs on one thread; tiled_sum and
+/// independent tapes run in parallel. The functions are in several files, so that they compile in parallel.
 
 #include <fmt/format.h>
 
@@ -28,7 +28,7 @@ class CpuBackend final : public Backend {
  public:
   Device device() const override { return Device::cpu; }
   std::string description() const override { return "CPU"; }
-  /// Enough for the threads of a large workstation; more would cost more to add up than they gain.
+  /// Enough for the threads of a large workstation. With more, adding up the partial sums costs more than is gained.
   std::int64_t lanes() const override { return 16; }
   void set_matmul_precision(MatmulPrecision precision) override {
     if (precision != MatmulPrecision::float32) throw Error(fmt::format("products in {} need a GPU", name(precision)));

@@ -11,8 +11,8 @@ namespace levda::autodiff {
 
 namespace {
 
-/// y = f(x) in blocks of registers. The rest at the end goes through a block too, so that an element's result does not
-/// depend on its position.
+/// y = f(x) in blocks of registers. The elements after the last full block go through a block too, so that the result
+/// of an element does not depend on its position.
 template <typename T, typename F>
 void map_blocks(const T* x, T* y, std::int64_t n, F f) {
   constexpr int width = 64 / sizeof(T);
@@ -32,7 +32,7 @@ void map_blocks(const T* x, T* y, std::int64_t n, F f) {
   }
 }
 
-/// The same with a second result, z, which f writes through a reference.
+/// y = f(x, z) with a second result z, which f writes through a reference.
 template <typename T, typename F>
 void map_blocks(const T* x, T* y, T* z, std::int64_t n, F f) {
   constexpr int width = 64 / sizeof(T);

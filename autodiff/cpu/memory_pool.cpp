@@ -21,12 +21,12 @@ constexpr std::size_t cache_limit = std::size_t{256} << 20;  // per thread
 #define __has_feature(x) 0
 #endif
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-constexpr bool caching = false;  // so that the sanitizer sees every block's end of life
+constexpr bool caching = false;  // the sanitizer must see the end of life of every block
 #else
 constexpr bool caching = true;
 #endif
 
-/// Four sizes per power of two: at most a quarter is wasted.
+/// Four sizes per power of two, so that at most a quarter is wasted.
 int size_class(std::size_t bytes) {
   const std::size_t units = (bytes + alignment - 1) / alignment;
   if (units <= 4) return static_cast<int>(units == 0 ? 0 : units - 1);

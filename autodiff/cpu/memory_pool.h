@@ -1,6 +1,6 @@
 #pragma once
 
-/// Cache of free blocks: a training step asks for the same few sizes thousands of times a second.
+/// A cache of free blocks. A training step allocates the same few sizes thousands of times a second.
 
 #include <oneapi/tbb/enumerable_thread_specific.h>
 
@@ -13,8 +13,9 @@
 
 namespace levda::autodiff {
 
-/// Hands out 64-byte aligned blocks. Each thread keeps the blocks that it released, most recent first, because those
-/// are still in its core's cache. Blocks over 16 MiB, and what exceeds a thread's 256 MiB, go back to the system.
+/// Hands out 64-byte aligned blocks. Each thread keeps the blocks that it released and reuses the most recent first,
+/// because that one is still in its core's cache. Blocks above 16 MiB, and blocks beyond 256 MiB of a thread, go back
+/// to the system.
 class MemoryPool {
  public:
   MemoryPool() = default;
@@ -25,7 +26,7 @@ class MemoryPool {
   /// Throws Error when the system has no memory.
   void* allocate(std::size_t bytes);
   void release(void* memory, std::size_t bytes) noexcept;
-  /// To within 1 MiB per thread: threads report in batches, since a shared counter would be their bottleneck.
+  /// Accurate to 1 MiB per thread: threads report in batches, because a shared counter would slow them all down.
   MemoryUse use() const;
 
  private:
@@ -33,7 +34,7 @@ class MemoryPool {
   struct FreeBlocks {
     std::array<std::vector<void*>, class_count> of_class;
     std::size_t bytes = 0;
-    std::int64_t unreported = 0;  // bytes handed out less bytes returned
+    std::int64_t unreported = 0;  // bytes handed out minus bytes returned
   };
   void count(FreeBlocks& own, std::int64_t bytes) noexcept;
 

@@ -43,7 +43,7 @@ void CpuBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool
     const Shape& sb = b.shape();
     const std::int64_t inner = transpose_a ? sa[-2] : sa[-1];
     const std::int64_t columns = y.shape()[-1];
-    if (sb.rank() == 2 && !transpose_a) {  // all leading axes of a are rows
+    if (sb.rank() == 2 && !transpose_a) {  // the leading axes of a count as rows
       product(a.data<T>(), false, b.data<T>(), transpose_b, columns == 0 ? 0 : y.size() / columns, inner, columns,
               y.data<T>());
     } else {

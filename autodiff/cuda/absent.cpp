@@ -1,4 +1,4 @@
-/// In place of the CUDA backend where it is not built.
+/// Replaces the CUDA backend in a build without it.
 
 #include "autodiff/backend.h"
 #include "autodiff/error.h"

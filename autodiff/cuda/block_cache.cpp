@@ -50,7 +50,7 @@ void* BlockCache::allocate(std::size_t bytes) {
   void* memory = nullptr;
   if (recording_ != nobody) {
     memory = take(free_of_recording_[recording_], size);
-    if (memory != nullptr) {  // counted already: the recording holds it
+    if (memory != nullptr) {  // already counted: the recording holds it
       blocks_.at(memory).handed_out = true;
       return memory;
     }
@@ -77,7 +77,7 @@ void BlockCache::release(void* memory) noexcept {
   Block& block = blocks_.at(memory);
   block.handed_out = false;
   if (block.owner != nobody) {
-    // Only operations of the recording itself may come upon the block: after its end nobody does.
+    // Only operations of the recording may get this block again; after its end nobody does.
     if (block.owner == recording_) free_of_recording_[recording_][block.bytes].push_back(memory);
     return;
   }
@@ -103,7 +103,7 @@ void BlockCache::forget(RecordingId recording) noexcept {
   for (auto& [memory, block] : blocks_) {
     if (block.owner != recording) continue;
     block.owner = nobody;
-    if (block.handed_out) continue;  // a tensor that outlives the recording
+    if (block.handed_out) continue;  // by a tensor that outlives the recording
     free_[block.bytes].push_back(memory);
     cached_ += static_cast<std::int64_t>(block.bytes);
     count(-static_cast<std::int64_t>(block.bytes));

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Device memory is dear to ask for, and asking stops the device: blocks are kept for reuse. Not for users.
+/// A cache of device memory. Allocating is slow and stops the device, so blocks are kept for reuse.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,18 +14,18 @@
 
 namespace levda::autodiff::gpu {
 
-/// Where blocks come from; allocate answers null when there is no memory.
+/// The source of blocks; allocate returns null when there is no memory.
 struct MemorySource {
   std::function<void*(std::size_t bytes)> allocate;
   std::function<void(void* memory)> release;
 };
 
-/// All work is on one stream, so that a block may be handed on as soon as its owner releases it: whoever gets it next
-/// writes to it later than the owner's operations read it.
+/// All work is on one stream, so a block can be handed out again as soon as its owner releases it: the operations of
+/// the next owner run after those of the previous one.
 ///
-/// A recording replays operations on the very blocks that they had when it was made. What is allocated between
-/// begin_recording and end_recording is reused within the recording, but goes to nobody else before the recording ends
-/// its life (forget). Thread-safe.
+/// A recording replays operations on the blocks that they used when it was made. Blocks allocated between
+/// begin_recording and end_recording are reused within the recording; nobody else gets them before forget().
+/// Thread-safe.
 class BlockCache {
  public:
   using RecordingId = std::int64_t;
@@ -35,17 +35,17 @@ class BlockCache {
   BlockCache(const BlockCache&) = delete;
   BlockCache& operator=(const BlockCache&) = delete;
 
-  /// Throws Error when there is no memory, also after all cached blocks were given back.
+  /// Throws Error when there is not enough memory even after all cached blocks were given back.
   void* allocate(std::size_t bytes);
   void release(void* memory) noexcept;
 
-  /// One at a time. Throws Error when one is under way.
+  /// Begins a recording. Throws Error when another one has not ended.
   RecordingId begin_recording();
   void end_recording();
-  /// The recording will not run again.
+  /// Frees the blocks of a recording that will not run again.
   void forget(RecordingId recording) noexcept;
 
-  /// Blocks handed out or held by recordings, with what rounding adds.
+  /// Bytes handed out or held by recordings, with rounding.
   MemoryUse use() const;
   /// Bytes kept for reuse.
   std::int64_t cached() const;

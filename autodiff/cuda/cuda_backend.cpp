@@ -1,5 +1,5 @@
-/// The CUDA backend: one GPU, one stream. Operations are handed over and run behind the caller; because they run in
-/// order, memory needs no other care than reuse (block_cache.h).
+/// The CUDA backend: one GPU, one stream. Operations run asynchronously and in order, so that released memory can be
+/// reused at once (block_cache.h).
 
 #include <cuda_runtime.h>
 #include <fmt/format.h>
@@ -22,13 +22,14 @@ using gpu::Context;
 using gpu::Failure;
 using gpu::Fault;
 
-constexpr std::size_t workspace_bytes = std::size_t{32} << 20;  // what cuBLAS recommends for its fastest algorithms
+constexpr std::size_t workspace_bytes = std::size_t{32} << 20;  // recommended by cuBLAS for its fastest algorithms
 
 std::string text(const Failure& failure) {
   switch (static_cast<Fault>(failure.fault)) {
     case Fault::none: break;
-    case Fault::gather_index: return fmt::format("[gather] index {} of {} rows", failure.value, failure.limit);
-    case Fault::scatter_index: return fmt::format("[scatter_add] index {} of {} rows", failure.value, failure.limit);
+    case Fault::gather_index: return fmt::format("[gather] index {} is outside {} rows", failure.value, failure.limit);
+    case Fault::scatter_index:
+      return fmt::format("[scatter_add] index {} is outside {} rows", failure.value, failure.limit);
     case Fault::singular: return fmt::format("[solve] singular matrix of {} rows", failure.limit);
     case Fault::not_positive_definite:
       return fmt::format("[cholesky] not positive definite: a matrix of {} rows", failure.limit);
@@ -38,7 +39,8 @@ std::string text(const Failure& failure) {
 
 class CudaBackend;
 
-/// A CUDA graph of what f does. The first run calls f itself: libraries then load what they need before the recording.
+/// A CUDA graph of the operations of f. The first run calls f itself, so that libraries load everything they need
+/// before the recording.
 class GraphRecording final : public Recording {
  public:
   GraphRecording(CudaBackend& backend, std::function<void()> f) : backend_(backend), f_(std::move(f)) {}
@@ -162,7 +164,7 @@ class CudaBackend final : public Backend {
   static void* device_memory(std::size_t bytes) {
     void* memory = nullptr;
     if (cudaMalloc(&memory, bytes) == cudaSuccess) return memory;
-    cudaGetLastError();  // else the next launch would be taken for the culprit
+    cudaGetLastError();  // clears the error, which the next launch would report as its
     return nullptr;
   }
   void not_while_recording(const char* what) const {
@@ -225,7 +227,8 @@ void GraphRecording::capture() {
 }  // namespace
 
 Backend& cuda() {
-  // Tried again after a failure: a driver may come to a machine that is running. Never destroyed, as the CPU's.
+  // Tried again after a failure, because a driver may be installed while the program runs. Never destroyed, like the
+  // CPU backend.
   static CudaBackend* backend = nullptr;
   static std::mutex mutex;
   const std::scoped_lock lock(mutex);

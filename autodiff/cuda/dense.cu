@@ -1,5 +1,5 @@
-/// Small dense systems: a block for every matrix to be factored, a thread for every column to be solved. Right for the
-/// matrices of an ensemble, tens of rows; large ones would want a blocked algorithm.
+/// Small dense systems: one block factors one matrix, one thread solves one column. This suits matrices of tens of rows
+/// (ensembles); large matrices would need a blocked algorithm.
 
 #include "autodiff/cuda/kernel_tools.h"
 
@@ -7,7 +7,7 @@ namespace levda::autodiff::gpu {
 
 namespace {
 
-/// LU factors with row exchanges of the matrix of this block, in place (Golub & Van Loan, Matrix Computations, 3.4):
+/// LU factors with row exchanges of this block's matrix, in place (Golub & Van Loan, Matrix Computations, 3.4):
 /// row i of the factors is row order[i] of the matrix.
 template <typename T>
 __global__ void lu_kernel(T* matrices, std::int64_t* orders, std::int64_t n, Failure* failure) {
@@ -47,7 +47,7 @@ __global__ void lu_kernel(T* matrices, std::int64_t* orders, std::int64_t n, Fai
   }
 }
 
-/// Column by column: a y = b, or a' y = b, by the factors of a. walk: which matrices of a, b and y belong together.
+/// Solves a y = b, or a' y = b, column by column from the factors of a. walk: which matrices belong together.
 template <typename T>
 __global__ void lu_solve_kernel(const T* factors, const std::int64_t* orders, bool transpose, const T* b, T* y,
                                 T* scratch, std::int64_t n, std::int64_t columns, FlatWalk<3> walk) {

@@ -1,4 +1,4 @@
-/// Functions of every element.
+/// Functions applied to every element.
 
 #include <algorithm>
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace levda::autodiff::gpu {
 
 namespace {
 
-/// 16 bytes of numbers: what a thread moves at once where addresses and count allow it.
+/// 16 bytes of numbers, which a thread moves at once if addresses and count allow it.
 template <typename T>
 struct alignas(16) Pack {
   static constexpr int width = 16 / sizeof(T);
@@ -106,7 +106,7 @@ __global__ void silu_kernel(const V* x, V* y, V* derivative, std::int64_t n) {
   }
 }
 
-/// Operands that lie like the result, or are one number (step 0).
+/// Operands with the layout of the result (step 1), or one number (step 0).
 template <Binary f, typename T>
 __global__ void binary_kernel(const T* a, std::int64_t step_a, const T* b, std::int64_t step_b, T* y, std::int64_t n) {
   for (std::int64_t i = first_element(); i < n; i += elements_at_once())
@@ -141,7 +141,7 @@ __global__ void select_kernel(const T* mask, const T* a, const T* b, T* y, FlatW
   }
 }
 
-/// The constants of Adam in the type of the parameters; those of the step are on the device.
+/// The constants of Adam in the type of the parameters. The numbers of the step are on the device.
 template <typename T>
 struct AdamNumbers {
   T beta1, beta2, fresh1, fresh2, epsilon;

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What the files of kernels share. Not for users.
+/// Helpers of all files with kernels.
 
 #include "autodiff/cuda/kernels.h"
 #include "autodiff/cuda/launch.h"
@@ -19,13 +19,13 @@ void dispatch(DType dtype, F&& f) {
   }
 }
 
-/// This thread's first element of a loop over all, and how far it is to its next one.
+/// In a loop of all threads over all elements: this thread's first element, and the distance to its next one.
 __device__ inline std::int64_t first_element() {
   return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }
 __device__ inline std::int64_t elements_at_once() { return static_cast<std::int64_t>(gridDim.x) * blockDim.x; }
 
-/// The first fault stays.
+/// Records a failure; the first one stays.
 __device__ inline void fail(Failure* failure, Fault fault, std::int64_t value, std::int64_t limit) {
   if (atomicCAS(&failure->fault, static_cast<int>(Fault::none), static_cast<int>(fault)) !=
       static_cast<int>(Fault::none))
@@ -34,7 +34,7 @@ __device__ inline void fail(Failure* failure, Fault fault, std::int64_t value, s
   failure->limit = limit;
 }
 
-/// Launches a kernel whose threads loop over n elements; nothing where there are none.
+/// Launches a kernel whose threads loop over n elements; does nothing if n is 0.
 template <typename... P, typename... A>
 void for_each(const char* operation, const Context& context, std::int64_t n, void (*kernel)(P...), A&&... arguments) {
   if (n > 0) launch(operation, kernel, blocks_for(n), block_threads, 0, context.stream, std::forward<A>(arguments)...);

@@ -1,7 +1,7 @@
 #pragma once
 
-/// The operations of the CUDA backend that are kernels of ours, file by file. Arguments as in autodiff/backend.h. Not
-/// for users.
+/// The operations of the CUDA backend that are kernels of this library, file by file. The arguments are those of
+/// autodiff/backend.h.
 
 #include <cuda_runtime.h>
 
@@ -9,7 +9,7 @@
 
 namespace levda::autodiff::gpu {
 
-/// What went wrong on the device, the first of it: kernels cannot throw.
+/// The first failure on the device; kernels cannot throw.
 enum class Fault : int { none, gather_index, scatter_index, singular, not_positive_definite };
 struct Failure {
   int fault;
@@ -17,7 +17,7 @@ struct Failure {
   long long limit;  // rows
 };
 
-/// What kernels are launched with.
+/// The arguments of every launch.
 struct Context {
   cudaStream_t stream;
   Failure* failure;  // on the device

@@ -1,6 +1,6 @@
 #pragma once
 
-/// The one place that launches kernels. Not for users.
+/// The only function that launches kernels.
 
 #include <cuda_runtime.h>
 
@@ -10,7 +10,8 @@
 
 namespace levda::autodiff::gpu {
 
-/// kernel<<<grid, block, shared_bytes, stream>>>(arguments..). Throws Error naming the operation when it cannot start.
+/// kernel<<<grid, block, shared_bytes, stream>>>(arguments..). Throws Error that names the operation if it cannot
+/// start.
 template <typename... P, typename... A>
 void launch(const char* operation, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
             cudaStream_t stream, A&&... arguments) {

@@ -1,4 +1,4 @@
-/// Operations that move elements; scatter_add, which adds them up in a fixed order; random rows.
+/// Operations that move elements, scatter_add, which adds in a fixed order, and random rows.
 
 #include "autodiff/cuda/kernel_tools.h"
 #include "autodiff/internal/philox.h"
@@ -44,7 +44,7 @@ __global__ void gather_kernel(const T* x, const std::int64_t* index, T* y, Index
   }
 }
 
-/// How many of the indices are this row's.
+/// Counts the indices of each row.
 __global__ void count_kernel(const std::int64_t* index, std::int64_t count, std::int64_t rows, std::int64_t* counts,
                              Failure* failure) {
   if (first_element() == 0)
@@ -57,7 +57,7 @@ __global__ void count_kernel(const std::int64_t* index, std::int64_t count, std:
   }
 }
 
-/// In one block: ends[row] = counts[0] + .. + counts[row], in place.
+/// Runs in one block: ends[row] = counts[0] + .. + counts[row], in place.
 __global__ void ends_kernel(std::int64_t* counts, std::int64_t rows) {
   __shared__ std::int64_t sums[block_threads];
   const std::int64_t each = (rows + block_threads - 1) / block_threads;
@@ -75,7 +75,7 @@ __global__ void ends_kernel(std::int64_t* counts, std::int64_t rows) {
   }
 }
 
-/// The positions of each row's indices, in order, one row after the other.
+/// Lists the positions of the indices of each row in order, one row after the other.
 __global__ void positions_kernel(const std::int64_t* index, std::int64_t count, std::int64_t rows,
                                  const std::int64_t* ends, std::int64_t* positions) {
   for (std::int64_t row = first_element(); row < rows; row += elements_at_once()) {
@@ -100,8 +100,8 @@ __global__ void scatter_add_kernel(const T* x, const std::int64_t* ends, const s
   }
 }
 
-/// Random::below takes two words a number and rejects one in 2^64 / choices of them; here none is rejected, which no
-/// run will live to see.
+/// Random::below takes two words per number and rejects one number in 2^64 / choices. Here no number is rejected; the
+/// difference is too rare to occur.
 __global__ void draw_kernel(RandomRows rows, const std::int64_t* step, const std::int64_t* base, std::int64_t* y,
                             std::int64_t draws, std::int64_t n) {
   for (std::int64_t i = first_element(); i < n; i += elements_at_once()) {
@@ -141,7 +141,7 @@ void scatter_add(const Context& context, const Tensor& x, const Tensor& index, i
   Tensor ends = Tensor::empty({e.rows}, DType::int64, y.backend());
   Tensor positions = Tensor::empty({e.count}, DType::int64, y.backend());
   const std::int64_t* k = index.data<std::int64_t>();
-  // Also without rows: every index is then wrong.
+  // Even if there are no rows: then every index is wrong.
   launch("scatter_add", count_kernel, blocks_for(e.rows), block_threads, 0, context.stream, k, e.count, e.rows,
          ends.data<std::int64_t>(), context.failure);
   if (y.size() == 0) return;

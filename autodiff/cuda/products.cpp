@@ -47,7 +47,7 @@ std::uint32_t alignment_of(const void* address) {
   return alignment;
 }
 
-/// Row-major matrices are column-major ones transposed: y' = op(b)' op(a)'. So b comes first.
+/// A row-major matrix is the transpose of a column-major one: y' = op(b)' op(a)'. Therefore b comes first.
 struct Products::Plan {
   cublasLtMatmulDesc_t description = nullptr;
   cublasLtMatrixLayout_t b = nullptr;
@@ -148,7 +148,7 @@ void Products::matmul(const Context& context, const Tensor& a, bool transpose_a,
     if (bias != nullptr) add_bias();
     return;
   }
-  // All leading axes of a are rows where b has none.
+  // If b has no leading axes, those of a count as rows.
   const bool flat = sb.rank() == 2 && !transpose_a;
   key.rows = flat ? y.size() / key.columns : y.shape()[-2];
   const std::scoped_lock lock(mutex_);
@@ -161,7 +161,7 @@ void Products::matmul(const Context& context, const Tensor& a, bool transpose_a,
       const T* pa = a.data<T>() + ia * size_a;
       const T* pb = b.data<T>() + ib * size_b;
       T* py = y.data<T>() + iy * size_y;
-      // Of all matrices of a batch.
+      // For all matrices of a batch.
       const auto aligned = [](const T* first, std::int64_t stride) {
         return std::min(alignment_of(first), alignment_of(first + stride));
       };

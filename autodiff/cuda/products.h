@@ -1,6 +1,6 @@
 #pragma once
 
-/// Matrix products by cuBLASLt. Not for users.
+/// Matrix products by cuBLASLt.
 
 #include <cublasLt.h>
 
@@ -12,11 +12,11 @@
 
 namespace levda::autodiff::gpu {
 
-/// A product as cuBLASLt plans it, row-major: y (rows, columns) = op(a) op(b), `batch` times over with some elements
-/// between the matrices of each operand. What cuBLASLt may assume of addresses is part of it.
+/// A row-major product as cuBLASLt plans it: y (rows, columns) = op(a) op(b), for `batch` matrices of each operand at
+/// fixed distances. The alignment of the addresses is part of the key.
 struct ProductKey {
   DType dtype = DType::float32;
-  MatmulPrecision precision = MatmulPrecision::float32;  // of float32 products
+  MatmulPrecision precision = MatmulPrecision::float32;  // for products of float32
   bool transpose_a = false;
   bool transpose_b = false;
   bool bias = false;
@@ -46,15 +46,15 @@ class Products {
   Products& operator=(const Products&) = delete;
 
   void set_precision(MatmulPrecision precision);
-  /// As Backend::matmul.
+  /// See Backend::matmul.
   void matmul(const Context& context, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
               const Tensor* bias, Tensor& y);
 
  private:
   struct Plan;
-  /// Null where cuBLASLt has no algorithm.
+  /// Null if cuBLASLt has no algorithm.
   const Plan* plan(const ProductKey& key);
-  /// False where cuBLASLt has no algorithm.
+  /// False if cuBLASLt has no algorithm.
   bool run(const Context& context, const ProductKey& key, const void* a, const void* b, const void* bias, void* y);
 
   std::mutex mutex_;
@@ -62,7 +62,7 @@ class Products {
   std::size_t workspace_bytes_;
   MatmulPrecision precision_ = MatmulPrecision::float32;
   cublasLtHandle_t handle_ = nullptr;
-  std::map<ProductKey, std::unique_ptr<Plan>> plans_;  // an empty one: no algorithm
+  std::map<ProductKey, std::unique_ptr<Plan>> plans_;  // null: there is no algorithm
 };
 
 }  // namespace levda::autodiff::gpu

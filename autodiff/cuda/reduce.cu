@@ -8,19 +8,19 @@ namespace levda::autodiff::gpu {
 
 namespace {
 
-/// In double also for float: sums of many numbers keep their digits.
+/// In double even for float, so that sums of many numbers stay precise.
 struct Sum {
   static constexpr double start = 0;
   __device__ static double combine(double a, double b) { return a + b; }
 };
 
-/// NaN if one is.
+/// NaN if an element is NaN.
 struct Most {
   static constexpr double start = -std::numeric_limits<double>::infinity();
   __device__ static double combine(double a, double b) { return b > a || b != b ? b : a; }
 };
 
-/// In shared memory: the numbers of the threads that are `width` apart, into the first `width` of them.
+/// Reduces the numbers of threads that are `width` apart into the first `width` threads, in shared memory.
 template <typename Op>
 __device__ void combine_lanes(double (&values)[block_threads], double own, int width) {
   values[threadIdx.x] = own;
@@ -32,7 +32,7 @@ __device__ void combine_lanes(double (&values)[block_threads], double own, int w
   }
 }
 
-/// Block (i, chunk): the results i * width and following, of the elements of one chunk.
+/// Block (i, chunk) computes `width` results, beginning with i * width, from the elements of one chunk.
 template <typename Op, typename T, typename Out>
 __global__ void reduce_kernel(const T* x, Out* y, Reduction r) {
   __shared__ double values[block_threads];
@@ -56,7 +56,7 @@ __global__ void reduce_kernel(const T* x, Out* y, Reduction r) {
     y[chunk * r.kept.size + result] = static_cast<Out>(values[threadIdx.x]);
 }
 
-/// y[i] = the chunks' partial results, in their order.
+/// y[i] = the partial results of all chunks, reduced in their order.
 template <typename Op, typename T>
 __global__ void combine_kernel(const double* partial, T* y, std::int64_t results, std::int64_t chunks) {
   for (std::int64_t i = first_element(); i < results; i += elements_at_once()) {
@@ -84,7 +84,7 @@ void reduce(const char* operation, const Context& context, const Tensor& x, Tens
   });
 }
 
-/// least, greatest, count of what is not finite: one triple per block.
+/// Writes one triple per block: least, greatest, count of elements that are not finite.
 template <typename T>
 __global__ void range_kernel(const T* x, std::int64_t n, double* triples) {
   __shared__ double least[block_threads];
@@ -95,7 +95,7 @@ __global__ void range_kernel(const T* x, std::int64_t n, double* triples) {
   double bad = 0;
   for (std::int64_t i = first_element(); i < n; i += elements_at_once()) {
     const double value = static_cast<double>(x[i]);
-    if (value - value != 0) {  // NaN for what is not finite
+    if (value - value != 0) {  // x - x is NaN unless x is finite
       bad += 1;
     } else {
       low = value < low ? value : low;

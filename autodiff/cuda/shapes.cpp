@@ -12,7 +12,7 @@ unsigned blocks_for(std::int64_t n) {
 
 namespace {
 
-/// x's axes that y keeps (or loses), as a walk over x.
+/// A walk over the axes of x that y keeps (or loses).
 FlatWalk<1> axes_of(const Walk<2>& both, bool kept) {
   Shape extents;
   std::array<std::int64_t, Shape::max_rank> strides{};
@@ -30,13 +30,13 @@ Reduction::Reduction(const Shape& x, const Shape& y)
     : kept(axes_of(broadcast_walk(x, x, y), true)), reduced(axes_of(broadcast_walk(x, x, y), false)) {
   const Walk<2> both = broadcast_walk(x, x, y);
   along_kept = both.inner_stride(1) != 0;
-  // Along kept axes neighbouring threads take neighbouring results; else a whole block takes one result's elements.
+  // If the last axis is kept, neighbouring threads take neighbouring results; else a block takes one result.
   width = along_kept
               ? static_cast<int>(std::min<std::int64_t>(
                     block_threads, std::bit_ceil(static_cast<std::uint64_t>(std::max<std::int64_t>(kept.size, 1)))))
               : 1;
   const std::int64_t threads_of_one = block_threads / width;
-  // A thread should have some elements to add, and the device some blocks to run.
+  // Every thread should have several elements to add, and the device several blocks to run.
   constexpr std::int64_t least_elements = 8;
   constexpr std::int64_t wanted_blocks = 1024;
   const std::int64_t blocks = (kept.size + width - 1) / std::max(width, 1);

@@ -1,6 +1,6 @@
 #pragma once
 
-/// How work is cut into blocks and threads: plain arithmetic on shapes, of no device. Not for users.
+/// How work is cut into blocks and threads. This is arithmetic on shapes and needs no device.
 
 #include <cstdint>
 
@@ -14,14 +14,14 @@
 
 namespace levda::autodiff::gpu {
 
-/// Threads of a block; all kernels have that many.
+/// Threads per block of all kernels.
 constexpr int block_threads = 256;
 
-/// Blocks of a loop over n elements in which every thread goes on by the size of the grid: enough for the largest
-/// devices, 1 at least.
+/// Blocks of a loop over n elements in which every thread advances by the size of the grid: enough for the largest
+/// devices, and at least 1.
 unsigned blocks_for(std::int64_t n);
 
-/// A walk as a kernel takes it: `size` elements, of which the operands' offsets are sums of index times stride.
+/// A walk over `size` elements in the form that kernels take. The offset of an operand is the sum of index x stride.
 template <int operands>
 struct FlatWalk {
   std::int64_t size = 1;
@@ -58,19 +58,19 @@ struct FlatWalk {
   }
 };
 
-/// A reduction of x over some of its axes: `kept` results, each of `reduced` elements. In two stages: every result's
-/// elements are cut into `chunks`, whose partial results are reduced afterwards. All of it depends on the shapes alone,
-/// so that results do too.
+/// A reduction of x over some axes: `kept` results of `reduced` elements each. It has two stages: the elements of every
+/// result are cut into `chunks`, whose partial results are reduced afterwards. The cuts depend on the shapes alone, so
+/// the rounding of the results does too.
 struct Reduction {
   FlatWalk<1> kept;     // offset of a result's first element
-  FlatWalk<1> reduced;  // of its elements from there
+  FlatWalk<1> reduced;  // offset of its elements from there
   bool along_kept;      // neighbours in memory belong to different results
   /// A block's threads as a table: `width` results at once, block_threads / width threads for each.
   int width;
   std::int64_t chunks;
-  std::int64_t chunk;  // elements, the last one may have fewer
+  std::int64_t chunk;  // elements per chunk; the last chunk may have fewer
 
-  /// y broadcasts to x.
+  /// For y whose shape broadcasts to that of x.
   Reduction(const Shape& x, const Shape& y);
 };
 

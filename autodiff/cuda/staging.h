@@ -1,6 +1,6 @@
 #pragma once
 
-/// Uploads that do not wait for the device. Not for users.
+/// Uploads that do not wait for the device.
 
 #include <cuda_runtime.h>
 
@@ -9,8 +9,8 @@
 
 namespace levda::autodiff::gpu {
 
-/// The device reads page-locked host memory by itself, so a small upload goes into a ring of it and the caller goes on.
-/// Once round the ring it waits for the stream. Large uploads take CUDA's own way.
+/// Small uploads are copied into a ring of page-locked memory, which the device reads without the caller. When the ring
+/// is full, an upload waits for the stream. Large uploads use cudaMemcpyAsync from the caller's memory.
 class Staging {
  public:
   explicit Staging(std::size_t bytes = std::size_t{8} << 20);

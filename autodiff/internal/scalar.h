@@ -1,7 +1,7 @@
 #pragma once
 
-/// Scalar functions of the tape, written once for every backend. X is a floating number (CUDA, references) or a
-/// fixed-size block of them with elementwise arithmetic (the CPU's vector registers).
+/// Scalar functions, written once for all backends. X is a floating-point number (CUDA, references) or a block of fixed
+/// size with elementwise arithmetic (vector registers of the CPU).
 
 #include <cmath>
 #include <cstdint>
@@ -27,7 +27,7 @@ LEVDA_HOST_DEVICE X choose(const C& condition, const X& a, const X& b) {
     return condition.select(a, b);
 }
 
-/// The same number everywhere.
+/// One number in every element.
 template <typename X>
 LEVDA_HOST_DEVICE X constant(double value) {
   if constexpr (std::is_floating_point_v<X>)
@@ -52,7 +52,7 @@ LEVDA_HOST_DEVICE X silu_derivative(const X& x, const X& s) {
   return s * (1 + x * (1 - s));
 }
 
-/// max(x, 0); NaN stays.
+/// max(x, 0); NaN for NaN.
 template <typename X>
 LEVDA_HOST_DEVICE X relu(const X& x) {
   return choose(x <= 0, constant<X>(0), x);
@@ -68,20 +68,20 @@ LEVDA_HOST_DEVICE X softplus(const X& x) {
   return choose(x > 0, x, constant<X>(0)) + log1p(X(exp(X(-size))));
 }
 
-/// -1, 0 or 1; NaN stays.
+/// -1, 0 or 1; NaN for NaN.
 template <typename X>
 LEVDA_HOST_DEVICE X sign(const X& x) {
   return choose(x > 0, constant<X>(1), X(choose(x < 0, constant<X>(-1), x)));
 }
 
-/// x P(x), P the standard normal distribution function (Hendrycks & Gimpel, arXiv 1606.08415). For plain numbers.
+/// x P(x), P the standard normal distribution function (Hendrycks & Gimpel, arXiv 1606.08415). Numbers only, no blocks.
 template <typename T>
 LEVDA_HOST_DEVICE T gelu(T x) {
   return x / 2 * std::erfc(-x / std::numbers::sqrt2_v<T>);
 }
 
-/// For float by way of double: where tanh is near 1 its slope, 1 - tanh^2, has an error many times tanh's own, and
-/// vectorised tanh of float is off by 1 to 3 units in the last place.
+/// tanh of a float is computed in double. Near 1 the error of its slope, 1 - tanh^2, is many times that of tanh, and
+/// vectorised tanh in float is wrong by 1 to 3 units in the last place.
 template <typename X>
 LEVDA_HOST_DEVICE X tanh(const X& x) {
   using std::tanh;
@@ -91,7 +91,7 @@ LEVDA_HOST_DEVICE X tanh(const X& x) {
     const auto wide = x.template cast<double>().eval();
     const auto e = (-2 * wide.abs()).exp().eval();
     const auto size = ((1 - e) / (1 + e)).eval();
-    // Below 1e-4 x itself, to x^2 / 3: there 1 - e loses its digits.
+    // Below 1e-4 the result is x, with a relative error of x^2 / 3, because 1 - e loses digits there.
     const auto signed_size = (wide < 0).select(-size, size).eval();
     return (wide.abs() < 1e-4).select(wide, signed_size).template cast<float>();
   } else {
@@ -99,7 +99,7 @@ LEVDA_HOST_DEVICE X tanh(const X& x) {
   }
 }
 
-/// The function of that name.
+/// The function f at x.
 template <Unary f, typename X>
 LEVDA_HOST_DEVICE X apply(const X& x) {
   using std::abs, std::cos, std::exp, std::log, std::sin, std::sqrt;
@@ -130,7 +130,7 @@ LEVDA_HOST_DEVICE T apply(T p, T q) {
   if constexpr (f == Binary::sub) return p - q;
   if constexpr (f == Binary::mul) return p * q;
   if constexpr (f == Binary::div) return p / q;
-  // A NaN on either side comes through.
+  // NaN if an argument is NaN.
   if constexpr (f == Binary::maximum) return p > q || p != p ? p : q;
   if constexpr (f == Binary::minimum) return p < q || p != p ? p : q;
   if constexpr (f == Binary::greater) return p > q ? T(1) : T(0);
@@ -139,7 +139,7 @@ LEVDA_HOST_DEVICE T apply(T p, T q) {
 template <auto f>
 using Constant = std::integral_constant<decltype(f), f>;
 
-/// g(Constant<f>) for a function that is known when the program runs.
+/// Calls g(Constant<f>) for a function that is known only at run time.
 template <typename G>
 void visit(Unary f, G&& g) {
   switch (f) {

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Walks over several arrays at once, with broadcasting: how backends turn shapes into loops.
+/// Walks over several arrays at once, with broadcasting. Backends turn shapes into loops with them.
 
 #include <array>
 #include <cstdint>
@@ -73,13 +73,13 @@ Walk<sizeof...(Operands)> broadcast_walk(const Shape& over, const Operands&... o
   return Walk<sizeof...(Operands)>(over, from);
 }
 
-/// The walk over the matrices of y, the last two axes: which matrix of a and of b each is made from.
+/// The walk over the matrices of y (its last two axes), with the matrices of a and b that belong to each.
 inline Walk<3> matrix_walk(const Shape& a, const Shape& b, const Shape& y) {
   const auto batch = [](const Shape& shape) { return shape.part(0, shape.rank() - 2); };
   return broadcast_walk(batch(y), batch(a), batch(b), batch(y));
 }
 
-/// f(ia, ib, iy) for every matrix of y, as matrix_walk has them.
+/// f(ia, ib, iy) for every matrix of y: the positions of the matrices in the order of matrix_walk.
 template <typename F>
 void for_each_matrix(const Shape& a, const Shape& b, const Shape& y, F&& f) {
   const Walk<3> walk = matrix_walk(a, b, y);

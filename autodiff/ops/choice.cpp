@@ -1,4 +1,4 @@
-/// Signs, comparisons and selections: constant slopes, with edges between them.
+/// Signs, comparisons and selections. Their slopes are constant between jumps.
 
 #include "autodiff/ops/rows.h"
 
@@ -6,7 +6,7 @@ namespace levda::autodiff {
 
 namespace {
 
-/// The rules of a result that is constant between its jumps.
+/// Derivative rules of an operation that is constant between its jumps.
 Var no_cotangent(const Call& n, int i, const Var&) { return constant(0, n.inputs[i].shape(), n.inputs[i]); }
 Var no_tangent(const Call& n, const Vars& v) {
   return constant(0, n.output.shape().prepend(leading(v, n.inputs)), n.output);

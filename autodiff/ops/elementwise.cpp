@@ -15,7 +15,7 @@ void unary(Backend& backend, Inputs x, Attributes&, Tensor& y) {
   backend.unary(f, x[0].value(), y);
 }
 
-/// Row of a scalar function from its derivative, which multiplies cotangents and tangents alike.
+/// The row of a scalar function. Both rules multiply by the derivative.
 template <Unary f>
 Op unary_row(const char* name, Var (*derivative)(const Call&)) {
   return {.name = name,
@@ -35,8 +35,8 @@ const Op cos_row = unary_row<Unary::cos>("cos", [](const Call& n) { return -sin(
 const Op exp_row = unary_row<Unary::exp>("exp", [](const Call& n) { return n.output; });
 const Op square_row = unary_row<Unary::square>("square", [](const Call& n) { return 2 * n.inputs[0]; });
 const Op sigmoid_row = unary_row<Unary::sigmoid>("sigmoid", [](const Call& n) { return n.output - square(n.output); });
-/// Value and derivative share their exponential, the dearest part of a small network's training step outside the
-/// products: a recorded forward computation keeps the derivative for sweeps that are not recorded themselves.
+/// Value and derivative share an exponential, which takes more time in the training of a small network than anything
+/// but the products. Therefore a recorded forward computation keeps the derivative for sweeps that are not recorded.
 Var silu_slope(const Call& n) { return n.inputs[0].tracked() ? silu_derivative(n.inputs[0]) : Var(n.attributes.saved); }
 const Op silu_row = {.name = "silu",
                      .shape = same_shape,
@@ -54,13 +54,13 @@ const Op silu_derivative_row = unary_row<Unary::silu_derivative>("silu_derivativ
   return (s - square(s)) * (2 + x * (1 - 2 * s));
 });
 const Op tanh_row = unary_row<Unary::tanh>("tanh", [](const Call& n) { return 1 - square(n.output); });
-// The slopes of relu and abs are constants almost everywhere: nothing of them is recorded.
+// The slopes of relu and abs are constant almost everywhere, so they are not recorded.
 const Op relu_row = unary_row<Unary::relu>(
     "relu", [](const Call& n) { return greater(n.inputs[0].detach(), constant(0, {}, n.inputs[0])); });
 const Op abs_row = unary_row<Unary::abs>("abs", [](const Call& n) { return sign(n.inputs[0].detach()); });
 const Op erf_row = unary_row<Unary::erf>(
     "erf", [](const Call& n) { return 2 * std::numbers::inv_sqrtpi * exp(-square(n.inputs[0])); });
-/// P + x p with p = P', the normal density.
+/// P + x p with the normal density p = P'.
 const Op gelu_row = unary_row<Unary::gelu>("gelu", [](const Call& n) {
   const Var& x = n.inputs[0];
   const double root_half = 1 / std::numbers::sqrt2;
@@ -73,7 +73,7 @@ const Op log_row = {.name = "log",
                     .forward = unary<Unary::log>,
                     .vjp = [](const Call& n, int, const Var& w) { return w / n.inputs[0]; },
                     .jvp = [](const Call& n, const Vars& v) { return v[0] / n.inputs[0]; }};
-/// p = 0 apart, since 0 times the infinity of x^-1 at 0 would be NaN.
+/// p = 0 is a special case, because 0 times the infinite x^-1 at 0 would be NaN.
 Var pow_slope(const Call& n) {
   const double p = n.attributes.alpha;
   return p == 0 ? constant(0, n.inputs[0].shape(), n.inputs[0]) : p * pow(n.inputs[0], p - 1);
@@ -84,7 +84,7 @@ const Op pow_row = {
     .forward = [](Backend& backend, Inputs x, Attributes& a, Tensor& y) { backend.power(x[0].value(), a.alpha, y); },
     .vjp = [](const Call& n, int, const Var& w) { return w * pow_slope(n); },
     .jvp = [](const Call& n, const Vars& v) { return v[0] * pow_slope(n); }};
-/// The derivative at 0 is infinite, as IEEE division gives it.
+/// The derivative at 0 is infinite, by IEEE division.
 const Op sqrt_row = {.name = "sqrt",
                      .shape = same_shape,
                      .forward = unary<Unary::sqrt>,

@@ -25,7 +25,8 @@ std::int64_t stride_of(const Shape& shape, int axis) { return shape.size(shape.p
 
 void check_part(const char* op, const Shape& whole, const Attributes& a, std::int64_t extent) {
   if (a.begin < 0 || extent < 0 || a.begin + extent > whole[a.axis])
-    throw Error(fmt::format("[{}] {} to {} of axis {} of {}", op, a.begin, a.begin + extent, a.axis, whole.text()));
+    throw Error(
+        fmt::format("[{}] {} to {} is outside axis {} of {}", op, a.begin, a.begin + extent, a.axis, whole.text()));
 }
 
 void check_index(const char* op, const Tensor& index) {
@@ -38,7 +39,7 @@ const Op reshape_row = {
     .shape =
         [](Inputs x, const Attributes& a) {
           if (x[0].shape().size() != a.shape.size())
-            throw Error(fmt::format("[reshape] {} to {}", x[0].shape().text(), a.shape.text()));
+            throw Error(fmt::format("[reshape] cannot reshape {} to {}", x[0].shape().text(), a.shape.text()));
           return a.shape;
         },
     .forward = [](Backend&, Inputs x, Attributes& a, Tensor& y) { y = x[0].value().reshaped(a.shape); },
@@ -53,8 +54,8 @@ const Op concat_row = {.name = "concat",
                              for (const Var& part : x) {
                                if (part.shape().rank() != x[0].shape().rank() ||
                                    !(part.shape().with(a.axis, 0) == x[0].shape().with(a.axis, 0)))
-                                 throw Error(fmt::format("[concat] {} and {} along axis {}", x[0].shape().text(),
-                                                         part.shape().text(), a.axis));
+                                 throw Error(fmt::format("[concat] cannot join {} and {} along axis {}",
+                                                         x[0].shape().text(), part.shape().text(), a.axis));
                                extent += part.shape()[a.axis];
                              }
                              return x[0].shape().with(a.axis, extent);
@@ -194,7 +195,7 @@ const Op transpose_row = {.name = "transpose",
                                 return transpose(v[0], whole);
                               }};
 
-/// Counts an axis from the end, as rules need it.
+/// The axis counted from the end, for the rules.
 int from_end(const Var& x, int axis) { return x.shape().position(axis) - x.shape().rank(); }
 
 }  // namespace
@@ -215,7 +216,8 @@ Var stack(const Vars& parts, int axis) {
   const Shape one = shape.part(position, shape.rank()).prepend({1}).prepend(shape.part(0, position));
   Vars layers;
   for (const Var& part : parts) {
-    if (!(part.shape() == shape)) throw Error(fmt::format("[stack] {} and {}", shape.text(), part.shape().text()));
+    if (!(part.shape() == shape))
+      throw Error(fmt::format("[stack] cannot stack {} and {}", shape.text(), part.shape().text()));
     layers.push_back(reshape(part, one));
   }
   return concat(layers, position);
@@ -223,7 +225,8 @@ Var stack(const Vars& parts, int axis) {
 Var transpose(const Var& x, const Axes& permutation) {
   const int rank = x.shape().rank();
   const auto fail = [&] {
-    throw Error(fmt::format("[transpose] axes ({}) of {}", fmt::join(permutation, ", "), x.shape().text()));
+    throw Error(fmt::format("[transpose] axes ({}) are not a permutation for {}", fmt::join(permutation, ", "),
+                            x.shape().text()));
   };
   if (static_cast<int>(permutation.size()) != rank) fail();
   Attributes attributes;
@@ -238,7 +241,7 @@ Var transpose(const Var& x, const Axes& permutation) {
 }
 Var transpose(const Var& x) {
   const int rank = x.shape().rank();
-  if (rank < 2) throw Error(fmt::format("[transpose] the last two axes of {}", x.shape().text()));
+  if (rank < 2) throw Error(fmt::format("[transpose] shape {} does not have two axes", x.shape().text()));
   Axes permutation;
   for (int axis = 0; axis < rank - 2; ++axis) permutation.push_back(axis);
   permutation.push_back(rank - 1);

@@ -14,8 +14,8 @@ Shape matmul_shape(Inputs x, const Attributes& a) {
   const Shape& l = x[0].shape();
   const Shape& r = x[1].shape();
   const auto fail = [&] {
-    throw Error(fmt::format("[matmul] {} times {}{}{}", l.text(), r.text(), a.transpose_a ? ", left transposed" : "",
-                            a.transpose_b ? ", right transposed" : ""));
+    throw Error(fmt::format("[matmul] cannot multiply {} and {}{}{}", l.text(), r.text(),
+                            a.transpose_a ? ", left transposed" : "", a.transpose_b ? ", right transposed" : ""));
   };
   if (l.rank() < 2 || r.rank() < 2) fail();
   if (l[a.transpose_a ? -2 : -1] != r[a.transpose_b ? -1 : -2]) fail();
@@ -23,7 +23,7 @@ Shape matmul_shape(Inputs x, const Attributes& a) {
   return Shape({l[a.transpose_a ? -1 : -2], r[a.transpose_b ? -2 : -1]}).prepend(batch);
 }
 
-/// All axes but the last as rows.
+/// The shape with all axes but the last merged into rows.
 Var as_matrix(const Var& x) {
   if (x.shape().rank() == 2) return x;
   return reshape(x, {x.shape().size(0, x.shape().rank() - 1), x.shape()[-1]});
@@ -41,7 +41,7 @@ const Op matmul_row = {
           const bool ta = n.attributes.transpose_a;
           const bool tb = n.attributes.transpose_b;
           if (i == 0) return unbroadcast(ta ? matmul(b, w, tb, true) : matmul(w, b, false, !tb), a.shape());
-          // A right side without leading axes gathers from all rows in one product.
+          // If the right side has no leading axes, one product over all rows gives its cotangent.
           if (!ta && !tb && b.shape().rank() == 2) return matmul(as_matrix(a), as_matrix(w), true, false);
           return unbroadcast(tb ? matmul(w, a, true, ta) : matmul(a, w, !ta, false), b.shape());
         },
@@ -61,11 +61,12 @@ Shape layer_shape(const char* op, Inputs x) {
   const Shape& weight = x[1].shape();
   const Shape& bias = x[2].shape();
   if (in.rank() < 2 || weight.rank() != 2 || bias.rank() != 1 || in[-1] != weight[0] || weight[1] != bias[0])
-    throw Error(fmt::format("[{}] input {}, weight {}, bias {}", op, in.text(), weight.text(), bias.text()));
+    throw Error(
+        fmt::format("[{}] input {}, weight {} and bias {} do not fit", op, in.text(), weight.text(), bias.text()));
   return in.with(-1, weight[1]);
 }
 
-/// Cotangent of input i of x W + b from that of the result, w.
+/// Cotangent of input i of x W + b from the cotangent w of the result.
 Var layer_vjp(Inputs inputs, int i, const Var& w) {
   if (i == 0) return matmul(w, inputs[1], false, true);
   if (i == 1) return matmul(as_matrix(inputs[0]), as_matrix(w), true, false);
@@ -89,13 +90,13 @@ const Op linear_row = {
     .vjp = [](const Call& n, int i, const Var& w) { return layer_vjp(n.inputs, i, w); },
     .jvp = layer_jvp};
 
-/// The slope of silu at x W + b: what the forward computation kept, or by formula where a sweep is recorded.
+/// The slope of silu at x W + b: kept by the forward computation, or computed again if the sweep is recorded.
 Var layer_slope(const Call& n) {
   if (!any_tracked(n.inputs)) return n.attributes.saved;
   return silu_derivative(linear(n.inputs[0], n.inputs[1], n.inputs[2]));
 }
 
-/// silu(linear(..)) that keeps the slope in place of the sum: one array less, and two passes over memory less.
+/// silu(linear(..)), which keeps the slope and not the sum: one array and two passes over memory fewer.
 const Op linear_silu_row = {.name = "linear_silu",
                             .shape = [](Inputs x, const Attributes&) { return layer_shape("linear_silu", x); },
                             .forward =

@@ -15,7 +15,7 @@ std::vector<const Op*> solve_rows();
 std::vector<const Op*> sum_rows();
 std::vector<const Op*> layout_rows();
 
-/// A row of static lifetime as the tape holds it: not counted.
+/// A pointer for the tape to a row of static lifetime, without reference counting.
 inline std::shared_ptr<const Op> row(const Op& op) { return {std::shared_ptr<const Op>(), &op}; }
 
 }  // namespace levda::autodiff

@@ -10,42 +10,42 @@ namespace levda::autodiff {
 namespace {
 
 void check_square(const char* op, const Shape& a) {
-  if (a.rank() < 2 || a[-1] != a[-2]) throw Error(fmt::format("[{}] the matrix is {}", op, a.text()));
+  if (a.rank() < 2 || a[-1] != a[-2]) throw Error(fmt::format("[{}] the matrix {} is not square", op, a.text()));
 }
 
-const Op solve_row = {.name = "solve",
-                      .shape =
-                          [](Inputs x, const Attributes&) {
-                            const Shape& a = x[0].shape();
-                            const Shape& b = x[1].shape();
-                            check_square("solve", a);
-                            if (b.rank() < 2 || b[-2] != a[-1])
-                              throw Error(fmt::format("[solve] matrix {}, right side {}", a.text(), b.text()));
-                            const Shape batch = broadcast("solve", a.part(0, a.rank() - 2), b.part(0, b.rank() - 2));
-                            return Shape({b[-2], b[-1]}).prepend(batch);
-                          },
-                      .forward = [](Backend& backend, Inputs x, Attributes& a,
-                                    Tensor& y) { backend.solve(x[0].value(), a.transpose_a, x[1].value(), y); },
-                      // With y = a^-1 b: b's cotangent is a^-T w =: z, a's is -z y'; transposed, -y z'.
-                      .vjp =
-                          [](const Call& n, int i, const Var& w) {
-                            const bool transposed = n.attributes.transpose_a;
-                            const Var z = solve(n.inputs[0], w, !transposed);
-                            if (i == 1) return unbroadcast(z, n.inputs[1].shape());
-                            const Var product =
-                                transposed ? matmul(n.output, z, false, true) : matmul(z, n.output, false, true);
-                            return -unbroadcast(product, n.inputs[0].shape());
-                          },
-                      // a dy = db - da y.
-                      .jvp =
-                          [](const Call& n, const Vars& v) {
-                            const bool transposed = n.attributes.transpose_a;
-                            Var right = v[1] ? aligned(n, v, 1) : Var();
-                            if (v[0]) right = add_tangents(right, -matmul(aligned(n, v, 0), n.output, transposed));
-                            return solve(n.inputs[0], right, transposed);
-                          }};
+const Op solve_row = {
+    .name = "solve",
+    .shape =
+        [](Inputs x, const Attributes&) {
+          const Shape& a = x[0].shape();
+          const Shape& b = x[1].shape();
+          check_square("solve", a);
+          if (b.rank() < 2 || b[-2] != a[-1])
+            throw Error(fmt::format("[solve] matrix {} and right side {} do not fit", a.text(), b.text()));
+          const Shape batch = broadcast("solve", a.part(0, a.rank() - 2), b.part(0, b.rank() - 2));
+          return Shape({b[-2], b[-1]}).prepend(batch);
+        },
+    .forward = [](Backend& backend, Inputs x, Attributes& a,
+                  Tensor& y) { backend.solve(x[0].value(), a.transpose_a, x[1].value(), y); },
+    // With y = a^-1 b: b's cotangent is a^-T w =: z, a's is -z y'; transposed, -y z'.
+    .vjp =
+        [](const Call& n, int i, const Var& w) {
+          const bool transposed = n.attributes.transpose_a;
+          const Var z = solve(n.inputs[0], w, !transposed);
+          if (i == 1) return unbroadcast(z, n.inputs[1].shape());
+          const Var product = transposed ? matmul(n.output, z, false, true) : matmul(z, n.output, false, true);
+          return -unbroadcast(product, n.inputs[0].shape());
+        },
+    // a dy = db - da y.
+    .jvp =
+        [](const Call& n, const Vars& v) {
+          const bool transposed = n.attributes.transpose_a;
+          Var right = v[1] ? aligned(n, v, 1) : Var();
+          if (v[0]) right = add_tangents(right, -matmul(aligned(n, v, 0), n.output, transposed));
+          return solve(n.inputs[0], right, transposed);
+        }};
 
-/// 1 below the diagonal, 1/2 on it, 0 above: with it a symmetric matrix is triangle + triangle'.
+/// 1 below the diagonal, 1/2 on it, 0 above. A symmetric matrix is triangle + triangle' with this factor.
 Var half_triangle(const Var& like) {
   const std::int64_t n = like.shape()[-1];
   std::vector<double> values(static_cast<std::size_t>(n * n));

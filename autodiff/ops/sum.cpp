@@ -16,7 +16,7 @@ const Op sum_to_row = {
     .shape =
         [](Inputs x, const Attributes& a) {
           if (!broadcasts_to(a.shape, x[0].shape()))
-            throw Error(fmt::format("[sum_to] {} to {}", x[0].shape().text(), a.shape.text()));
+            throw Error(fmt::format("[sum_to] cannot sum {} to {}", x[0].shape().text(), a.shape.text()));
           return a.shape;
         },
     .forward = [](Backend& backend, Inputs x, Attributes&, Tensor& y) { backend.sum_to(x[0].value(), y); },
@@ -24,48 +24,48 @@ const Op sum_to_row = {
     .jvp =
         [](const Call& n, const Vars& v) {
           const Shape lead = leading(v[0], n.inputs[0]);
-          Shape kept = n.attributes.shape;  // with the missing axes as ones, so that the leading ones stay apart
+          Shape kept = n.attributes.shape;  // missing axes become ones, so that the leading axes stay separate
           while (kept.rank() < n.inputs[0].shape().rank()) kept = kept.prepend({1});
           return reshape(sum_to(v[0], kept.prepend(lead)), n.attributes.shape.prepend(lead));
         }};
 
-const Op expand_row = {.name = "expand",
-                       .shape =
-                           [](Inputs x, const Attributes& a) {
-                             if (!broadcasts_to(x[0].shape(), a.shape))
-                               throw Error(fmt::format("[expand] {} to {}", x[0].shape().text(), a.shape.text()));
-                             return a.shape;
-                           },
-                       .forward =
-                           [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
-                             Strided from;
-                             Strided to;
-                             std::int64_t step_x = 1;
-                             std::int64_t step_y = 1;
-                             for (int axis = 1; axis <= a.shape.rank(); ++axis) {
-                               const int position = a.shape.rank() - axis;
-                               to.strides[position] = step_y;
-                               step_y *= a.shape[-axis];
-                               if (axis > x[0].shape().rank()) continue;
-                               from.strides[position] = x[0].shape()[-axis] == 1 ? 0 : step_x;
-                               step_x *= x[0].shape()[-axis];
-                             }
-                             backend.copy(a.shape, x[0].value(), from, y, to);
-                           },
-                       .vjp = [](const Call& n, int, const Var& w) { return sum_to(w, n.inputs[0].shape()); },
-                       .jvp =
-                           [](const Call& n, const Vars& v) {
-                             const Shape lead = leading(v[0], n.inputs[0]);
-                             return expand(align(v[0], n.inputs[0], n.attributes.shape.rank()),
-                                           n.attributes.shape.prepend(lead));
-                           }};
+const Op expand_row = {
+    .name = "expand",
+    .shape =
+        [](Inputs x, const Attributes& a) {
+          if (!broadcasts_to(x[0].shape(), a.shape))
+            throw Error(fmt::format("[expand] cannot repeat {} to {}", x[0].shape().text(), a.shape.text()));
+          return a.shape;
+        },
+    .forward =
+        [](Backend& backend, Inputs x, Attributes& a, Tensor& y) {
+          Strided from;
+          Strided to;
+          std::int64_t step_x = 1;
+          std::int64_t step_y = 1;
+          for (int axis = 1; axis <= a.shape.rank(); ++axis) {
+            const int position = a.shape.rank() - axis;
+            to.strides[position] = step_y;
+            step_y *= a.shape[-axis];
+            if (axis > x[0].shape().rank()) continue;
+            from.strides[position] = x[0].shape()[-axis] == 1 ? 0 : step_x;
+            step_x *= x[0].shape()[-axis];
+          }
+          backend.copy(a.shape, x[0].value(), from, y, to);
+        },
+    .vjp = [](const Call& n, int, const Var& w) { return sum_to(w, n.inputs[0].shape()); },
+    .jvp =
+        [](const Call& n, const Vars& v) {
+          const Shape lead = leading(v[0], n.inputs[0]);
+          return expand(align(v[0], n.inputs[0], n.attributes.shape.rank()), n.attributes.shape.prepend(lead));
+        }};
 
 double greatest_finite(DType dtype) {
   return dtype == DType::float32 ? static_cast<double>(std::numeric_limits<float>::max())
                                  : std::numeric_limits<double>::max();
 }
 
-/// exp(x - y): the weights of the elements of x in y, their logsumexp; exactly 0 where x is -infinity.
+/// exp(x - y), the weights of the elements x in their logsumexp y; exactly 0 where x is -infinity.
 Var weights(const Call& n) {
   const Var& x = n.inputs[0];
   const Var& y = n.output;
@@ -75,7 +75,7 @@ Var weights(const Call& n) {
   return where(greater(least, x.detach()), zero, exp(x - shift));
 }
 
-/// To a shape of the same rank.
+/// The result has the rank of x.
 const Op logsumexp_row = {.name = "logsumexp",
                           .shape = [](Inputs, const Attributes& a) { return a.shape; },
                           .forward =
@@ -83,8 +83,7 @@ const Op logsumexp_row = {.name = "logsumexp",
                                 const Var x = in[0].detach();
                                 backend.max_to(x.value(), y);
                                 const Var most = y;
-                                // Nothing is taken off an infinity, and a sum of no exponentials is not left to
-                                // round-off.
+                                // No shift by an infinity, and no round-off in a sum without elements.
                                 const Var infinite = greater(abs(most), constant(greatest_finite(x.dtype()), {}, x));
                                 const Var shift = where(infinite, constant(0, {}, x), most);
                                 const Var sums = log(sum_to(exp(x - shift), y.shape())) + shift;
@@ -106,7 +105,7 @@ Reduced reduced(const char* op, const Shape& x, const Axes& axes) {
   std::array<bool, Shape::max_rank> gone{};
   for (const int axis : axes) {
     bool& mark = gone[x.position(axis)];
-    if (mark) throw Error(fmt::format("[{}] axis {} of {} twice", op, axis, x.text()));
+    if (mark) throw Error(fmt::format("[{}] axis {} of {} is given twice", op, axis, x.text()));
     mark = true;
   }
   Reduced result;

@@ -40,7 +40,7 @@ TEST_CASE("guard: the first operation that makes a NaN throws, with shapes and r
   CHECK(failure([&] { return sum(exp(log(x))); }) ==
         "[log] made 1 of 3 numbers NaN or infinite; result (3) 0 to 0, 1 not "
         "finite; from (3) -1 to 1");
-  // It is an Error; what is fine goes through.
+  // It is an Error; finite values pass.
   CHECK_THROWS_AS(log(x), levda::Error);
   CHECK(failure([&] { return exp(x); }).empty());
   // All infinite; the constant among the inputs is shown too.

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What the tests of all rooms compare with.
+/// Comparisons that the tests of all rooms use.
 
 #include <cmath>
 #include <cstring>

@@ -112,7 +112,7 @@ TEST_CASE("vjp: a variable that is used many times gathers all its cotangents") 
   const Tensor w_before = w.clone();
   const Tensor first = vjp(y, w, {x})[0].value();
   CHECK(largest_difference(first, (Var(w) * (1 + 2 * Var(x.value()))).value()) <= 8 * u * 3 * 7);
-  // Sums in place must not touch what the caller holds.
+  // Sums in place must not change tensors of the caller.
   CHECK(same_bits(w, w_before));
   CHECK(same_bits(x.value(), before));
   CHECK(same_bits(vjp(y, w, {x})[0].value(), first));
@@ -132,11 +132,11 @@ TEST_CASE("vjp: a cotangent that two variables share is not summed into in place
   CHECK(same_bits(g[1].value(), w_before));
   CHECK(largest_difference(g[0].value(), (Var(w_before) * (1 + cos(a.detach()))).value()) <= 4 * u * 6);
 
-  // The same where nobody outside holds the shared cotangent.
+  // Nobody else holds the shared cotangent here.
   const Var scaled = 3 * y;
   const Vars h = vjp(scaled, w, {a, b});
   CHECK(same_bits(h[1].value(), (3 * Var(w_before)).value()));
-  // And for tangents, in the forward sweep: the caller's v, given twice, is only read.
+  // In the forward sweep: the tangent v of the caller, given twice, is only read.
   const Tensor v = normal_tensor({7}, 4);
   const Tensor v_before = v.clone();
   const Tensor twice = jvp(y, {b, b}, {v, v}).value();
@@ -288,13 +288,14 @@ TEST_CASE("derivatives: errors name the sweep") {
   CHECK_THROWS_WITH_AS(vjp(y, constant, {foreign}), "[vjp] a variable is not on the result's tape", levda::Error);
   CHECK_THROWS_WITH_AS(vjp(y, constant, {constant}), "[vjp] a variable is not on the result's tape", levda::Error);
   CHECK_THROWS_WITH_AS(jvp(y, {foreign}, {constant}), "[jvp] a variable is not on the result's tape", levda::Error);
-  CHECK_THROWS_WITH_AS(vjp(y, one(), {x}), "[vjp] cotangent () for a result (3)", levda::Error);
+  CHECK_THROWS_WITH_AS(vjp(y, one(), {x}), "[vjp] the cotangent has shape (), the result (3)", levda::Error);
   CHECK_THROWS_WITH_AS(jvp(y, {x}, {}), "[jvp] 0 tangents for 1 variables", levda::Error);
-  CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({2}, 1))}), "[jvp] tangent (2) for a variable (3)", levda::Error);
-  CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({3, 2}, 1))}), "[jvp] tangent (3, 2) for a variable (3)",
+  CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({2}, 1))}), "[jvp] a tangent has shape (2), its variable (3)",
                        levda::Error);
+  CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({3, 2}, 1))}),
+                       "[jvp] a tangent has shape (3, 2), its variable (3)", levda::Error);
   CHECK_THROWS_WITH_AS(value_and_grad([](const Vars& v) { return square(v[0]); }, std::vector<Tensor>{x.value()}),
-                       "[value_and_grad] the function's result has shape (3), not a scalar's", levda::Error);
+                       "[value_and_grad] the result of the function has shape (3) and is not a scalar", levda::Error);
   CHECK_THROWS_WITH_AS(value_and_grad([](const Vars&) { return one(); }, std::vector<Tensor>{x.value()}),
                        "[vjp] the result is a constant: it is not on a tape", levda::Error);
 }
@@ -345,7 +346,7 @@ TEST_CASE("hvp: a quadratic form, a linear function, an input that does not matt
   CHECK(linear_function[0].to_vector() == std::vector<double>(6, 0.0));
   CHECK(linear_function[1].to_vector() == std::vector<double>(2, 0.0));
   CHECK_THROWS_WITH_AS(hvp([](const Vars& z) { return square(z[0]); }, x, v),
-                       "[hvp] the function's result has shape (6, 1), not a scalar's", levda::Error);
+                       "[hvp] the result of the function has shape (6, 1) and is not a scalar", levda::Error);
   CHECK_THROWS_WITH_AS(hvp([](const Vars& z) { return sum(z[0]); }, x, std::vector<Tensor>{v[0]}),
                        "[jvp] 1 tangents for 2 variables", levda::Error);
 }

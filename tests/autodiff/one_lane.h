@@ -1,7 +1,7 @@
 #pragma once
 
-/// A device of one lane (Backend::lanes) for tests: the CUDA backend where there is one, else the CPU's arithmetic
-/// under another name, which refuses tensors of other devices and counts what it is told to do.
+/// A device with one lane (Backend::lanes) for tests: the CUDA backend if there is one, else the arithmetic of the CPU
+/// under another name, which refuses tensors of other devices and counts its operations.
 
 #include <atomic>
 #include <limits>

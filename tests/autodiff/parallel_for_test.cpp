@@ -1,4 +1,4 @@
-/// What we ask of oneTBB, and so of the threads of our own that stand in for it.
+/// Properties of parallel loops that the libraries need, from oneTBB and from autodiff/threads/.
 
 #include <doctest/doctest.h>
 #include <oneapi/tbb/enumerable_thread_specific.h>
@@ -70,7 +70,7 @@ TEST_CASE("loops in loops in loops do not start threads without bound") {
   };
   tbb::parallel_for(0, 10, [&](int) { tbb::parallel_for(0, 10, [&](int) { tbb::parallel_for(0, 10, work); }); });
   CHECK(runs == 1000);
-  // Under the thread sanitizer inner loops are to have threads as well: twice the limit and the caller.
+  // Under the thread sanitizer inner loops get threads too: twice the limit, and the caller.
   CHECK(most <= 2 * limit + 1);
 }
 

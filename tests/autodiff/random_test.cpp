@@ -111,7 +111,7 @@ TEST_CASE("random: whole numbers below n are uniform and in range") {
   }
   CHECK(chi_square(counts) <= 39.4);  // 9 degrees of freedom: exceeded with probability 1e-5
   CHECK(random.below(1) == 0);
-  // Of a range of 3 2^61, each third gets a third; a bare remainder of 2^64 would favour the first ones.
+  // A range of 3 2^61: each third gets a third of the numbers; a plain remainder of 2^64 would favour the first third.
   const std::int64_t third = std::int64_t{1} << 61;
   std::vector<std::int64_t> thirds(3, 0);
   for (int i = 0; i < 30000; ++i) {

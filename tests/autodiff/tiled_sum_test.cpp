@@ -46,7 +46,7 @@ std::function<Var(const Vars&)> tiled(std::int64_t tile) {
   return [tile](const Vars& x) { return tiled_sum(network, shared_of(x), rows_of(x), tile); };
 }
 
-/// Sum over rows of |gradient of the row|: what round-off of a sum over rows is measured against.
+/// Sum over rows of |gradient of the row|, the scale of round-off in a sum over rows.
 std::vector<std::vector<double>> gradient_scales(const std::vector<Tensor>& x) {
   std::vector<std::vector<double>> scales;
   for (std::size_t i = 0; i < weights; ++i) scales.emplace_back(static_cast<std::size_t>(x[i].size()), 0.0);
@@ -232,17 +232,17 @@ TEST_CASE("tiled_sum: errors") {
   const Vars w{Var(Tensor::zeros({2}))};
   const Var x(Tensor::zeros({5, 2}));
   const TileFunction f = [](const Vars& shared, const Vars& rows) { return sum(shared[0] * rows[0]); };
-  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x}, 0), "[tiled_sum] a tile of 0 rows", levda::Error);
-  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x}, -3), "[tiled_sum] a tile of -3 rows", levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x}, 0), "[tiled_sum] a tile has 0 rows, not at least 1", levda::Error);
+  CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x}, -3), "[tiled_sum] a tile has -3 rows, not at least 1", levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {}, 2), "[tiled_sum] no rows", levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {x, Var(Tensor::zeros({4}))}, 2), "[tiled_sum] rows of shapes (5, 2) and (4)",
                        levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum(f, w, {Var(Tensor::zeros({}))}, 2), "[tiled_sum] rows of shapes () and ()",
                        levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum([](const Vars&, const Vars& rows) { return rows[0]; }, w, {x}, 2),
-                       "[tiled_sum] the tile's result has shape (2, 2), not a scalar's", levda::Error);
+                       "[tiled_sum] the result for a tile has shape (2, 2) and is not a scalar", levda::Error);
   CHECK_THROWS_WITH_AS(tiled_sum(f, {Var(Tensor::zeros({2}, DType::float64))}, {x}, 2),
-                       "[tiled_sum] inputs of types float64 and float32", levda::Error);
+                       "[tiled_sum] the inputs have types float64 and float32", levda::Error);
   // An error inside a tile reaches the caller, and leaves the tape as it was.
   Tape tape;
   const Var v = tape.variable(Tensor::zeros({3}));

@@ -1,5 +1,5 @@
-/// What a user of the installed libraries writes: a gradient, and an analysis with a model of their own. Exit code 1
-/// when a number is not what it must be.
+/// A program of a user of the installed libraries: a gradient, and an analysis with a new model. It returns 1 when a
+/// number is wrong.
 
 #include <Eigen/Dense>
 #include <cmath>
@@ -108,7 +108,7 @@ const da::RegisteredOperator cube{{.name = "cube",
                                    .help = "the third power of the channel",
                                    .apply = [](const da::Seen& s) { return s.average(pow(s.field(0), 3)); }}};
 
-/// An observation operator of their own.
+/// A new observation operator.
 void observation_operator() {
   const da::StepModel still(2, 1, [](const Var& v) { return v; });
   da::Observations observations;

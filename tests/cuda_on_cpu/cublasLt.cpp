@@ -356,7 +356,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 
 namespace {
 
-/// What cublasLtMatmulAlgo_t holds.
+/// The contents of cublasLtMatmulAlgo_t.
 struct Algorithm {
   std::uint64_t magic;
   std::uint64_t m, n, k;

@@ -1,11 +1,11 @@
 #pragma once
 
-/// What this project uses of cuBLASLt, on the CPU, see cuda_runtime.h: real matrices in row or column order, strided
-/// batches, a bias as epilogue. Sums are in double, inputs rounded as the compute type says.
+/// The part of cuBLASLt that this project uses, on the CPU, see cuda_runtime.h: real matrices in row or column order,
+/// strided batches, a bias as epilogue. Sums are in double, inputs rounded as the compute type says.
 ///
 /// It refuses what the library does and, where the library leaves a choice, what it may refuse: pointers less aligned
 /// than the preference promised to the heuristic (256 bytes when it says nothing), no extent may be 0, C must be given.
-/// Of a workspace, the bytes that the heuristic asked for are overwritten.
+/// It overwrites the bytes of a workspace that the heuristic asked for.
 
 #include <cstddef>
 #include <cstdint>
@@ -79,7 +79,7 @@ using cublasLtMatrixLayout_t = struct cublasLtMatrixLayoutOpaque_t*;
 using cublasLtMatmulDesc_t = struct cublasLtMatmulDescOpaque_t*;
 using cublasLtMatmulPreference_t = struct cublasLtMatmulPreferenceOpaque_t*;
 
-/// What it was found for; the toolkit's says nothing about its contents either.
+/// The product that it was found for. The toolkit does not document the contents either.
 struct cublasLtMatmulAlgo_t {
   std::uint64_t data[8];
 };

@@ -1,15 +1,15 @@
 #pragma once
 
-/// What this project uses of the CUDA runtime, on the CPU: with this folder before the toolkit's and the project's, the
-/// sources of the CUDA backend compile as plain C++ and run, kernels included, on machines that have no GPU and under
-/// AddressSanitizer. Names, signatures and values are those of CUDA 13.
+/// The part of the CUDA runtime that this project uses, on the CPU: with this folder before the toolkit's and the
+/// project's, the sources of the CUDA backend compile as plain C++ and run, kernels included, on machines that have no
+/// GPU and under AddressSanitizer. Names, signatures and values are those of CUDA 13.
 ///
 /// Kernels: the threads of a block run one after the other, as fibers where they meet barriers (fibers.h); blocks run
 /// one after the other too, in an order that tests choose (stand_in.h). Device memory lies in an arena that is closed
 /// to the host and opens for device work only (arena.h). Streams do their work at once, except where they capture it
 /// for a graph (device.h). One mutex serialises all calls.
 ///
-/// Not here, on purpose: warp intrinsics, dynamic shared memory, global ::min and ::max, textures, memory pools.
+/// Left out on purpose: warp intrinsics, dynamic shared memory, global ::min and ::max, textures, memory pools.
 
 #include <math.h>  // as under nvcc: overloads of ::sin, ::exp, .. for float, not C's functions for double alone
 
@@ -34,7 +34,7 @@ struct dim3 {
 
 namespace levda::cuda_on_cpu {
 
-/// Where the thread that runs now is.
+/// The position of the running thread.
 struct Place {
   uint3 thread{0, 0, 0};
   uint3 block{0, 0, 0};
@@ -127,7 +127,7 @@ enum cudaStreamCaptureMode {
   cudaStreamCaptureModeRelaxed = 2
 };
 
-/// Of the toolkit's structure, what the stand-in can answer.
+/// The fields of the toolkit's structure that the stand-in knows.
 struct cudaDeviceProp {
   char name[256];
   std::size_t totalGlobalMem;

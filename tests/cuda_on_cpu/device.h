@@ -71,7 +71,7 @@ struct Device {
   std::set<cudaStream_t> streams;
   std::set<std::shared_ptr<Capture>> captures;
 
-  /// What every call answers without devices or after a fault, else cudaSuccess.
+  /// The status that every call returns without devices or after a fault, else cudaSuccess.
   cudaError_t state() const;
   bool is_pinned(const void* memory, std::size_t bytes) const;
 

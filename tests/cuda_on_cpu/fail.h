@@ -5,7 +5,7 @@
 
 namespace levda::cuda_on_cpu {
 
-/// What is undefined on a device, and what the stand-in itself cannot do: a line, and the end.
+/// Prints a line and ends the program: for undefined behaviour on a device, and for features that the stand-in lacks.
 [[noreturn]] inline void fail(const char* message) {
   std::fprintf(stderr, "cuda_on_cpu: %s\n", message);
   std::abort();

@@ -29,7 +29,7 @@ Place place;
 
 namespace {
 
-constexpr std::size_t stack_bytes = std::size_t{256} << 10;  // only what is touched becomes memory
+constexpr std::size_t stack_bytes = std::size_t{256} << 10;  // pages that are not touched take no memory
 constexpr std::size_t guard_bytes = 4096;
 
 /// Saves the registers that a call keeps on the running stack, that stack's pointer in *from, and goes on where `to`
@@ -63,7 +63,7 @@ struct Stack {
   void* saved = nullptr;
   const void* bottom = nullptr;
   std::size_t bytes = 0;
-  void* of_sanitizer = nullptr;  // what it keeps for the stack
+  void* of_sanitizer = nullptr;  // its data for this stack
 };
 
 struct Fiber {
@@ -79,7 +79,7 @@ struct Schedule {
   Stack host;
   Fiber* running = nullptr;
   std::vector<Fiber*> idle;
-  // Of the block that runs:
+  // State of the running block:
   const std::function<void()>* thread = nullptr;
   std::vector<std::uint32_t> threads;  // in the order in which they start
   std::size_t started = 0;
@@ -135,7 +135,7 @@ void wait() {
   arrive(own, &s.host);  // another thread's now, if the fiber goes on in another launch
 }
 
-/// What every fiber does for ever: takes threads that have not started.
+/// The endless loop of every fiber: it takes threads that have not started.
 void work() {
   Schedule& s = schedule();
   arrive(s.running->stack, &s.host);
@@ -158,7 +158,7 @@ Fiber* new_fiber() {
   if (memory == MAP_FAILED || mprotect(memory, guard_bytes, PROT_NONE) != 0)
     fail("no memory for the stack of a thread");
   char* const bottom = static_cast<char*>(memory) + guard_bytes;
-  // As switch_stack leaves a stack: six registers, then where to return to, which finds the stack as after a call.
+  // The layout that switch_stack leaves on a stack: six registers, then the return address.
   void* top[8] = {nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, reinterpret_cast<void*>(&work), nullptr};
   void* saved = std::memcpy(bottom + stack_bytes - sizeof top, top, sizeof top);
   void* of_sanitizer = nullptr;

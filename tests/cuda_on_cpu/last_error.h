@@ -4,7 +4,7 @@
 
 namespace levda::cuda_on_cpu {
 
-/// What the runtime keeps for every thread of the host.
+/// The last error, kept by the runtime for every thread of the host.
 inline thread_local cudaError_t last_error = cudaSuccess;
 inline thread_local cudaStreamCaptureMode thread_capture_mode = cudaStreamCaptureModeGlobal;
 

@@ -40,10 +40,10 @@ void affine(const Buffer& x, const Buffer& w, const Buffer& bias, Buffer& y, std
 void reverse_blocks(const Buffer& x, Buffer& y, bool with_barrier);
 /// Every thread of two-dimensional blocks of a three-dimensional grid writes its number: y[i] = i.
 void number(Buffer& y);
-/// How many of n threads found, each by an atomic operation, a number of its own; n, if atomics work.
+/// The number of threads (of n) that got a distinct number by an atomic operation; n if atomics work.
 int tickets(int n);
 
-// What must not happen:
+// Errors that the stand-in must find:
 void write_beyond(Buffer& y);  ///< one element after the end
 void return_before_barrier();  ///< of half the threads
 void wait_at_two_barriers();   ///< half the threads at one, half at another

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What tests ask of the stand-in for CUDA and what they can read from it. Settings hold for the process; the order is
+/// Settings and counters of the stand-in for CUDA, for tests. Settings hold for the process; the order is
 /// to be set while no other thread of the host uses the device.
 
 #include <cstddef>

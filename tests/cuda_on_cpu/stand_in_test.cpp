@@ -28,7 +28,7 @@ using sample::Buffer;
 
 namespace {
 
-/// How a child process ended that did f, and what it wrote to its stderr.
+/// The exit status of a child process that called f, and its output to stderr.
 struct Ending {
   bool died;
   int signal;
@@ -77,7 +77,7 @@ std::vector<float> ramp(std::size_t n) {
   return x;
 }
 
-/// A stream of its own, which blocks or does not.
+/// A new stream, blocking or not.
 struct Stream {
   explicit Stream(unsigned flags = cudaStreamNonBlocking) {
     REQUIRE(cudaStreamCreateWithFlags(&s, flags) == cudaSuccess);
@@ -137,7 +137,7 @@ TEST_CASE("stand-in: a missing barrier shows, and which way is what the order sa
     const std::vector<float> host = y.download();
     for (std::size_t i = 0; i < 256; ++i) CHECK(host[i] == static_cast<float>(i / 64 * 64 + 63 - i % 64));
   });
-  // Of block 2, how many threads of either half found what the others wrote.
+  // The number of threads of each half of block 2 that found the numbers of the other half.
   const auto right = [&](Order order, std::uint64_t seed) {
     set_order(order, seed);
     sample::reverse_blocks(x, y, false);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets and runs each on the seeds in corpus/ and on what earlier runs have found.
-#   tests/fuzz/run.sh [SECONDS [JOBS]]    for each target, default 600, so many at a time, default 2; build-fuzz/findings keeps the inputs that fail, logs/ the rest
+#   tests/fuzz/run.sh [SECONDS [JOBS]]    SECONDS per target (default 600), JOBS targets at a time (default 2); inputs that fail go to build-fuzz/findings, the rest to logs/
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -1,4 +1,4 @@
-/// What the CUDA backend does beside single operations: sizes beyond a block, errors that come late, memory,
+/// The CUDA backend beyond single operations: sizes beyond a block, errors that come late, memory,
 /// recordings.
 
 #include <doctest/doctest.h>
@@ -181,13 +181,14 @@ TEST_CASE("gpu: dense systems of more rows than a few") {
 TEST_CASE("gpu: errors of the device come out when the host waits, once, and name the operation") {
   const Tensor x = Tensor::zeros({2, 3}, DType::float64, cuda());
   const auto wrong = [](std::int64_t k) { return Tensor::indices(std::vector<std::int64_t>{0, k}, cuda()); };
-  CHECK_THROWS_WITH_AS(gather(x, 0, wrong(2)).value().to_vector(), "[gather] index 2 of 2 rows", levda::Error);
+  CHECK_THROWS_WITH_AS(gather(x, 0, wrong(2)).value().to_vector(), "[gather] index 2 is outside 2 rows", levda::Error);
   CHECK(x.to_vector().size() == 6);  // as if nothing had been
-  CHECK_THROWS_WITH_AS(gather(x, 1, wrong(-1)).value().to_vector(), "[gather] index -1 of 3 rows", levda::Error);
-  CHECK_THROWS_WITH_AS(scatter_add(x, 0, wrong(4), 4).value().to_vector(), "[scatter_add] index 4 of 4 rows",
+  CHECK_THROWS_WITH_AS(gather(x, 1, wrong(-1)).value().to_vector(), "[gather] index -1 is outside 3 rows",
+                       levda::Error);
+  CHECK_THROWS_WITH_AS(scatter_add(x, 0, wrong(4), 4).value().to_vector(), "[scatter_add] index 4 is outside 4 rows",
                        levda::Error);
   scatter_add(x, 0, wrong(0), 0);
-  CHECK_THROWS_WITH_AS(cuda().synchronise(), "[scatter_add] index 0 of 0 rows", levda::Error);
+  CHECK_THROWS_WITH_AS(cuda().synchronise(), "[scatter_add] index 0 is outside 0 rows", levda::Error);
   const Var singular = Tensor::from(std::vector<double>{1, 2, 2, 4}, {2, 2}, DType::float64, cuda());
   const Var b = Tensor::zeros({2, 1}, DType::float64, cuda());
   CHECK_THROWS_WITH_AS(solve(singular, b).value().to_vector(), "[solve] singular matrix of 2 rows", levda::Error);
@@ -203,7 +204,7 @@ TEST_CASE("gpu: tensors of two devices do not mix, and go back and forth") {
   CHECK(there.to(cuda()).storage() == there.storage());
   CHECK(same_bits(there.to(cpu()), here));
   CHECK(same_bits(there.to(DType::float32).to(cpu()), here.to(DType::float32)));
-  CHECK_THROWS_WITH_AS(Var(here) + Var(there), "[add] inputs on devices cpu and cuda", levda::Error);
+  CHECK_THROWS_WITH_AS(Var(here) + Var(there), "[add] the inputs are on devices cpu and cuda", levda::Error);
   Tensor overwritten = Tensor::zeros({3}, DType::float64, cuda());
   overwritten.set(std::span<const double>(std::vector<double>{1, 2, 3}));
   CHECK(overwritten.to_vector() == std::vector<double>{1, 2, 3});

@@ -92,7 +92,7 @@ TEST_CASE("gpu: recorded training steps are the steps to the bit, and close to t
 }
 
 TEST_CASE("gpu: SOAP trains too, step by step") {
-  // Not the CPU's weights: of directions that no gradient has shown yet, round-off chooses the basis.
+  // The weights differ from those of the CPU: round-off chooses the basis in directions without any gradient yet.
   const auto trained = [](Backend& backend) {
     Regression r(backend);
     Soap soap(r.parameters);

@@ -86,7 +86,7 @@ TEST_CASE("average of weights: in place for a while, and then the weights as bef
     CHECK(same_bits(p[0], before));
     if (address != nullptr) CHECK(p[0].data<float>() == address);
 
-    // What is applied is a copy: writing into it, as optimisers do, does not reach the average.
+    // apply() copies: when an optimiser writes into the weights, the average does not change.
     ema.apply(p);
     const Tensor applied = p[0].clone();
     p[0].backend().fill(p[0], 0);
@@ -109,7 +109,7 @@ TEST_CASE("average of weights: goes on from its state with the same bits") {
   CHECK(same_bits(resumed.state().at("average.w"), through.state().at("average.w")));
   CHECK(same_bits(resumed.state().at("average.b"), through.state().at("average.b")));
   CHECK(resumed.state().at("updates").item() == 9);
-  CHECK(saved.at("updates").item() == 4);  // what was saved does not change
+  CHECK(saved.at("updates").item() == 4);  // saved tensors do not change
   CHECK_FALSE(same_bits(saved.at("average.w"), through.state().at("average.w")));
 }
 

@@ -121,7 +121,8 @@ TEST_CASE("residual network: the formula, against plain loops") {
   }
   Parameters p;
   Random random(3);
-  CHECK_THROWS_WITH_AS(Mlp::make(p, "net", 3, 6, 0, 2, random), "net: a network without a hidden layer", levda::Error);
+  CHECK_THROWS_WITH_AS(Mlp::make(p, "net", 3, 6, 0, 2, random), "net: a network needs at least one hidden layer",
+                       levda::Error);
 }
 
 TEST_CASE("published networks: plain layers and blocks of two, against plain loops") {
@@ -173,7 +174,7 @@ TEST_CASE("Fourier features: uniform within a bound, trained where wanted") {
     CHECK(std::abs(value) <= static_cast<float>(0.7));
     variance += value * value / 1000;
   }
-  // Of a uniform variable's square the relative deviation is sqrt(4 / 5).
+  // The relative deviation of the square of a uniform variable is sqrt(4 / 5).
   CHECK(std::abs(variance - 0.49 / 3) <= 5 * 0.49 / 3 * std::sqrt(0.8 / 1000));
 }
 

@@ -69,7 +69,7 @@ TEST_CASE("parameters: set replaces a value of the same shape") {
   CHECK_THROWS_WITH_AS(p.set(2, Tensor::zeros({4})), "parameter b has shape (5), not (4)", levda::Error);
   CHECK_THROWS_WITH_AS(p.set(0, Tensor::zeros({6})), "parameter a has shape (2, 3), not (6)", levda::Error);
   CHECK(same_bits(p[2], value));
-  CHECK_THROWS_WITH_AS(p.add("a", Tensor::zeros({1})), "two parameters of the name a", levda::Error);
+  CHECK_THROWS_WITH_AS(p.add("a", Tensor::zeros({1})), "two parameters have the name a", levda::Error);
   CHECK(p.size() == 3);
 }
 

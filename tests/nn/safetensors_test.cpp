@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A file of a header as given and so many zero bytes.
+/// A file with the given header and a number of zero bytes.
 std::string with_header(const std::string& header, std::size_t bytes) {
   std::string file(8, '\0');
   for (std::size_t i = 0; i < 8; ++i) file[i] = static_cast<char>(header.size() >> 8 * i & 0xff);

@@ -40,6 +40,6 @@ TEST_CASE("step schedule: falls by gamma every so many steps, and not before") {
   CHECK(schedule(20) == 0.75);
   CHECK(schedule(100) == 3 * 0x1p-10);
   CHECK(std::abs(StepSchedule{.rate = 1, .every = 3}(8) - 0.01) <= 4 * 0.01 * 0x1p-53);
-  CHECK_THROWS_WITH_AS((StepSchedule{.rate = 1, .every = 0}(5)), "a learning rate that falls every 0 steps",
+  CHECK_THROWS_WITH_AS((StepSchedule{.rate = 1, .every = 0}(5)), "a learning rate cannot fall every 0 steps",
                        levda::Error);
 }

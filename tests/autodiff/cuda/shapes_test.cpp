@@ -82,7 +82,7 @@ TEST_CASE("reductions: every element belongs to one result and one chunk") {
     CHECK(r.chunks <= 65535);  // the second axis of a grid
     CHECK(r.chunks * r.chunk >= r.reduced.size);
     CHECK((r.chunks - 1) * r.chunk <= r.reduced.size);
-    // Where an element goes by broadcasting.
+    // The position of an element by broadcasting.
     const auto sx = broadcast_strides(x, x);
     const auto sy = broadcast_strides(y, x);
     std::map<std::int64_t, std::int64_t> result_of;

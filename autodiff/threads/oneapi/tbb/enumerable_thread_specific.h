@@ -1,7 +1,8 @@
 #pragma once
 
-/// See parallel_for.h. A thread has a place for its life and leaves it, with what lies there, to a later one: loops
-/// here start new threads all the time. Looking it up takes no lock, which would order what must count as simultaneous.
+/// See parallel_for.h. A thread has a place until it ends; then a later thread gets the place with its contents,
+/// because loops here start new threads all the time. A look-up takes no lock: a lock would order what must count as
+/// simultaneous.
 
 #include <array>
 #include <cstddef>
@@ -35,7 +36,7 @@ class Place {
   }
 
  private:
-  // Never destroyed: the main thread leaves its place after other static objects are gone.
+  // Never destroyed: the main thread leaves its place after other static objects are destroyed.
   static std::mutex& mutex() {
     static std::mutex& one = *new std::mutex;
     return one;

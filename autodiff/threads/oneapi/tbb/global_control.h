@@ -12,7 +12,7 @@ namespace oneapi::tbb {
 
 namespace detail {
 
-/// Of one loop, unless a global_control says otherwise.
+/// The threads of one loop, unless a global_control says otherwise.
 inline std::size_t default_threads() {
 #ifdef LEVDA_THREAD_SANITIZER
   return 4;  // more than cores, for more interleavings
@@ -43,12 +43,12 @@ class global_control {
 
 namespace detail {
 
-/// That all loops may have started at once, their callers not counted.
+/// The limit of threads that all loops together may start; the callers do not count.
 inline std::int64_t most_started_threads() {
   constexpr std::int64_t most = 256;  // half of the places of enumerable_thread_specific.h
   const auto limit = static_cast<std::int64_t>(global_control::limit().load(std::memory_order_relaxed));
 #ifdef LEVDA_THREAD_SANITIZER
-  return std::min(2 * limit, most);  // so that inner loops have some too
+  return std::min(2 * limit, most);  // so that inner loops get some too
 #else
   return std::min(limit - 1, most);
 #endif

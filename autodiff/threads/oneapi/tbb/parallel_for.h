@@ -1,19 +1,18 @@
 #pragma once
 
-/// What this project uses of oneTBB, on std::thread: for machines that have no oneTBB, and for ThreadSanitizer.
+/// The parts of oneTBB that this project uses, on std::thread: for machines without oneTBB, and for ThreadSanitizer.
 ///
-/// A loop starts threads and joins them, some ten microseconds each, which loops over much work bear. All loops that
-/// run at once start no more threads than the limit in all: an inner loop runs in its caller where the outer ones have
-/// them all.
+/// A loop starts threads and joins them. This takes some ten microseconds per thread, which is little for loops over
+/// much work. There is one limit for the threads of all loops that run at once: if the outer loops have started that
+/// many, an inner loop runs in its caller.
 ///
-/// oneTBB's own library is not instrumented: the sanitizer sees neither how a task reaches a thread nor how the end of
-/// a loop is waited for, and takes every loop for a race. Suppressions cannot help: every frame of ours in a worker is
-/// called by the library, so that they would hide our races as well. Nor does an instrumented library: it synchronises
-/// by fences, which the sanitizer does not follow. Here threads start and are joined, which it knows exactly.
+/// The library oneTBB is not instrumented: the sanitizer sees neither how a task reaches a thread nor how a loop waits
+/// for its end, and reports every loop as a race. Suppressions do not help: the library calls every frame of a worker,
+/// so that they would hide real races too. An instrumented oneTBB does not help either: it synchronises by fences,
+/// which the sanitizer does not follow. Here threads start and are joined, which it follows exactly.
 ///
-/// Iterations go to threads in turn, without a counter that would order them, so that any two on different threads
-/// count as simultaneous, whether they were or not. The number of threads is counted in an order that promises nothing
-/// else (relaxed), which the sanitizer takes at its word.
+/// Iterations go to threads in turn, without a counter that would order them, so that any two iterations on different
+/// threads count as simultaneous. The number of threads is counted with relaxed order, which orders nothing else.
 
 #include <algorithm>
 #include <atomic>
@@ -32,7 +31,7 @@ namespace detail {
 /// Threads that loops have started and not joined.
 inline std::atomic<std::int64_t> started_threads{0};
 
-/// Some of `wanted` further threads, as the limit allows.
+/// As many of `wanted` further threads as the limit allows.
 inline std::int64_t reserve_threads(std::int64_t wanted) {
   const std::int64_t most = most_started_threads();
   std::int64_t running = started_threads.load(std::memory_order_relaxed);
@@ -60,7 +59,7 @@ void in_turn(std::int64_t count, const F& f) {
   std::int64_t next = 1;
   try {
     for (; next < threads; ++next) helping.emplace_back(part, next);
-  } catch (const std::system_error&) {  // the system has no more threads: their parts are done here
+  } catch (const std::system_error&) {  // the system has no more threads: this thread does their parts
   }
   part(0);
   for (; next < threads; ++next) part(next);
