@@ -53,6 +53,7 @@ struct Arguments {
   std::string device = "cpu";
   std::string matmul = "float32";
   std::optional<double> time_limit;
+  bool markdown = false;
 };
 
 constexpr const char* introduction = R"(Latent ensemble variational data assimilation (LEVDA).
@@ -182,9 +183,11 @@ Config configuration(const Arguments& a) {
 }
 
 void print_keys(const Arguments& a) {
+  if (a.markdown) return fmt::print("{}", options_page());
   Config config = configuration(a);
   for (const Key& key : keys(config))
-    fmt::print("{:<44}  # {}\n", fmt::format("{} = {}", key.name, text_of(key)), key.help);
+    fmt::print("{:<44}  # {} ({}{}{})\n", fmt::format("{} = {}", key.name, text_of(key)), key.help, values_of(key),
+               key.unit.empty() ? "" : " ", key.unit);
 }
 
 int run(int argc, char** argv) {
@@ -264,6 +267,7 @@ int run(int argc, char** argv) {
       ->required();
   CLI::App* list = app.add_subcommand("keys", "List the keys of a configuration with their values");
   add_options(*list, a);
+  list->add_flag("--markdown", a.markdown, "Print the page experiments/OPTIONS.md instead");
 
   try {
     app.parse(argc, argv);

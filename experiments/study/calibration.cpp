@@ -69,7 +69,7 @@ Calibration calibrate(const Config& config, const models::Surrogate& s, const Da
   trial_config.assimilation.surrogate_trend = result.surrogate_trend;
   for (int number = 0; number < most_trials; ++number) {
     Config natural = trial_config;  // analyses hold [s; u], whatever the control vectors were
-    natural.assimilation.parameters = "free";
+    natural.assimilation.parameters = ParameterBounds::free;
     const LatentSpace space(natural, s);
     CalibrationTrial trial{.error_factor = trial_config.assimilation.error_factor};
     da::FieldScores pooled;
