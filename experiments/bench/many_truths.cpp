@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "experiments/data/generate.h"
-#include "experiments/pipeline.h"
+#include "experiments/experiment.h"
 #include "experiments/twin/assimilation.h"
 #include "experiments/twin/twin.h"
 #include "models/surrogate.h"

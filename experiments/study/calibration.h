@@ -8,19 +8,15 @@
 #include <string>
 #include <vector>
 
-#include "experiments/data/dataset.h"
-#include "models/surrogate.h"
+#include "experiments/study/summary.h"
 
 namespace levda::experiments {
 
-/// Scores of the validation truths with one factor of R.
+/// The study of LEVDA on the validation truths with one factor of R, and with the surrogate's error variance as it is
+/// (factor 1) but for its trend.
 struct CalibrationTrial {
   double error_factor = 1;
-  double rel_rmse = 0;  ///< mean over truths
-  double param_error = 0;
-  double param_z_rms = 0;
-  double ssr = 0;  ///< with the surrogate's error variance as it is (factor 1), but its trend
-  double ssr_without_surrogate_error = 0;
+  MethodSummary scores;
 };
 
 struct Calibration {

@@ -7,17 +7,25 @@
 #include <map>
 
 #include "experiments/config/version.h"
+#include "experiments/report/figures.h"
+#include "nn/atomic_file.h"
 
 namespace levda::experiments {
 
 using autodiff::Tensor;
 
+namespace {
+
+/// The unit in which times are shown, and its length in the data set's.
+struct TimeUnit {
+  std::string name;
+  double length;
+};
+
 TimeUnit shown_time_unit(const models::Description& about) {
   if (about.time_unit == "s" && about.frame_interval >= 60) return {"h", 3600};
   return {about.time_unit == "1" ? "" : about.time_unit, 1};
 }
-
-namespace {
 
 /// Which values of a truth's analysis to show.
 struct Shown {
@@ -156,76 +164,119 @@ std::string describe(const std::string& experiment, const AssimilationConfig& a)
       a.start_min, a.start_max, a.members, a.frames);
 }
 
-}  // namespace
+/// The score table of the page: its first column holds the methods.
+void show(ExperimentReport& experiment, const ScoreTable& table) {
+  experiment.score_columns.assign(table.columns.begin() + 1, table.columns.end());
+  for (const std::vector<std::string>& row : table.rows)
+    experiment.score_rows.emplace_back(row.front(), std::vector<std::string>(row.begin() + 1, row.end()));
+}
 
-Report make_report(const Config& config, const models::Surrogate& s, const Dataset& data,
-                   const std::vector<ExperimentSummary>& results, const std::vector<ShownTruth>& shown) {
-  const TimeUnit time = shown_time_unit(s.about);
+/// Title and facts.
+Report outline(const Config& config, const models::Surrogate& s, const Dataset& data, const Summary& summary,
+               const std::string& subject) {
   const auto provenance = [&](const std::string& key) {
     const auto entry = s.provenance.find(key);
     return entry == s.provenance.end() ? std::string("unknown") : entry->second;
   };
-  Report report{
-      .title = fmt::format("{}, preset {}", s.about.case_name, config.preset), .facts = {}, .experiments = {}};
+  Report report{.title = fmt::format("{}, preset {}{}", s.about.case_name, config.preset, subject),
+                .facts = {},
+                .experiments = {}};
   report.facts = {
       {"Surrogate", fmt::format("LDNet of {} weights, relative RMSE {} on {} test trajectories",
                                 s.net.parameters().count(), provenance("test_rel_rmse"), data.test)},
       {"Trained",
        fmt::format("{} s on {}, {}", provenance("train_seconds"), provenance("machine"), provenance("trained"))},
+      {"Data", fmt::format("{} training and {} test trajectories", data.train, data.test)},
       {"Observations", fmt::format("{}, every {} frame(s), error {} standard deviations", config.observations.sensors,
                                    config.observations.every, config.observations.sigma)},
       {"Ensemble", fmt::format("{} members, windows of {} frames shifted by {}", config.assimilation.members,
                                config.assimilation.window, config.assimilation.shift)},
-      {"Truths", fmt::format("{} test trajectories, seed {}", config.observations.truths, config.seed)},
+      {"Truths", fmt::format("{} {} trajectories, seed {}", summary.truths, summary.validation ? "validation" : "test",
+                             config.seed)},
       {"Program", fmt::format("levda {} on {}, {}", version(), machine(), timestamp())}};
-  for (std::size_t e = results.size(); e-- > 0;) {  // warm first
-    const ExperimentSummary& result = results[e];
-    const ShownTruth& one = shown[e];
-    const Truth& truth = one.observations.truth.value();
-    const std::int64_t last_frame = truth.first_frame() + config.assimilation.frames - 1;
-    Decoded decoded;
-    ExperimentReport experiment{
-        .name = result.name,
-        .description = describe(result.name, config.assimilation),
-        .truth_label = fmt::format("truth {} (test trajectory {}{}), the one with the median error", truth.index,
-                                   truth.member - data.first_test(),
-                                   truth.start < 0 ? "" : fmt::format(", from frame {}", truth.start)),
-        .maps = make_maps(s, data, one, {.times = 5}, decoded),
-        .frames = make_maps(s, data, one, movie_extent(s.about, static_cast<std::int64_t>(results.size())), decoded),
-        .time_unit = time.name,
-        .times = {},
-        .curves = {},
-        .forecast_from = {},
-        .floor = result.floor,
-        .parameters = {},
-        .convergence = convergence_of(one.analysis.details.iterations),
-        .ranks = result.method("levda").ranks,
-        .scalings = {},
-        .score_columns = score_columns(result),
-        .score_rows = {}};
-    for (const double t : one.analysis.times) experiment.times.push_back(t / time.length);
-    if (config.assimilation.forecast > 0) experiment.forecast_from = experiment.times[config.assimilation.frames - 1];
-    for (const MethodSummary& method : result.methods) {
-      MethodCurve& curve = experiment.curves.emplace_back(
-          MethodCurve{method.method, method.rel_rmse_per_time, method.rel_spread_per_time});
-      if (method.forecast) {
-        const ForecastSummary& f = *method.forecast;
-        curve.error.insert(curve.error.end(), f.rel_rmse_per_time.begin(), f.rel_rmse_per_time.end());
-        curve.spread.insert(curve.spread.end(), f.rel_spread_per_time.begin(), f.rel_spread_per_time.end());
-      }
-      experiment.score_rows.emplace_back(method.method, score_cells(method, result.floor));
+  for (const MethodSummary& m : summary.methods) report.facts.emplace_back(m.key, m.help);
+  return report;
+}
+
+/// The scores of one experiment, without maps.
+ExperimentReport scores_of(const Config& config, const models::Description& about, const Summary& summary) {
+  const TimeUnit time = shown_time_unit(about);
+  const ScoreTable table = score_table(summary);
+  ExperimentReport experiment;
+  experiment.name = summary.experiment;
+  experiment.description = describe(summary.experiment, config.assimilation) + " " + explained(summary);
+  experiment.time_unit = time.name;
+  for (const double t : analysis_times(config, about, summary.experiment)) experiment.times.push_back(t / time.length);
+  if (summary.forecast > 0) experiment.forecast_from = experiment.times.back();
+  for (const double t : forecast_times(config, about, summary.experiment)) experiment.times.push_back(t / time.length);
+  experiment.floor = summary.method("floor").analysis.rel_rmse.value;
+  for (const MethodSummary& m : summary.methods) {
+    if (m.key == "floor") continue;
+    MethodCurve& curve = experiment.curves.emplace_back(
+        MethodCurve{m.key, m.analysis.rel_rmse_per_time, m.analysis.rel_spread_per_time});
+    if (!m.forecast) continue;
+    const FieldFigures& f = *m.forecast;
+    curve.error.insert(curve.error.end(), f.rel_rmse_per_time.begin(), f.rel_rmse_per_time.end());
+    curve.spread.insert(curve.spread.end(), f.rel_spread_per_time.begin(), f.rel_spread_per_time.end());
+  }
+  show(experiment, table);
+  return experiment;
+}
+
+/// Maps, movie, parameters and convergence of one truth.
+void add_truth(ExperimentReport& experiment, const Config& config, const models::Surrogate& s, const Dataset& data,
+               const ShownTruth& one, std::int64_t experiments) {
+  const Truth& truth = one.observations.truth.value();
+  const std::int64_t last_frame = truth.first_frame() + config.assimilation.frames - 1;
+  Decoded decoded;
+  experiment.truth_label =
+      fmt::format("truth {} (test trajectory {}{}), the one with the median error", truth.index,
+                  truth.member - data.first_test(), truth.start < 0 ? "" : fmt::format(", from frame {}", truth.start));
+  experiment.maps = make_maps(s, data, one, {.times = 5}, decoded);
+  experiment.frames = make_maps(s, data, one, movie_extent(s.about, experiments), decoded);
+  experiment.convergence = convergence_of(one.analysis.details.iterations);
+  for (std::int64_t k = 0; k < s.about.parameters(); ++k)
+    experiment.parameters.push_back({.name = s.about.parameter_names[k],
+                                     .unit = s.about.parameter_units[k],
+                                     .minimum = s.about.parameter_min[k],
+                                     .maximum = s.about.parameter_max[k],
+                                     .truth = data.parameters_at(truth.member, last_frame)[k],
+                                     .prior = parameter_members(s, one.analysis.prior.back(), k),
+                                     .posterior = parameter_members(s, one.analysis.ensembles.back(), k)});
+}
+
+}  // namespace
+
+Report make_report(const Config& config, const models::Surrogate& s, const Dataset& data,
+                   const std::vector<Summary>& summaries, const std::vector<ShownTruth>& shown) {
+  Report report = outline(config, s, data, summaries.at(0), shown.empty() ? ": methods compared" : "");
+  for (std::size_t e = summaries.size(); e-- > 0;) {
+    ExperimentReport experiment = scores_of(config, s.about, summaries[e]);
+    if (!shown.empty()) {
+      add_truth(experiment, config, s, data, shown[e], static_cast<std::int64_t>(summaries.size()));
+      experiment.ranks = summaries[e].method("levda").analysis.ranks;
     }
-    for (std::int64_t k = 0; k < s.about.parameters(); ++k)
-      experiment.parameters.push_back({.name = s.about.parameter_names[k],
-                                       .unit = s.about.parameter_units[k],
-                                       .minimum = s.about.parameter_min[k],
-                                       .maximum = s.about.parameter_max[k],
-                                       .truth = data.parameters_at(truth.member, last_frame)[k],
-                                       .prior = parameter_members(s, one.analysis.prior.back(), k),
-                                       .posterior = parameter_members(s, one.analysis.ensembles.back(), k)});
     report.experiments.push_back(std::move(experiment));
   }
   return report;
+}
+
+void write_sweep_report(const std::filesystem::path& folder, const Config& config, const models::Surrogate& s,
+                        const Dataset& data, const SweepResult& result) {
+  const Summary& first = result.summaries.front();
+  const SweepFigures figures = figures_of(result);
+  Report report = outline(config, s, data, first, ": over " + result.sweep.name);
+  ExperimentReport& experiment = report.experiments.emplace_back();
+  experiment.name = first.experiment;
+  experiment.description = fmt::format(
+      "{} truths, {} draw(s) of the observation errors each; all but {} is as above. The table has "
+      "relative errors.",
+      first.truths, first.draws, result.sweep.name);
+  experiment.scalings = {figures.error, figures.seconds};
+  show(experiment, table_of(figures.error, result.sweep));
+  write_report(folder / "report.html", report);
+  nn::write_text_file(folder / "error.png", scaling_picture(figures.error));
+  nn::write_text_file(folder / "seconds.png", scaling_picture(figures.seconds));
 }
 
 }  // namespace levda::experiments

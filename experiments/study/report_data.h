@@ -1,11 +1,13 @@
 #pragma once
 
-/// From a run's files to what its report shows.
+/// What the report of a study shows.
 
+#include <filesystem>
 #include <vector>
 
 #include "experiments/report/report.h"
-#include "experiments/study/results.h"
+#include "experiments/study/sweep.h"
+#include "experiments/twin/assimilation.h"
 
 namespace levda::experiments {
 
@@ -15,15 +17,13 @@ struct ShownTruth {
   LatentAnalysis analysis;
 };
 
-/// The unit in which times are shown, and its length in the data set's.
-struct TimeUnit {
-  std::string name;
-  double length;
-};
-TimeUnit shown_time_unit(const models::Description& about);
-
-/// results and shown in the order of experiment_names(). Warm, the headline, comes first in the report.
+/// The experiments appear in the reverse order: warm, the headline, comes first. shown: a truth of each experiment, or
+/// none: then there are no maps, parameters, ranks and convergence.
 Report make_report(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
-                   const std::vector<ExperimentSummary>& results, const std::vector<ShownTruth>& shown);
+                   const std::vector<Summary>& summaries, const std::vector<ShownTruth>& shown = {});
+
+/// FOLDER/report.html, FOLDER/error.png, FOLDER/seconds.png. Throws as write_report does.
+void write_sweep_report(const std::filesystem::path& folder, const Config& config, const models::Surrogate& surrogate,
+                        const Dataset& data, const SweepResult& result);
 
 }  // namespace levda::experiments

@@ -7,20 +7,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "autodiff/error.h"
-#include "experiments/config/version.h"
-#include "experiments/report/figures.h"
-#include "experiments/study/json_numbers.h"
-#include "nn/atomic_file.h"
 
 namespace levda::experiments {
 
 namespace {
-
-namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 [[noreturn]] void fail(const std::string& value, const std::string& message) {
   throw InputError("--over", value, message);
@@ -64,48 +56,22 @@ double count_of(const std::string& sensors) {
   return static_cast<double>(a) * static_cast<double>(b);
 }
 
-/// One quantity of all methods that are worth a line.
-ScalingFigure figure_of(const SweepResult& result, const char* title, Figure ComparedMethod::*of) {
+/// One quantity of all methods that have it.
+template <typename F>
+ScalingFigure figure_of(const SweepResult& result, const char* title, const F& quantity) {
   ScalingFigure figure{.title = title, .x_label = result.sweep.name, .curves = {}};
-  for (const ComparedMethod& m : result.comparisons.front().methods) {
+  for (const MethodSummary& m : result.summaries.front().methods) {
     ScalingCurve curve{.method = m.key, .x = result.sweep.x, .y = {}, .error = {}};
-    bool any = false;
-    for (const Comparison& comparison : result.comparisons) {
-      const Figure& own = comparison.method(m.key).*of;
-      curve.y.push_back(own.value);
-      curve.error.push_back(own.error);
-      any = any || own.value > 0;
+    for (const Summary& summary : result.summaries) {
+      const Figure& found = quantity(summary.method(m.key));
+      curve.y.push_back(found.value);
+      curve.error.push_back(found.error);
     }
     curve.exponent = growth_exponent(curve.x, curve.y);
-    if (any) figure.curves.push_back(std::move(curve));
+    if (std::any_of(curve.y.begin(), curve.y.end(), [](double y) { return y > 0; }))
+      figure.curves.push_back(std::move(curve));
   }
   return figure;
-}
-
-struct Quantities {
-  ScalingFigure error;
-  ScalingFigure seconds;
-};
-
-Quantities quantities_of(const SweepResult& result) {
-  return {figure_of(result, "relative error of the mean", &ComparedMethod::rel_rmse),
-          figure_of(result, "seconds per truth", &ComparedMethod::seconds)};
-}
-
-std::vector<std::string> columns_of(const SweepResult& result) {
-  std::vector<std::string> columns = result.sweep.values;
-  columns.emplace_back("exponent");
-  return columns;
-}
-
-std::vector<std::string> cells_of(const ScalingCurve& curve) {
-  std::vector<std::string> cells;
-  for (std::size_t i = 0; i < curve.y.size(); ++i) {
-    cells.push_back(std::isfinite(curve.y[i]) ? fmt::format("{:.3g}", curve.y[i]) : "-");
-    if (std::isfinite(curve.error[i])) cells.back() += fmt::format(" +- {:.1g}", curve.error[i]);
-  }
-  cells.push_back(std::isfinite(curve.exponent) ? fmt::format("{:.2f}", curve.exponent) : "-");
-  return cells;
 }
 
 }  // namespace
@@ -164,74 +130,37 @@ double growth_exponent(const std::vector<double>& x, const std::vector<double>& 
   return variance > 0 ? covariance / variance : std::numeric_limits<double>::quiet_NaN();
 }
 
-void write_sweep(const fs::path& path, const Config& config, const SweepResult& result) {
-  Json methods = Json::object();
-  const Quantities all = quantities_of(result);
-  const auto add = [&](const ScalingFigure& figure, const std::string& key) {
-    for (const ScalingCurve& curve : figure.curves) {
-      methods[curve.method][key] = json_numbers(curve.y);
-      methods[curve.method][key + "_error"] = json_numbers(curve.error);
-      methods[curve.method][key + "_exponent"] = json_number(curve.exponent);
-    }
-  };
-  add(all.error, "rel_rmse");
-  add(all.seconds, "seconds");
-  const Json json{{"kind", "sweep"},
-                  {"case", config.case_name},
-                  {"preset", config.preset},
-                  {"seed", config.seed},
-                  {"version", version()},
-                  {"experiment", result.comparisons.front().experiment},
-                  {"truths", result.comparisons.front().truths},
-                  {"draws", result.comparisons.front().seeds},
-                  {"over", result.sweep.name},
-                  {"values", result.sweep.values},
-                  {"x", json_numbers(result.sweep.x)},
-                  {"methods", methods}};
-  nn::write_text_file(path, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+SweepFigures figures_of(const SweepResult& result) {
+  return {figure_of(result, "relative error of the mean",
+                    [](const MethodSummary& m) -> const Figure& { return m.analysis.rel_rmse; }),
+          figure_of(result, "seconds per truth", [](const MethodSummary& m) -> const Figure& { return m.seconds; })};
 }
 
-std::string sweep_table(const SweepResult& result) {
-  const Quantities all = quantities_of(result);
-  std::string text;
-  for (const ScalingFigure* figure : {&all.error, &all.seconds}) {
-    std::vector<std::vector<std::string>> rows{{figure->title + ", " + result.sweep.name}};
-    for (const std::string& column : columns_of(result)) rows[0].push_back(column);
-    for (const ScalingCurve& curve : figure->curves) {
-      rows.push_back({curve.method});
-      for (const std::string& cell : cells_of(curve)) rows.back().push_back(cell);
+ScoreTable table_of(const ScalingFigure& figure, const Sweep& sweep) {
+  ScoreTable table{.columns = {figure.title + ", " + sweep.name}, .rows = {}};
+  table.columns.insert(table.columns.end(), sweep.values.begin(), sweep.values.end());
+  table.columns.emplace_back("exponent");
+  for (const ScalingCurve& curve : figure.curves) {
+    std::vector<std::string>& cells = table.rows.emplace_back(std::vector<std::string>{curve.method});
+    for (std::size_t i = 0; i < curve.y.size(); ++i) {
+      cells.push_back(std::isfinite(curve.y[i]) ? fmt::format("{:.3g}", curve.y[i]) : "-");
+      if (std::isfinite(curve.error[i])) cells.back() += fmt::format(" +- {:.1g}", curve.error[i]);
     }
-    text += markdown_table(rows) + "\n";
+    cells.push_back(std::isfinite(curve.exponent) ? fmt::format("{:.2f}", curve.exponent) : "-");
   }
-  const Comparison& first = result.comparisons.front();
+  return table;
+}
+
+std::string text_of(const SweepResult& result) {
+  const SweepFigures figures = figures_of(result);
+  std::string text;
+  for (const ScalingFigure* figure : {&figures.error, &figures.seconds})
+    text += markdown_table(table_of(*figure, result.sweep)) + "\n";
+  const Summary& first = result.summaries.front();
   return text + fmt::format(
                     "{}: {} truths, {} draw(s) of the observation errors each; +- is the standard error over truths. "
                     "Exponent: slope of the logarithm over that of {}.\n",
-                    first.experiment, first.truths, first.seeds, result.sweep.name);
-}
-
-void write_sweep_figures(const fs::path& folder, const Config& config, const models::Surrogate& s,
-                         const SweepResult& result) {
-  const Quantities all = quantities_of(result);
-  ExperimentReport experiment;
-  experiment.name = result.comparisons.front().experiment;
-  experiment.description = fmt::format(
-      "{} truths, {} draw(s) of the observation errors each; all but {} is as above. The table has relative errors.",
-      result.comparisons.front().truths, result.comparisons.front().seeds, result.sweep.name);
-  experiment.scalings = {all.error, all.seconds};
-  experiment.score_columns = columns_of(result);
-  for (const ScalingCurve& curve : all.error.curves) experiment.score_rows.emplace_back(curve.method, cells_of(curve));
-  const Report report{
-      .title = fmt::format("{}, preset {}: over {}", s.about.case_name, config.preset, result.sweep.name),
-      .facts = {{"Observations",
-                 fmt::format("{}, every {} frame(s), error {} standard deviations", config.observations.sensors,
-                             config.observations.every, config.observations.sigma)},
-                {"Ensemble", fmt::format("{} members", config.assimilation.members)},
-                {"Program", fmt::format("levda {} on {}, {}", version(), machine(), timestamp())}},
-      .experiments = {experiment}};
-  write_report(folder / "report.html", report);
-  nn::write_text_file(folder / "error.png", scaling_picture(all.error));
-  nn::write_text_file(folder / "seconds.png", scaling_picture(all.seconds));
+                    first.experiment, first.truths, first.draws, result.sweep.name);
 }
 
 }  // namespace levda::experiments

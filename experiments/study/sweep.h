@@ -1,8 +1,9 @@
 #pragma once
 
-/// A comparison repeated along one quantity: how errors and costs grow with it.
+/// A study repeated along one quantity: how errors and costs grow with it.
 
-#include "experiments/study/comparison.h"
+#include "experiments/report/report.h"
+#include "experiments/study/summary.h"
 
 namespace levda::experiments {
 
@@ -23,20 +24,23 @@ Sweep parse_sweep(const std::string& text, const models::Grid& grid);
 /// are fewer than two. Throws Error when they differ in number.
 double growth_exponent(const std::vector<double>& x, const std::vector<double>& y);
 
-/// Comparisons of one sweep, one per value.
+/// The studies of a sweep, one per value.
 struct SweepResult {
   Sweep sweep;
-  std::vector<Comparison> comparisons;
+  std::vector<Summary> summaries;
 };
 
-/// FOLDER/results.json.
-void write_sweep(const std::filesystem::path& path, const Config& config, const SweepResult& result);
+/// Relative error and seconds of each method against the value, with their exponents.
+struct SweepFigures {
+  ScalingFigure error;
+  ScalingFigure seconds;
+};
+SweepFigures figures_of(const SweepResult& result);
 
-/// Error and seconds of each method against the value, and their exponents, in Markdown.
-std::string sweep_table(const SweepResult& result);
+/// Columns and rows of one figure: a cell for each value, and the exponent.
+ScoreTable table_of(const ScalingFigure& figure, const Sweep& sweep);
 
-/// FOLDER/report.html, FOLDER/error.png, FOLDER/seconds.png. Throws as write_report does.
-void write_sweep_figures(const std::filesystem::path& folder, const Config& config, const models::Surrogate& surrogate,
-                         const SweepResult& result);
+/// The tables of both figures in Markdown.
+std::string text_of(const SweepResult& result);
 
 }  // namespace levda::experiments

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -17,8 +18,31 @@ using levda::testing::Outcome;
 using levda::testing::run_levda;
 using levda::testing::TemporaryFolder;
 using levda::testing::tiny;
+using levda::testing::tiny_settings;
 
 namespace {
+
+nlohmann::json json_of(const fs::path& path) { return nlohmann::json::parse(read_text_file(path)); }
+
+/// Scores of LEVDA in the warm experiment have the same keys in both results.
+void check_same_keys(const nlohmann::json& some, const nlohmann::json& others) {
+  const auto keys = [](const nlohmann::json& results) {
+    std::vector<std::string> found;
+    const auto& levda = results.at("experiments").at("warm").at("methods").at("levda");
+    for (const auto& [key, value] : levda.items()) found.push_back(key);
+    if (levda.contains("forecast"))
+      for (const auto& [key, value] : levda.at("forecast").items()) found.push_back("forecast " + key);
+    return found;
+  };
+  CHECK(keys(some) == keys(others));
+  for (const char* key :
+       {"space", "rel_rmse", "rel_rmse_error", "rel_rmse_worst", "rel_rmse_per_truth", "rel_rmse_per_time",
+        "rel_spread_per_time", "param_error", "param_z_rms", "ssr", "ssr_error", "ssr_without_model_error", "crps",
+        "coverage90", "seconds", "iterations", "cost_per_iteration", "failures"}) {
+    const std::vector<std::string> there = keys(some);
+    CHECK_MESSAGE(std::find(there.begin(), there.end(), key) != there.end(), key);
+  }
+}
 
 /// The stages of run before its report, which takes longest.
 void without_report(const std::string& options) {
@@ -47,24 +71,19 @@ TEST_CASE("run makes everything, and a second run only reads it") {
     CHECK_MESSAGE(fs::exists(out / name), name);
   CHECK_FALSE(fs::exists(out / "training.checkpoint.safetensors"));
 
-  const auto results = nlohmann::json::parse(read_text_file(out / "results.json"));
-  CHECK(results.at("schema") == 1);
+  const auto results = json_of(out / "results.json");
+  CHECK(results.at("schema") == 2);
   CHECK(results.at("case") == "tsunami");
   CHECK(results.at("preset") == "small");
   CHECK(results.at("truths") == 2);
   CHECK(results.at("surrogate").at("parameters").get<int>() > 0);
   CHECK(results.at("surrogate").at("test_rel_rmse").get<double>() > 0);
   for (const char* experiment : {"cold", "warm"}) {
-    CHECK(results.at("experiments").at(experiment).at("floor").at("rel_rmse").get<double>() > 0);
-    for (const char* method : {"free", "climatology", "lookup", "levda"}) {
-      const auto& entry = results.at("experiments").at(experiment).at("methods").at(method);
-      for (const char* key :
-           {"rel_rmse", "rel_rmse_worst", "rel_rmse_per_truth", "rel_rmse_per_time", "param_error", "param_z_rms",
-            "ssr", "ssr_without_surrogate_error", "crps", "coverage90", "seconds_per_truth", "iterations"})
-        CHECK_MESSAGE(entry.contains(key), method << " " << key);
-      CHECK(entry.at("rel_rmse_per_time").size() == 6);
-    }
-    CHECK(results.at("experiments").at(experiment).at("methods").at("lookup").at("ssr").is_null());
+    const auto& methods = results.at("experiments").at(experiment).at("methods");
+    CHECK(methods.at("floor").at("rel_rmse").get<double>() > 0);
+    for (const char* method : {"free", "climatology", "lookup", "levda"})
+      CHECK(methods.at(method).at("rel_rmse_per_time").size() == 6);
+    CHECK(methods.at("lookup").at("ssr").is_null());
   }
 
   // Scores hold seconds: work done again would show.
@@ -170,7 +189,8 @@ TEST_CASE("compare: LEVDA's scores are those of the run; what is there is not do
   REQUIRE(first.code == 0);
   CHECK(first.output.find("| latent_fourdenvar | latent |") != std::string::npos);
   for (const char* name : {"table.md", "report.html"}) CHECK_MESSAGE(fs::exists(out / "compare" / name), name);
-  const auto results = nlohmann::json::parse(read_text_file(out / "compare/results.json"));
+  const auto results = json_of(out / "compare/results.json");
+  check_same_keys(results, json_of(out / "results.json"));
   const auto& methods = results.at("experiments").at("warm").at("methods");
   for (const char* key :
        {"climatology", "persistence", "lookup", "floor", "free", "levda", "latent_fourdenvar", "etkf"})
@@ -217,6 +237,45 @@ TEST_CASE("compare: LEVDA's scores are those of the run; what is there is not do
   CHECK(unknown.output.find("--methods: magic: unknown; there are levda, ") != std::string::npos);
 }
 
+TEST_CASE("a folder of version 0.1.0 is taken up, and its results are explained") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "run";
+  const std::string options = tiny + "--out " + out.string();
+  without_report(options);
+  const std::string compare = "compare" + options + " --methods levda";
+  REQUIRE(run_levda(compare).code == 0);
+  // Scores of that version: a comparison kept no minimisations. Another time shows that nothing is computed again.
+  for (const char* name : {"analysis/warm-01.json", "compare/scores/warm-01-0-levda.json"}) {
+    nlohmann::json scores = json_of(out / name);
+    CHECK(scores.at("configuration").get<std::string>().find("\nlevda = 0.1.0, ") != std::string::npos);
+    nlohmann::json& levda = scores.at("methods").at("levda");
+    if (std::string(name).starts_with("compare")) levda.erase("convergence");
+    levda.at("seconds") = 1e6;
+    levda::nn::write_text_file(out / name, scores.dump(1));
+  }
+  REQUIRE(run_levda("assimilate" + options).code == 0);
+  REQUIRE(run_levda(compare).code == 0);
+  for (const char* name : {"results.json", "compare/results.json"})
+    CHECK_MESSAGE(json_of(out / name).at("experiments").at("warm").at("methods").at("levda").at("seconds") > 4e5, name);
+
+  const std::string head = R"({"schema": 1, "case": "tsunami", "preset": "small", "version": "0.1.0", "truths": 2, )";
+  const std::string sweep = R"({"kind": "sweep", "case": "tsunami", "preset": "small", "version": "0.1.0",
+    "over": "members", "values": ["3", "6"], "methods": {"levda": {"rel_rmse": [0.5, 0.25]}}})";
+  for (const auto& [text, line] :
+       {std::pair{head + R"("experiments": {"warm": {"floor": {"rel_rmse": 0.1}, "methods": {"levda": {
+          "rel_rmse": 0.125, "seconds_per_truth": 1}}}}})",
+                  "warm levda:            rel. RMSE 0.1250"},
+        {head + R"("kind": "comparison", "experiments": {"cold": {"methods": {"etkf": {"rel_rmse": 0.375}}}}})",
+         "cold etkf:             rel. RMSE 0.3750"},
+        {sweep, "levda:                 members 6: rel. RMSE 0.2500"}}) {
+    levda::nn::write_text_file(out / "results.json", text);
+    const Outcome info = run_levda("info " + (out / "results.json").string());
+    INFO(info.output);
+    CHECK(info.code == 0);
+    CHECK(info.output.find(line) != std::string::npos);
+  }
+}
+
 TEST_CASE("forecasts are scored by themselves and change nothing else; a sweep along the members") {
   const TemporaryFolder folder;
   const fs::path out = folder.path() / "run";
@@ -232,7 +291,7 @@ TEST_CASE("forecasts are scored by themselves and change nothing else; a sweep a
   REQUIRE(run.code == 0);
   CHECK(scores().at("frames") == alone.at("frames"));
   CHECK(scores().at("forecast").size() == 2);
-  const auto results = nlohmann::json::parse(read_text_file(out / "results.json"));
+  const auto results = json_of(out / "results.json");
   const auto& free = results.at("experiments").at("warm").at("methods").at("free");
   CHECK(free.at("rel_rmse_per_time").size() == 6);
   CHECK(free.at("forecast").at("rel_spread_per_time").size() == 2);
@@ -243,12 +302,19 @@ TEST_CASE("forecasts are scored by themselves and change nothing else; a sweep a
   REQUIRE(sweep.code == 0);
   for (const char* name : {"table.md", "report.html", "error.png", "seconds.png", "6/table.md", "3/scores"})
     CHECK_MESSAGE(fs::exists(out / "sweep/members" / name), name);
-  const auto growth = nlohmann::json::parse(read_text_file(out / "sweep/members/results.json"));
+  const auto growth = json_of(out / "sweep/members/results.json");
   CHECK(run_levda("info " + (out / "sweep/members/results.json").string()).output.find("members 6: rel. RMSE") !=
         std::string::npos);
   CHECK(growth.at("x") == std::vector<double>{3, 6});
-  CHECK(growth.at("methods").at("levda").at("rel_rmse").size() == 2);
-  CHECK(growth.at("methods").at("levda").at("seconds_exponent").is_number());
+  CHECK(growth.at("exponents").at("levda").at("seconds").is_number());
+  // One schema for all studies.
+  CHECK(growth.at("schema") == 2);
+  CHECK(growth.at("studies").size() == 2);
+  check_same_keys(growth.at("studies")[1], results);
+  CHECK(growth.at("studies")[0].at("experiments") == json_of(out / "sweep/members/3/results.json").at("experiments"));
+  for (const auto& [key, value] : json_of(out / "sweep/members/3/results.json").items())
+    CHECK_MESSAGE(results.contains(key), key);
+  for (const auto& [key, value] : results.items()) CHECK_MESSAGE((growth.contains(key) || key == "experiments"), key);
   CHECK(run_levda("sweep" + options + " --over magic=1").output.find("--over: magic") != std::string::npos);
 }
 
@@ -259,7 +325,7 @@ TEST_CASE("fine truths: other observations and scores, computed once") {
   without_report(options);
   const std::string weights = read_text_file(out / "weights.safetensors");
   const auto floor = [&] {
-    return nlohmann::json::parse(read_text_file(out / "results.json")).at("experiments").at("warm").at("floor");
+    return json_of(out / "results.json").at("experiments").at("warm").at("methods").at("floor");
   };
   const auto coarse = floor();
   for (const char* sensors : {"grid:4x4", "scattered:40"}) {
@@ -410,8 +476,7 @@ TEST_CASE("a system that the program does not know goes the whole way to the rep
   const std::string out = (folder.path() / "run").string();
   REQUIRE(run_levda("generate" + tiny + "--out " + out).code == 0);
   const std::string own = (folder.path() / "own").string();
-  std::string settings = tiny.substr(tiny.find(" --set"));
-  const std::string command = "run --data " + out + "/data.nc --out " + own + settings;
+  const std::string command = "run --data " + out + "/data.nc --out " + own + tiny_settings;
   const Outcome run = run_levda(command);
   INFO(run.output);
   REQUIRE(run.code == 0);

@@ -7,14 +7,14 @@ rm -rf "$2"
 mkdir -p "$2"
 cd "$2"
 
-case=(tsunami)
-for setting in data.nodes=16 data.frames=6 data.steps_per_frame=60 data.train=8 data.valid=2 data.test=2 \
-    surrogate.latent=3 surrogate.fourier_features=4 surrogate.dynamics_width=8 surrogate.dynamics_depth=1 \
-    surrogate.decoder_width=8 surrogate.decoder_depth=2 training.steps=300 training.trajectories=2 training.points=8 \
-    observations.truths=2 observations.sensors=grid:4x4 assimilation.members=4 assimilation.frames=3 \
-    assimilation.window=3 assimilation.shift=3 assimilation.start_min=1 assimilation.start_max=2; do
-  case+=(--set "$setting")
-done
+cat >case.toml <<END
+data = {nodes = 16, frames = 6, steps_per_frame = 60, train = 8, valid = 2, test = 2}
+surrogate = {latent = 3, fourier_features = 4, dynamics_width = 8, dynamics_depth = 1, decoder_width = 8, decoder_depth = 2}
+training = {steps = 300, trajectories = 2, points = 8}
+observations = {truths = 2, sensors = "grid:4x4"}
+assimilation = {members = 4, frames = 3, window = 3, shift = 3, start_min = 1, start_max = 2}
+END
+case=(tsunami --config case.toml)
 
 "$levda" generate "${case[@]}" --out run
 "$levda" train "${case[@]}" --out run

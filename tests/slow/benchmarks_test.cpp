@@ -17,7 +17,7 @@ struct Results {
   nlohmann::json json;
 
   double surrogate() const { return json.at("surrogate").at("test_rel_rmse"); }
-  double floor() const { return json.at("experiments").at("warm").at("floor").at("rel_rmse"); }
+  double floor() const { return warm("floor", "rel_rmse"); }
   double warm(const char* method, const char* key) const {
     return json.at("experiments").at("warm").at("methods").at(method).at(key);
   }

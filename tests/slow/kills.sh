@@ -14,24 +14,26 @@ RANDOM=$((seed % 32768))
 echo "seed $seed"
 
 # Networks as small as can be, and as much work as makes each command take about a second.
-case=(tsunami --out run)
-for setting in checkpoint_seconds=0.05 shard_megabytes=0.5 data.nodes=32 data.frames=12 data.steps_per_frame=60 data.train=80 data.valid=4 \
-    data.test=12 surrogate.latent=3 surrogate.fourier_features=4 surrogate.dynamics_width=8 surrogate.dynamics_depth=1 \
-    surrogate.decoder_width=8 surrogate.decoder_depth=2 training.steps=2000 training.trajectories=2 training.points=8 \
-    observations.truths=12 observations.sensors=grid:4x4 assimilation.members=6 assimilation.frames=6 \
-    assimilation.window=6 assimilation.shift=6 assimilation.start_min=1 assimilation.start_max=4; do
-  case+=(--set "$setting")
-done
+cat >case.toml <<END
+checkpoint_seconds = 0.05
+shard_megabytes = 0.5
+data = {nodes = 32, frames = 12, steps_per_frame = 60, train = 80, valid = 4, test = 12}
+surrogate = {latent = 3, fourier_features = 4, dynamics_width = 8, dynamics_depth = 1, decoder_width = 8, decoder_depth = 2}
+training = {steps = 2000, trajectories = 2, points = 8}
+observations = {truths = 12, sensors = "grid:4x4"}
+assimilation = {members = 6, frames = 6, window = 6, shift = 6, start_min = 1, start_max = 4}
+END
+case=(tsunami --out run --config ../case.toml)
 
 now() { echo $((${EPOCHREALTIME/./} / 1000)); }  # ms
 
 # Seconds and dates are all that may differ; the rest of a file is compared byte by byte.
-#   *.json                lines "seconds", "seconds_per_truth", "train_seconds"
+#   *.json                lines "seconds", "seconds_error", "train_seconds"
 #   weights.safetensors   when it was trained, how long and how fast, in the metadata; data begin where the header ends
-#   report.html           the lines "Trained" and "Program", the column "s / truth", which is the last but one
+#   report.html           the lines "Trained" and "Program", the column "s", which is the last but one
 comparable() {
   case $1 in
-    *.json) sed -E '/"(seconds|seconds_per_truth|train_seconds)":/d' "$1" ;;
+    *.json) sed -E '/"(seconds|seconds_error|train_seconds)":/d' "$1" ;;
     *.safetensors)
       local header
       header=$(od -An -t u8 -N 8 "$1" | tr -d ' ')

@@ -9,7 +9,7 @@
 
 #include "autodiff/error.h"
 #include "experiments/data/netcdf_file.h"
-#include "experiments/info.h"
+#include "experiments/data/info.h"
 #include "tests/nn/temporary_folder.h"
 
 using namespace levda;

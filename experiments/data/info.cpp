@@ -1,4 +1,4 @@
-#include "experiments/info.h"
+#include "experiments/data/info.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -243,27 +243,41 @@ std::string describe_netcdf(const std::filesystem::path& path) {
   return lines.text();
 }
 
+/// The relative errors of results.json, below its member "experiments".
+void add_scores(Lines& lines, const nlohmann::ordered_json& experiments, const std::string& value) {
+  for (const auto& [experiment, result] : experiments.items())
+    for (const auto& [method, scores] : result.at("methods").items())
+      if (const auto& error = scores.at("rel_rmse"); error.is_number())  // null where a method failed
+        lines.add(experiment + " " + method, "{}rel. RMSE {:.4f}", value, error.get<double>());
+}
+
+/// Results of schema 2, and of schema 1, where a sweep has no schema and its methods hold lists.
+void add_results(Lines& lines, const nlohmann::ordered_json& all) {
+  const std::string kind = all.value("kind", "run");
+  lines.add("file", "{}", kind == "sweep" ? "a sweep of comparisons" : "results of a " + kind);
+  for (const char* key : {"case", "preset", "version"}) lines.add(key, "{}", all.at(key).get<std::string>());
+  if (all.contains("truths")) lines.add("truths", "{}", all.at("truths").get<int>());
+  if (kind != "sweep") return add_scores(lines, all.at("experiments"), "");
+  lines.add("over", "{}", all.at("over").get<std::string>());
+  for (std::size_t i = 0; i < all.at("values").size(); ++i) {
+    const std::string value =
+        fmt::format("{} {}: ", all.at("over").get<std::string>(), all.at("values").at(i).get<std::string>());
+    if (all.contains("studies")) {
+      add_scores(lines, all.at("studies").at(i).at("experiments"), value);
+      continue;
+    }
+    for (const auto& [method, scores] : all.at("methods").items())
+      if (const auto& error = scores.at("rel_rmse").at(i); error.is_number())
+        lines.add(method, "{}rel. RMSE {:.4f}", value, error.get<double>());
+  }
+}
+
 std::string describe_json(const std::filesystem::path& path) {
   const auto all = nlohmann::ordered_json::parse(nn::read_text_file(path), nullptr, false);
   Lines lines;
   try {
-    if (all.value("kind", "") == "sweep") {
-      lines.add("file", "a sweep of comparisons");
-      for (const char* key : {"case", "preset", "version", "over"})
-        lines.add(key, "{}", all.at(key).get<std::string>());
-      for (const auto& [method, scores] : all.at("methods").items())
-        for (std::size_t i = 0; i < all.at("values").size(); ++i)
-          if (const auto& value = scores.at("rel_rmse").at(i); value.is_number())
-            lines.add(method, "{} {}: rel. RMSE {:.4f}", all.at("over").get<std::string>(),
-                      all.at("values").at(i).get<std::string>(), value.get<double>());
-    } else if (all.contains("schema")) {
-      lines.add("file", "results of a run");
-      for (const char* key : {"case", "preset", "version"}) lines.add(key, "{}", all.at(key).get<std::string>());
-      lines.add("truths", "{}", all.at("truths").get<int>());
-      for (const auto& [experiment, result] : all.at("experiments").items())
-        for (const auto& [method, scores] : result.at("methods").items())
-          if (const auto& value = scores.at("rel_rmse"); value.is_number())  // of what failed there is none
-            lines.add(experiment + " " + method, "rel. RMSE {:.4f}", value.get<double>());
+    if (all.contains("schema") || all.value("kind", "") == "sweep") {
+      add_results(lines, all);
     } else {
       lines.add("file", "scores of one truth, from which levda assimilate goes on");
       lines.add("member", "{}", all.at("truth").at("member").get<std::int64_t>());

@@ -1,0 +1,23 @@
+#pragma once
+
+/// Files of scores of one truth, from which a run or a study goes on.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/twin/scorer.h"
+
+namespace levda::experiments {
+
+/// One JSON object, whole or not at all. Throws InputError.
+void write_truth_scores(const std::filesystem::path& path, const TruthScores& scores, const std::string& fingerprint);
+
+/// nullopt where there is no such file or another configuration made it. Throws InputError for a file that is not one
+/// of levda, or that lacks scores of some of the methods.
+std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, const std::string& fingerprint,
+                                             const std::vector<std::string>& methods = {"floor", "free", "climatology",
+                                                                                        "lookup", "levda"});
+
+}  // namespace levda::experiments
