@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the lines of "Your own data" in experiments/README.md as a reader would, and checks what comes out.
+# Runs the lines of "Your own data" of experiments/README.md as a reader would, and checks what comes out.
 #   tests/experiments/own_data.sh BUILD_FOLDER
 # Exit code 77 (skipped) where Python has no xarray.
 set -euo pipefail
@@ -23,7 +23,7 @@ if [ ! -e bin ]; then
 fi
 export PATH=$folder/bin:$PATH
 ln -s "$build" build
-awk '/^## /{inside = /^## Your own data/} /^```$/{code = 0} inside && code; /^```sh$/{code = 1}' "$readme" >lines.sh
+awk '/^## /{inside = /^## 3[.] Your own data/} /^```$/{code = 0} inside && code; /^```sh$/{code = 1}' "$readme" >lines.sh
 [ "$(grep -c build/levda lines.sh)" -ge 5 ] || { echo "the README's lines were not found"; exit 1; }
 bash -euo pipefail lines.sh | tee printed
 
