@@ -1,5 +1,6 @@
 #!/bin/sh
-# The tables of experiments/README.md, "The rivals": about two hours on two cores; killed, the same command goes on.
+# Makes the tables of experiments/RESULTS.md and writes them there: about two hours on two cores. If it is killed, the
+# same command continues. Run it from the root of the repository.
 #
 #     experiments/bench/comparisons.sh [BUILD [OUT]]
 set -eu
@@ -24,6 +25,12 @@ three() {
   compare "$case" "$preset" "$case-random16" --sensors random:16 "$@"
   compare "$case" "$preset" "$case-every10" --sensors grid:8x8 --every 10 "$@"
 }
+
+for preset in "tsunami small" "kolmogorov small" "kolmogorov modes" "atmosphere small"; do
+  set -- $preset
+  echo "== $1 $2"
+  "$build/levda" run "$1" --preset "$2" --out "$out/$1-$2"
+done
 
 common=levda,ldensf,ensf
 three tsunami small --methods $common,latent_etkf:relaxation=0.5,etkf,letkf:relaxation=0.7,fourdenvar
@@ -54,3 +61,5 @@ for over in members=5,10,20,40,80 window=1,2,5,10,20 sensors=4,16,64,256,1024 si
   "$build/levda" sweep tsunami --data "$out/tsunami-small/data.nc" --out "$out/tsunami-sweep" --over "$over" \
     --set observations.truths=8 --methods levda,latent_etkf:relaxation=0.5,etkf:relaxation=0.5
 done
+
+experiments/bench/results.py "$out"
