@@ -45,11 +45,13 @@ struct Arguments {
   FileOptions one_file;
   CompareOptions compare{.methods = {"levda"}};
   std::string over;
+  bool markdown = false;
 };
 
 void print_keys(Config config) {
   for (const Key& key : keys(config))
-    fmt::print("{:<44}  # {}\n", fmt::format("{} = {}", key.name, text_of(key)), key.help);
+    fmt::print("{:<44}  # {} ({}{}{})\n", fmt::format("{} = {}", key.name, text_of(key)), key.help, values_of(key),
+               key.unit.empty() ? "" : " ", key.unit);
 }
 
 constexpr const char* introduction = R"(Latent ensemble variational data assimilation (LEVDA).
@@ -165,10 +167,13 @@ const Command commands[]{
      [](const Arguments& a, const Request&) { fmt::print("{}", describe_file(a.file)); }},
     {"keys",
      "List the keys of a configuration with their values",
-     {"CASE", "--initial", "--seed"},
+     {"CASE", "--initial", "--seed", "--markdown"},
      {},
      false,
-     [](const Arguments&, const Request& r) { print_keys(r.config); }}};
+     [](const Arguments& a, const Request& r) {
+       if (a.markdown) return fmt::print("{}", options_page());
+       print_keys(r.config);
+     }}};
 
 bool reads(const Command& command, std::string_view option) {
   return std::find(command.options.begin(), command.options.end(), option) != command.options.end();
@@ -280,6 +285,7 @@ void add_work(const Command& command, CLI::App& c, Arguments& a) {
   if (has("--validation"))
     c.add_flag("--validation", a.compare.validation,
                "Truths are the validation trajectories, to tune methods on: OUT/validation/");
+  if (has("--markdown")) c.add_flag("--markdown", a.markdown, "Print the page experiments/OPTIONS.md instead");
   if (has("--over"))
     c.add_option("--over", a.over,
                  "members=5,10,20, window=5,10,20, sensors=4,16,64 (grids; or random:N), sigma=0.01,0.1,1, or any key "

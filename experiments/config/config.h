@@ -5,17 +5,51 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
+#include "autodiff/choices.h"
 #include "models/ldnet.h"
+
+namespace levda::experiments {
+
+/// How the parameters of training trajectories fill their range.
+enum class Design : std::uint8_t { even, uniform };
+
+/// Of the model in minimisations with inflated R; the last minimisation is float64.
+enum class Precision : std::uint8_t { mixed, float64 };
+
+/// What keeps parameters in a range: nothing; the prior range, widened by 5% on either side; 0.
+enum class ParameterBounds : std::uint8_t { free, bounded, positive };
+
+}  // namespace levda::experiments
+
+namespace levda {
+
+template <>
+inline constexpr std::array choices<experiments::Design>{Choice{experiments::Design::even, "even"},
+                                                         Choice{experiments::Design::uniform, "uniform"}};
+
+template <>
+inline constexpr std::array choices<experiments::Precision>{Choice{experiments::Precision::mixed, "mixed"},
+                                                            Choice{experiments::Precision::float64, "float64"}};
+
+template <>
+inline constexpr std::array choices<experiments::ParameterBounds>{
+    Choice{experiments::ParameterBounds::free, "free"}, Choice{experiments::ParameterBounds::bounded, "bounded"},
+    Choice{experiments::ParameterBounds::positive, "positive"}};
+
+}  // namespace levda
 
 namespace levda::experiments {
 
 struct DataConfig {
   std::int64_t seed = 1;
-  std::string design = "even";
+  Design design = Design::even;
   std::int64_t nodes = 64;
   std::int64_t frames = 50;
   double frame_interval = 857.12;
@@ -79,7 +113,7 @@ struct AssimilationConfig {
   std::int64_t start_min = 0;
   std::int64_t start_max = -1;
   std::string minimiser = "gauss_newton";
-  std::string precision = "mixed";
+  Precision precision = Precision::mixed;
   std::int64_t starts = 4;
   std::int64_t candidates = 0;
   std::vector<double> annealing{100, 10, 1};
@@ -87,7 +121,7 @@ struct AssimilationConfig {
   std::int64_t iterations = 40;
   std::string control = "weights";
   double gross_error = 0;
-  std::string parameters = "free";
+  ParameterBounds parameters = ParameterBounds::free;
   double parameter_walk = 0;
   std::int64_t score_stride = 2;
   std::int64_t forecast = 0;
@@ -120,13 +154,31 @@ struct Config {
   AssimilationConfig assimilation;
 };
 
-/// A key as a user sets it: "section.key", where its value lies, what it means, what it may be.
+/// A setting that is one of the named values of an enum (autodiff/choices.h).
+struct EnumSetting {
+  template <typename E>
+  requires std::is_enum_v<E> EnumSetting(E* value)
+      : get([value] { return name_of(*value); }),
+        set([value](std::string_view name) {
+          const std::optional<E> found = choice_of<E>(name);
+          if (found) *value = *found;
+          return found.has_value();
+        }),
+        names(choice_names<E>()) {}
+
+  std::function<std::string_view()> get;
+  std::function<bool(std::string_view name)> set;  ///< false, and nothing is set: no value has the name
+  std::string names;                               ///< of all values, "a, b, c"
+};
+
+/// A key as a user sets it.
 struct Key {
-  std::string name;
-  std::variant<std::int64_t*, double*, std::string*, std::vector<double>*> value;
+  std::string name;  ///< "section.key"
+  std::variant<std::int64_t*, double*, std::string*, std::vector<double>*, EnumSetting> value;
+  std::string unit;  ///< empty: none
   std::string help;
-  double minimum;
-  double maximum;
+  double minimum = 0;  ///< of numbers
+  double maximum = 0;
   bool later = false;         ///< younger than some results: not part of a fingerprint where it has its default
   bool may_be_empty = false;  ///< a list
 };
@@ -134,8 +186,14 @@ struct Key {
 /// A key's value, as a user would set it.
 std::string text_of(const Key& key);
 
-/// All keys of a configuration, in the order in which they are shown.
+/// The values that a key may have: "0 .. 10", "even, uniform", "text".
+std::string values_of(const Key& key);
+
+/// All keys of a configuration, in the order in which they are shown and stand in fingerprints.
 std::vector<Key> keys(Config& config);
+
+/// experiments/OPTIONS.md: the keys with default, values, unit and meaning, and the commands that read them.
+std::string options_page();
 
 /// For a system that this program does not know: what can be left open is.
 Config own_config();

@@ -104,7 +104,7 @@ Generator::Generator(const Config& config)
   const std::vector<double> steps = kronecker_steps(p);
   for (std::int64_t member = 0; member < outline_.members(); ++member) {
     // A member's parameters do not depend on how many others there are.
-    const bool even = member < data_.train && data_.design == "even";
+    const bool even = member < data_.train && data_.design == Design::even;
     autodiff::Random random =
         even ? autodiff::Random(seed, streams::even_parameters)
              : autodiff::Random(seed, streams::uniform_parameters, static_cast<std::uint32_t>(member));

@@ -5,6 +5,10 @@
 
 namespace levda::experiments {
 
+/// The files page.css and page.js, compiled in.
+std::string_view page_css();
+std::string_view page_js();
+
 /// Text for HTML, also inside a quoted attribute.
 inline std::string escaped(std::string_view text) {
   std::string html;

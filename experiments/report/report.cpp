@@ -15,61 +15,6 @@ namespace levda::experiments {
 
 namespace {
 
-constexpr const char* style = R"css(
-:root { color-scheme: light dark; --ink: #1c1f23; --quiet: #5d646e; --line: #d9dce1; --tint: #f3efe6; --page: #ffffff; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e6ea; --quiet: #a0a7b1; --line: #363c45; --tint: #2b2a24; --page: #15181c; }
-}
-body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 960px; background: var(--page); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 1rem; }
-h2 { font-size: 1.3rem; margin: 3rem 0 .5rem; padding-top: 1.25rem; border-top: 1px solid var(--line); }
-h3 { font-size: 1rem; margin: 2.25rem 0 .5rem; }
-p { max-width: 72ch; margin: .5rem 0; }
-a { color: inherit; }
-nav a { margin-right: 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-th { font-weight: 500; }
-.facts { overflow-wrap: anywhere; }
-.facts th { color: var(--quiet); white-space: nowrap; padding-left: 0; }
-.scores { margin-top: 1rem; min-width: 60%; }
-.scores th + th, .scores td { text-align: right; white-space: nowrap; }
-.scores thead th { color: var(--quiet); white-space: normal; vertical-align: bottom; border-bottom: 2px solid var(--line); }
-.scores .levda > * { background: var(--tint); font-weight: 700; }
-figure { margin: 0 0 1.5rem; }
-figcaption { color: var(--quiet); font-size: .875rem; max-width: 76ch; margin-top: .4rem; }
-.pair { display: flex; flex-wrap: wrap; gap: 1rem; }
-.pair .plot { flex: 1 1 340px; min-width: 0; max-width: 472px; }
-.map .plot { min-width: 760px; }
-.plot { display: block; width: 100%; height: auto; color: var(--ink); }
-.plot * { font-family: inherit; }
-.plot [color=black] { color: inherit; }
-.plot [fill=black] { fill: currentColor; }
-.plot [stroke=black] { stroke: currentColor; }
-.plot image { image-rendering: auto; }
-.movie .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: .75rem 1.25rem; }
-.movie p { margin: 0; max-width: none; font-size: .875rem; }
-.movie .panel > p:first-child { text-align: center; }
-.movie canvas { display: block; width: 100%; height: auto; }
-.movie .bar { display: block; height: .6rem; margin-top: .4rem; border: 1px solid var(--quiet); }
-.movie .scale { display: flex; justify-content: space-between; color: var(--quiet); font-variant-numeric: tabular-nums; }
-.movie .controls { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 1rem; margin-top: .6rem; }
-.movie .controls label { display: flex; align-items: center; gap: .5rem; }
-.movie input { width: min(26rem, 60vw); accent-color: #d1423f; }
-.movie output { min-width: 7rem; font-variant-numeric: tabular-nums; }
-.movie button, .movie select { font: inherit; }
-.movie button { min-width: 4.5rem; }
-.legend { display: flex; flex-wrap: wrap; gap: .15rem 1.1rem; margin: .4rem 0; padding: 0; list-style: none;
-  font-size: .875rem; }
-.legend i { display: inline-block; margin-right: .4rem; vertical-align: middle; }
-.legend .line { width: 1.7rem; border-top: 2px solid; }
-.legend .dot { width: .5rem; height: .5rem; border: 1.5px solid; border-radius: 50%; }
-.legend b { font-weight: 700; }
-@media print { body { max-width: none; } figure { break-inside: avoid; } }
-)css";
-
 std::string figure(const std::string& container, const std::string& content, const std::string& caption) {
   return fmt::format("<figure><div class=\"{}\">{}</div>\n<figcaption>{}</figcaption></figure>\n", container, content,
                      caption);
@@ -223,9 +168,9 @@ void write_report(const std::filesystem::path& path, const Report& report) {
   std::string html = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width, "
-      "initial-scale=1\">\n<title>{0}</title>\n<style>{1}</style></head>"
+      "initial-scale=1\">\n<title>{0}</title>\n<style>\n{1}</style></head>"
       "<body>\n{2}<h1>{0}</h1>\n",
-      escaped(report.title), style, plot_symbols());
+      escaped(report.title), page_css(), plot_symbols());
   html += facts_table(report);
   if (report.experiments.size() > 1) {
     html += "<nav><p>";

@@ -220,7 +220,7 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
                   const LatentAnalysis& analysis, const TrainingTable* table) {
   const Scorer scorer(config, s, data, file, table);
   Config natural = config;  // analyses hold [s; u], whatever the control vectors were
-  natural.assimilation.parameters = "free";
+  natural.assimilation.parameters = ParameterBounds::free;
   const LatentSpace space(natural, s);
   const auto ensemble = [&](const Scorer::Fields& fields, const da::Ensemble& last, Draws draws) {
     return scorer.score(fields, space.model_error(file.experiment, last), space.parameters(last), draws);

@@ -41,7 +41,7 @@ da::LevdaSettings levda_settings(const MethodParts& parts) {
           .annealing = a.annealing,
           .iterations = a.iterations,
           .keep_ratio = a.keep_ratio,
-          .mixed_precision = a.precision == "mixed",
+          .mixed_precision = a.precision == Precision::mixed,
           .inflation = inflation(parts)};
 }
 
@@ -108,7 +108,7 @@ Made make_ensf(const MethodParts& parts) {
 
 Made make_ld_ensf(const MethodParts& parts) {
   if (parts.encoder == nullptr) throw InputError("--methods", "ldensf", "needs an encoder");
-  if (parts.config.assimilation.parameters != "free")
+  if (parts.config.assimilation.parameters != ParameterBounds::free)
     throw InputError("configuration", "assimilation.parameters", "ldensf's encoder gives free ones");
   da::LdEnsfSettings settings;
   if (parts.about.case_name == "tsunami") settings.diffusion.epsilon = 0.5;  // as published

@@ -30,13 +30,13 @@ LatentSpace::LatentSpace(const Config& config, const models::Surrogate& surrogat
       slopes > 0 && static_cast<std::int64_t>(slopes) != surrogate.about.parameters())
     throw InputError("configuration", "assimilation.surrogate_trend",
                      fmt::format("{} numbers for {} parameters", slopes, surrogate.about.parameters()));
-  if (config.assimilation.parameters == "free") return;
+  if (config.assimilation.parameters == ParameterBounds::free) return;
   std::vector<da::Bounds> bounds(static_cast<std::size_t>(model_.controls()));
   const models::Description& about = surrogate.about;
   const auto first = bounds.end() - about.parameters();
   // -1 and 1 are the prior range.
   for (std::int64_t k = 0; k < about.parameters(); ++k) {
-    if (config.assimilation.parameters == "bounded") {
+    if (config.assimilation.parameters == ParameterBounds::bounded) {
       first[k] = {.lower = -1 - 2 * widening, .upper = 1 + 2 * widening};
     } else {
       if (!(about.parameter_min[k] > 0))

@@ -103,7 +103,7 @@ TEST_CASE("keys of a configuration") {
   check_refused(set("observations.sigma=-1"), {"--set: observations.sigma: -1 is not in"});
   check_refused(set("observations.truths=31"), {"configuration: observations.truths", "31 truths"});
   check_refused(set("data.steps_per_frame=1"), {"configuration: data.steps_per_frame: steps of 857.1 s are unstable"});
-  check_refused(set("data.design=odd"), {"configuration: data.design"});
+  check_refused(set("data.design=odd"), {"--set: data.design: \"odd\" is none of even, uniform"});
   check_refused(set("training.optimiser=sgd"), {"training.optimiser", "\"sgd\" is none of adam, soap"});
   check_refused(set("assimilation.shift=30"), {"configuration: assimilation.shift"});
   check_refused(set("assimilation.annealing=[10]"), {"configuration: assimilation.annealing"});

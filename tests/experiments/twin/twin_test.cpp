@@ -285,7 +285,7 @@ TEST_CASE("bounded and positive parameters: the same members, analyses within; f
   const da::Ensemble members = free.prior("warm", 0);
   CHECK(free.natural(members).members().to_vector() == members.members().to_vector());
   CHECK(free.walk().empty());
-  w.config.assimilation.parameters = "bounded";
+  w.config.assimilation.parameters = ParameterBounds::bounded;
   w.config.assimilation.parameter_walk = 0.1;
   const LatentSpace bounded(w.config, w.surrogate);
   const std::vector<double> back = bounded.natural(bounded.prior("warm", 0)).members().to_vector();
@@ -304,7 +304,7 @@ TEST_CASE("bounded and positive parameters: the same members, analyses within; f
   CHECK(analysis.details.qc == file.observations.qc);
   CHECK(analysis.details.share.size() == file.observations.qc.size());
   CHECK_FALSE(analysis.details.iterations.empty());
-  w.config.assimilation.parameters = "positive";  // the range of b is -1 .. 2
+  w.config.assimilation.parameters = ParameterBounds::positive;  // the range of b is -1 .. 2
   CHECK_THROWS_AS(LatentSpace(w.config, w.surrogate), InputError);
   w.surrogate.about.parameter_min = {0.1, 0.2};
   CHECK(std::abs(LatentSpace(w.config, w.surrogate).walk()[3] - 0.2 / (1 + 2 * 0.1 / 0.4)) <= 1e-14);

@@ -1,4 +1,4 @@
-#include "experiments/report/sheet.h"
+#include "experiments/report/projection.h"
 
 #include <algorithm>
 #include <array>
@@ -43,7 +43,7 @@ double Robinson::latitude(double y) {
   return (south + north) / 2;
 }
 
-Sheet::Sheet(const FieldMaps& maps)
+Projection::Projection(const FieldMaps& maps)
     : nx_(maps.nx), ny_(maps.ny), sphere_(maps.geometry == models::Geometry::sphere), y_first_(maps.y_min) {
   // A value stands for the cell around its node, so a map reaches half a cell beyond the outermost nodes.
   const double dx = nx_ > 1 ? (maps.x_max - maps.x_min) / static_cast<double>(nx_ - 1) : 1;
@@ -76,13 +76,13 @@ Sheet::Sheet(const FieldMaps& maps)
   for (int latitude = -60; latitude <= 60; latitude += 30) lines_.push_back({on(0, latitude), on(360, latitude)});
 }
 
-Sheet::Point Sheet::at(double x, double y) const {
+Projection::Point Projection::at(double x, double y) const {
   if (!sphere_) return {x, y};
   const double turns = x / 360 - std::floor(x / 360);
   return {Robinson::half_width * (2 * turns - 1) * Robinson::width(y), Robinson::y(y)};
 }
 
-std::vector<Sheet::Row> Sheet::rows(std::int64_t count) const {
+std::vector<Projection::Row> Projection::rows(std::int64_t count) const {
   std::vector<Row> rows;
   for (std::int64_t j = 0; j < count; ++j) {
     const double height = y_.high - (static_cast<double>(j) + 0.5) / static_cast<double>(count) * y_.length();
@@ -92,7 +92,7 @@ std::vector<Sheet::Row> Sheet::rows(std::int64_t count) const {
   return rows;
 }
 
-std::vector<float> Sheet::raster(std::span<const float> field, std::int64_t width, std::int64_t height) const {
+std::vector<float> Projection::raster(std::span<const float> field, std::int64_t width, std::int64_t height) const {
   std::vector<float> values(static_cast<std::size_t>(width * height), NAN);
   const std::vector<Row> all = rows(height);
   const auto column = [&](std::int64_t i) {

@@ -33,16 +33,16 @@ struct Robinson {
 
 /// A plane or a torus is a rectangle in its own coordinates; a sphere is Robinson's projection around the meridian 180,
 /// so that longitudes grow from 0 at the left end to 360 at the right one.
-class Sheet {
+class Projection {
  public:
   using Point = std::pair<double, double>;
   using Line = std::vector<Point>;
 
-  explicit Sheet(const FieldMaps& maps);
+  explicit Projection(const FieldMaps& maps);
 
   Range x() const { return x_; }
   Range y() const { return y_; }
-  /// The place (x, y) of the data, on the sheet.
+  /// The place (x, y) of the data, on the projection.
   Point at(double x, double y) const;
   /// Outline first; of a sphere then meridians every 60 and parallels every 30 degrees.
   const std::vector<Line>& lines() const { return lines_; }

@@ -1,4 +1,4 @@
-#include "experiments/report/sheet.h"
+#include "experiments/report/projection.h"
 
 #include <doctest/doctest.h>
 
@@ -51,20 +51,20 @@ TEST_CASE("a latitude is found again from its place on the sheet") {
 }
 
 TEST_CASE("places on a sphere lie within its outline, periodic in longitude") {
-  const Sheet sheet(sphere(8, 4));
-  const auto near = [](const Sheet::Point& a, double x, double y) {
+  const Projection projection(sphere(8, 4));
+  const auto near = [](const Projection::Point& a, double x, double y) {
     return std::abs(a.first - x) <= 1e-9 && std::abs(a.second - y) <= 1e-9;
   };
-  CHECK(near(sheet.at(180, 0), 0, 0));
-  CHECK(near(sheet.at(0, 0), -Robinson::half_width, 0));
-  CHECK(near(sheet.at(270, 90), 0.5 * 0.5322 * Robinson::half_width, 1.3523));
-  CHECK(near(sheet.at(270, -45), 0.5 * 0.8962 * Robinson::half_width, -1.3523 * 0.5571));
-  CHECK(near(sheet.at(-90, 0), sheet.at(270, 0).first, 0));
-  CHECK(near(sheet.at(450, 0), sheet.at(90, 0).first, 0));
-  for (const Sheet::Line& line : sheet.lines())
+  CHECK(near(projection.at(180, 0), 0, 0));
+  CHECK(near(projection.at(0, 0), -Robinson::half_width, 0));
+  CHECK(near(projection.at(270, 90), 0.5 * 0.5322 * Robinson::half_width, 1.3523));
+  CHECK(near(projection.at(270, -45), 0.5 * 0.8962 * Robinson::half_width, -1.3523 * 0.5571));
+  CHECK(near(projection.at(-90, 0), projection.at(270, 0).first, 0));
+  CHECK(near(projection.at(450, 0), projection.at(90, 0).first, 0));
+  for (const Projection::Line& line : projection.lines())
     for (const auto& [x, y] : line) {
-      CHECK(std::abs(x) <= sheet.x().high);
-      CHECK(std::abs(y) <= sheet.y().high);
+      CHECK(std::abs(x) <= projection.x().high);
+      CHECK(std::abs(y) <= projection.y().high);
     }
 }
 
@@ -74,11 +74,11 @@ TEST_CASE("a raster of a rectangle's own size is the field itself, missing value
   for (int i = 0; i < 15; ++i) field.push_back(static_cast<float>(std::cos(i)));
   field[7] = NAN;
   field[0] = INFINITY;
-  const Sheet sheet(maps);
-  CHECK(sheet.x().low == 1);
-  CHECK(sheet.x().high == 11);
-  CHECK(sheet.y().low == -1.5);
-  const std::vector<float> raster = sheet.raster(field, 5, 3);
+  const Projection projection(maps);
+  CHECK(projection.x().low == 1);
+  CHECK(projection.x().high == 11);
+  CHECK(projection.y().low == -1.5);
+  const std::vector<float> raster = projection.raster(field, 5, 3);
   for (std::size_t i = 0; i < 15; ++i) {
     CAPTURE(i);
     if (i == 7)
@@ -92,7 +92,7 @@ TEST_CASE("a raster of a rectangle's own size is the field itself, missing value
 
 TEST_CASE("a raster of a sphere shows each place where the projection puts it, and nothing beyond the outline") {
   const FieldMaps maps = sphere(72, 36);
-  const Sheet sheet(maps);
+  const Projection projection(maps);
   const auto value = [](double longitude, double latitude) {
     const double degree = std::numbers::pi / 180;
     return std::cos(latitude * degree) * std::cos(longitude * degree) + std::sin(latitude * degree);
@@ -101,13 +101,13 @@ TEST_CASE("a raster of a sphere shows each place where the projection puts it, a
   for (int j = 0; j < 36; ++j)
     for (int i = 0; i < 72; ++i) field.push_back(static_cast<float>(value(5. * i, -87.5 + 5. * j)));
   constexpr std::int64_t width = 101, height = 51;
-  const std::vector<float> raster = sheet.raster(field, width, height);
+  const std::vector<float> raster = projection.raster(field, width, height);
   std::int64_t shown = 0;
   for (std::int64_t j = 0; j < height; ++j)
     for (std::int64_t i = 0; i < width; ++i) {
-      const double y = sheet.y().low + (static_cast<double>(j) + 0.5) / height * sheet.y().length();
+      const double y = projection.y().low + (static_cast<double>(j) + 0.5) / height * projection.y().length();
       const double latitude = Robinson::latitude(y);
-      const double x = sheet.x().low + (static_cast<double>(i) + 0.5) / width * sheet.x().length();
+      const double x = projection.x().low + (static_cast<double>(i) + 0.5) / width * projection.x().length();
       const double turn = x / (Robinson::half_width * Robinson::width(latitude));
       const float found = raster[j * width + i];
       if (std::abs(turn) > 1) {
