@@ -6,6 +6,7 @@
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
+#include "da/internal/groups.h"
 
 namespace levda::da {
 
@@ -67,28 +68,17 @@ class BoundedOperator final : public ObservationOperator {
   std::int64_t size() const override { return inner_->size(); }
   Var operator()(const Var& z) const override { return (*inner_)(model_.bounded(z)); }
   Tensor predict(const Tensor& z) const override { return inner_->predict(model_.bounded(Var(z)).value()); }
-  Tensor predict_each(const Tensor& z) const override { return inner_->predict_each(model_.bounded(Var(z)).value()); }
+  /// The transform acts on each control by itself, so one sweep gives its slopes.
   Linearisation linearise(const Tensor& z, const Tensor& directions) const override {
-    const auto [x, along] = pushed(z, directions);
-    return inner_->linearise(x, along);
-  }
-  Linearisation linearise_each(const Tensor& z, const Tensor& directions) const override {
-    const std::int64_t points = z.shape()[0];
-    const auto [x, along] = pushed(z.reshaped({points, 1, z.shape()[1]}), directions);
-    return inner_->linearise_each(x.reshaped(z.shape()), along);
-  }
-
- private:
-  /// z (.., n), directions (.., k, n): x and the directions there. The transform acts on each control by itself, so its
-  /// slope is one sweep.
-  std::pair<Tensor, Tensor> pushed(const Tensor& z, const Tensor& directions) const {
     autodiff::Tape tape;
     const Var control = tape.variable(z);
     const Var x = model_.bounded(control);
-    const Tensor slope = jvp(x, {control}, {Var(Tensor::full(z.shape(), 1, z.dtype()))}).value();
-    return {x.value(), (Var(directions) * Var(slope)).value()};
+    const Var slope = jvp(x, {control}, {Var(Tensor::full(z.shape(), 1, z.dtype()))});
+    const Var along = Var(directions) * reshape(slope.detach(), leading(z, 1, {1, z.shape()[-1]}));
+    return inner_->linearise(x.value(), along.value());
   }
 
+ private:
   const BoundedModel& model_;
   std::unique_ptr<ObservationOperator> inner_;
 };
@@ -130,9 +120,9 @@ Ensemble BoundedModel::unbounded(const Ensemble& x) const {
   return Ensemble(unbounded(Var(x.members())).value());
 }
 
-Var BoundedModel::advance(const Var& z, double seconds) const {
+Var BoundedModel::advance(const Var& z, double duration) const {
   const Var before = bounded(z);
-  const Var after = inner_.advance(before, seconds);
+  const Var after = inner_.advance(before, duration);
   return by_bounds(bounds_, [&](const Bounds& b, std::int64_t first, std::int64_t count) {
     const Var x = slice(after, -1, first, count);
     if (is_free(b)) return x;

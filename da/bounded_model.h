@@ -28,7 +28,7 @@ class BoundedModel final : public ForwardModel {
   BoundedModel(const ForwardModel& inner, std::vector<Bounds> bounds);
 
   std::int64_t controls() const override { return inner_.controls(); }
-  autodiff::Var advance(const autodiff::Var& z, double seconds) const override;
+  autodiff::Var advance(const autodiff::Var& z, double duration) const override;
   std::unique_ptr<ObservationOperator> observe(const Observations& observations) const override;
   const std::vector<Bounds>& bounds() const { return bounds_; }
 

@@ -44,7 +44,7 @@ Analysis FilterMethod::assimilate(const Problem& p) const {
   Ensemble ensemble = p.prior;
   double now = 0;
   const auto advance_to = [&](double time) {
-    if (!same_time(time, now)) ensemble = Ensemble(p.model.advance(ensemble.members(), time - now).value());
+    if (!same_time(time, now)) ensemble = Ensemble(p.model.forecast(ensemble.members(), time - now));
     now = time;
   };
   auto batch = batches.begin();

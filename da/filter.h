@@ -7,7 +7,7 @@
 namespace levda::da {
 
 /// Carries the ensemble from one time of observations to the next and corrects it there. The ensemble at an analysis
-/// time knows the observations up to it; Problem::windows is not used.
+/// time knows the observations up to it.
 class FilterMethod : public Method {
  public:
   Analysis assimilate(const Problem& problem) const final;

@@ -6,13 +6,16 @@ namespace levda::da {
 
 using autodiff::Tensor;
 
-FourDEnVar::FourDEnVar(const Inflation& inflation) : inflation_(inflation) { check(inflation); }
+FourDEnVar::FourDEnVar(const Inflation& inflation, WindowSettings windows)
+    : WindowMethod(std::move(windows)), inflation_(inflation) {
+  check(inflation);
+}
 
 std::vector<Ensemble> FourDEnVar::analyse(const ObservationOperator& observe, std::span<const WindowProblem> problems,
                                           bool) const {
   std::vector<Matrix> members;
   for (const WindowProblem& p : problems) members.push_back(matrix_of(p.prior.members()));
-  const Tensor all = predict_each(observe, members);
+  const Tensor all = predict_all(observe, members);
   std::vector<Ensemble> posteriors(problems.size());
   in_parallel(problems.size(), [&](std::size_t k) {
     const WindowProblem& p = problems[k];

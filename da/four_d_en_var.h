@@ -14,7 +14,7 @@ namespace levda::da {
 class FourDEnVar final : public WindowMethod {
  public:
   /// Throws Error when a setting makes no sense.
-  explicit FourDEnVar(const Inflation& inflation = {});
+  explicit FourDEnVar(const Inflation& inflation = {}, WindowSettings windows = {});
   std::string name() const override { return "fourdenvar"; }
 
  protected:

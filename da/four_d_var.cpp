@@ -187,7 +187,8 @@ class Variational {
 
 }  // namespace
 
-FourDVar::FourDVar(FourDVarSettings settings) : settings_(std::move(settings)) {
+FourDVar::FourDVar(FourDVarSettings settings, WindowSettings windows)
+    : WindowMethod(std::move(windows)), settings_(std::move(settings)) {
   if (!(settings_.scale > 0) || !std::isfinite(settings_.scale))
     throw Error(fmt::format("4dvar: B times {}", settings_.scale));
   if (settings_.iterations < 1) throw Error(fmt::format("4dvar: {} iterations", settings_.iterations));

@@ -39,7 +39,7 @@ struct FourDVarSettings {
 class FourDVar final : public WindowMethod {
  public:
   /// Throws Error when a setting makes no sense.
-  explicit FourDVar(FourDVarSettings settings);
+  explicit FourDVar(FourDVarSettings settings = {}, WindowSettings windows = {});
   std::string name() const override { return "fourdvar"; }
 
  protected:

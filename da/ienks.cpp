@@ -91,7 +91,7 @@ class Iterate {
 
 }  // namespace
 
-Ienks::Ienks(IenksSettings settings) : settings_(settings) {
+Ienks::Ienks(IenksSettings settings, WindowSettings windows) : WindowMethod(std::move(windows)), settings_(settings) {
   if (settings_.iterations < 1) throw Error(fmt::format("ienks: {} iterations", settings_.iterations));
   if (!(settings_.tolerance >= 0)) throw Error(fmt::format("ienks: a tolerance of {}", settings_.tolerance));
   if (!(settings_.epsilon > 0)) throw Error(fmt::format("ienks: an epsilon of {}", settings_.epsilon));
@@ -112,7 +112,7 @@ std::vector<Ensemble> Ienks::analyse(const ObservationOperator& observe, std::sp
       members.push_back(iterate.members());
     }
     if (going.empty()) break;
-    const Tensor predictions = predict_each(observe, members);
+    const Tensor predictions = predict_all(observe, members);
     in_parallel(going.size(), [&](std::size_t k) { going[k]->answer(part(predictions, k)); });
   }
   std::vector<Ensemble> posteriors;

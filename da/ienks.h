@@ -32,7 +32,7 @@ struct IenksSettings {
 class Ienks final : public WindowMethod {
  public:
   /// Throws Error when a setting makes no sense.
-  explicit Ienks(IenksSettings settings);
+  explicit Ienks(IenksSettings settings = {}, WindowSettings windows = {});
   std::string name() const override { return "ienks"; }
 
  protected:

@@ -11,6 +11,7 @@
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
+#include "da/internal/groups.h"
 #include "da/observation_operators.h"
 
 namespace levda::da {
@@ -35,8 +36,8 @@ struct Split {
   double fraction;     // of one more
 };
 
-Split split(double seconds, double interval) {
-  const double frames = seconds / interval;
+Split split(double duration, double interval) {
+  const double frames = duration / interval;
   const double whole = std::floor(frames + time_resolution);
   const double rest = frames - whole;
   return {static_cast<std::int64_t>(whole), rest > time_resolution ? rest : 0};
@@ -128,9 +129,11 @@ class LatentOperator final : public ObservationOperator {
   }
 
   Tensor predict(const Tensor& v) const override {
-    const Tensor here = v.to(backend());
+    if (!backend().prefers_large_batches() && v.shape().rank() > 2)
+      return by_groups(v, [this](const Tensor& rows) { return predict(rows); });
+    const Tensor here = flattened(v, 1).to(backend());
     const Constants& c = constants_of(here);
-    const std::int64_t members = v.shape()[0];
+    const std::int64_t members = here.shape()[0];
     const Tensor s = states(c, Var(here)).value();
     Tensor fields = Tensor::empty({members, rows_, channels()}, v.dtype(), backend());
     for_each_block(members, most_, [&](const RowBlock& block) {
@@ -140,37 +143,30 @@ class LatentOperator final : public ObservationOperator {
       backend().copy({block.groups(), block.rows() * row}, part, walk(0, {block.rows() * row, 1}), fields,
                      walk((block.first_group * rows_ + block.first_row) * row, {rows_ * row, 1}));
     });
-    return physical(c, Var(fields.reshaped({members, rows_ * channels()}))).value().to(autodiff::cpu());
-  }
-
-  Tensor predict_each(const Tensor& v) const override {
-    if (!backend().prefers_large_batches()) return ObservationOperator::predict_each(v);
-    const std::int64_t groups = v.shape()[0];
-    const std::int64_t rows = v.shape()[1];
-    return predict(v.reshaped({groups * rows, v.shape()[2]})).reshaped({groups, rows, size()});
+    return physical(c, Var(fields.reshaped({members, rows_ * channels()})))
+        .value()
+        .to(autodiff::cpu())
+        .reshaped(leading(v, 1, {size()}));
   }
 
   Linearisation linearise(const Tensor& v, const Tensor& directions) const override {
-    const std::int64_t k = directions.shape()[0];
-    const std::int64_t n = v.size();
-    const Linearisation one = linearise_points(v.reshaped({1, n}), directions.reshaped({1, k, n}));
-    return {one.value.reshaped({size()}), one.tangents.reshaped({k, size()})};
-  }
-
-  Linearisation linearise_each(const Tensor& v, const Tensor& directions) const override {
-    if (!backend().prefers_large_batches()) return ObservationOperator::linearise_each(v, directions);
+    if (!backend().prefers_large_batches() && v.shape().rank() > 1)
+      return by_points(v, directions, [this](const Tensor& one, const Tensor& along) { return linearise(one, along); });
+    const Tensor points = flattened(v, 1);
+    const Tensor along = flattened(directions, 2);
     // The tape of a point and its tangents hold the dynamics at every step.
-    const std::int64_t each = (1 + directions.shape()[1]) * (times_.back().steps + 1);
+    const std::int64_t each = (1 + along.shape()[1]) * (times_.back().steps + 1);
     const std::int64_t together = std::max<std::int64_t>(1, most_ / each);
     Vars values;
     Vars tangents;
-    for (std::int64_t begin = 0; begin < v.shape()[0]; begin += together) {
-      const std::int64_t end = std::min(begin + together, v.shape()[0]);
-      const Linearisation some = linearise_points(v.rows(begin, end), directions.rows(begin, end));
+    for (std::int64_t begin = 0; begin < points.shape()[0]; begin += together) {
+      const std::int64_t end = std::min(begin + together, points.shape()[0]);
+      const Linearisation some = linearise_points(points.rows(begin, end), along.rows(begin, end));
       values.emplace_back(some.value);
       tangents.emplace_back(some.tangents);
     }
-    return {concat(values, 0).value(), concat(tangents, 0).value()};
+    return {concat(values, 0).value().reshaped(leading(v, 1, {size()})),
+            concat(tangents, 0).value().reshaped(leading(directions, 1, {size()}))};
   }
 
  private:
@@ -312,10 +308,10 @@ std::int64_t LatentModel::controls() const {
   return surrogate_.net.architecture().latent + surrogate_.net.architecture().parameters;
 }
 
-Var LatentModel::advance(const Var& v, double seconds) const {
+Var LatentModel::advance(const Var& v, double duration) const {
   const Ldnet& net = surrogate_.net;
   const std::int64_t d = net.architecture().latent;
-  const Split time = split(seconds, surrogate_.about.frame_interval);
+  const Split time = split(duration, surrogate_.about.frame_interval);
   if (time.steps == 0 && time.fraction == 0) return v;
   const Vars w = weights_on(surrogate_, v.dtype(), v.value().backend());
   const Var u = parameters_of(v, d);
@@ -324,11 +320,10 @@ Var LatentModel::advance(const Var& v, double seconds) const {
   return autodiff::concat({s, u}, -1);
 }
 
-Tensor LatentModel::advance_each(const Tensor& v, double seconds) const {
+Tensor LatentModel::forecast(const Tensor& v, double duration) const {
   Backend& backend = backend_of(surrogate_);
-  if (!backend.prefers_large_batches()) return ForwardModel::advance_each(v, seconds);
-  const Tensor rows = v.reshaped({v.shape()[0] * v.shape()[1], v.shape()[2]}).to(backend);
-  return advance(rows, seconds).value().to(autodiff::cpu()).reshaped(v.shape());
+  if (!backend.prefers_large_batches()) return ForwardModel::forecast(v, duration);
+  return advance(flattened(v, 1).to(backend), duration).value().to(autodiff::cpu()).reshaped(v.shape());
 }
 
 std::unique_ptr<ObservationOperator> LatentModel::observe(const Observations& observations) const {

@@ -17,8 +17,8 @@ class LatentModel final : public ForwardModel {
   explicit LatentModel(const models::Surrogate& surrogate, std::int64_t most = models::rows_at_once);
 
   std::int64_t controls() const override;
-  autodiff::Var advance(const autodiff::Var& v, double seconds) const override;
-  autodiff::Tensor advance_each(const autodiff::Tensor& v, double seconds) const override;
+  autodiff::Var advance(const autodiff::Var& v, double duration) const override;
+  autodiff::Tensor forecast(const autodiff::Tensor& v, double duration) const override;
   /// With any observation operator. Throws Error when a place lies outside the grid by more than a cell.
   std::unique_ptr<ObservationOperator> observe(const Observations& observations) const override;
 

@@ -111,7 +111,7 @@ Analysis LdEnsf::assimilate(const Problem& p) const {
   Tensor members = p.prior.members();
   double now = 0;
   const auto advance_to = [&](double time) {
-    if (std::abs(time - now) > resolution * interval_) members = p.model.advance(Var(members), time - now).value();
+    if (std::abs(time - now) > resolution * interval_) members = p.model.forecast(members, time - now);
     now = time;
   };
   auto next = sequence.begin();

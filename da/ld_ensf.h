@@ -27,7 +27,7 @@ Gain gain(const LdEnsfSettings& settings);
 /// those before, gives an estimate of kappa; every member becomes a sample
 ///   kappa <- reverse diffusion (scaling x kappa, scaling x encoded) / scaling
 /// (da/reverse_sde.h, sample_linear). A filter: an analysis knows the observations up to its time. The covariance of
-/// the observations, the surrogate's error in it, and Problem::windows are not used.
+/// the observations, with the surrogate's error in it, is not used.
 class LdEnsf final : public Method {
  public:
   /// The encoder must outlive it; `about` is the surrogate's. Throws Error when a setting makes no sense, or the

@@ -97,9 +97,8 @@ std::vector<std::int64_t> increasing(const Vector& all) {
 
 /// Adds the candidates with the smallest misfit, as the shortest w whose control vector is nearest, (w - w')^2 >= 1
 /// from all other starts in the part of w that moves the control vector.
-void add_candidates(const ObservationOperator& observe, const Objective& objective, std::int64_t count, DType model,
-                    std::vector<Minimum>& starts) {
-  const Tensor& candidates = objective.problem().candidates->members();
+void add_candidates(const ObservationOperator& observe, const Objective& objective, const Tensor& candidates,
+                    std::int64_t count, DType model, std::vector<Minimum>& starts) {
   const Vector misfits = objective.misfits(observe.predict(candidates.to(model)));
   const Matrix anomalies = matrix_of(objective.problem().prior.anomalies());  // (N, n)
   const SymmetricEigen eigen = symmetric_eigen(anomalies * anomalies.transpose());
@@ -123,7 +122,7 @@ void add_candidates(const ObservationOperator& observe, const Objective& objecti
 /// then candidates.
 std::vector<std::vector<Minimum>> starting_points(const ObservationOperator& observe,
                                                   std::span<const Objective> objectives, std::int64_t count,
-                                                  DType model) {
+                                                  std::span<const Ensemble> candidates, DType model) {
   const std::int64_t n = objectives.front().members();
   std::vector<std::vector<Minimum>> starts(objectives.size(), {{.w = Vector::Zero(n)}});
   if (count < 1) return starts;
@@ -137,8 +136,12 @@ std::vector<std::vector<Minimum>> starting_points(const ObservationOperator& obs
       starts[i].push_back({.start = starts[i].size(), .w = std::sqrt(static_cast<double>(n - 1)) * w});
     }
   });
-  for (std::size_t i = 0; i < objectives.size(); ++i)
-    if (objectives[i].problem().candidates != nullptr) add_candidates(observe, objectives[i], count, model, starts[i]);
+  for (std::size_t i = 0; i < objectives.size() && !candidates.empty(); ++i) {
+    const std::size_t index = candidates.size() == 1 ? 0 : objectives[i].problem().index;
+    if (index >= candidates.size())
+      throw Error(fmt::format("levda: candidates of {} problems, none of problem {}", candidates.size(), index));
+    add_candidates(observe, objectives[i], candidates[index].members(), count, model, starts[i]);
+  }
   return starts;
 }
 
@@ -170,11 +173,15 @@ Ensemble posterior(const Objective& objective, Minimum& best, const Local& exact
 
 }  // namespace
 
-Levda::Levda(LevdaSettings settings) : settings_(std::move(settings)) {
+Levda::Levda(LevdaSettings settings, WindowSettings windows)
+    : WindowMethod(std::move(windows)), settings_(std::move(settings)) {
   if (settings_.starts < 0 || settings_.iterations < 1 || settings_.annealing.empty() ||
       settings_.annealing.back() != 1)
     throw Error("levda: starts >= 0, iterations >= 1 and annealing factors that end with 1 are needed");
   check(settings_.inflation);
+  if (!settings_.candidates.empty() &&
+      (settings_.control == Control::transform || settings_.minimiser == Minimiser::ensemble))
+    throw Error("levda: candidates, but starting points are for weights and minimisers with derivatives only");
   if (!(settings_.keep_ratio >= 1)) throw Error("levda: keep_ratio >= 1 is needed");
   for (const double factor : settings_.annealing)
     if (!(factor >= 1)) throw Error(fmt::format("levda: annealing factor {} is below 1", factor));
@@ -185,7 +192,8 @@ std::vector<Ensemble> Levda::analyse(const ObservationOperator& observe, std::sp
   if (settings_.control == Control::transform) {
     std::vector<Ensemble> posteriors(problems.size());
     in_parallel(problems.size(), [&](std::size_t i) {
-      posteriors[i] = inflated(problems[i].prior, analyse_by_transform(observe, problems[i], settings_.iterations),
+      posteriors[i] = inflated(problems[i].prior,
+                               analyse_by_transform(observe, problems[i], settings_.parameters, settings_.iterations),
                                settings_.inflation, problems[i].random);
     });
     return posteriors;
@@ -193,16 +201,16 @@ std::vector<Ensemble> Levda::analyse(const ObservationOperator& observe, std::sp
   const std::vector<Objective> objectives(problems.begin(), problems.end());
   const bool by_ensemble = settings_.minimiser == Minimiser::ensemble;
   const bool searching = first && !by_ensemble;
+  const DType coarse_type = settings_.precision == Precision::mixed ? DType::float32 : DType::float64;
   std::vector<std::vector<Minimum>> minima =
-      starting_points(observe, objectives, searching ? settings_.starts : 0,
-                      settings_.mixed_precision ? DType::float32 : DType::float64);
+      starting_points(observe, objectives, searching ? settings_.starts : 0, settings_.candidates, coarse_type);
   const Tensor predictions = predict_members(observe, objectives, DType::float64);
   std::vector<Local> members(problems.size());
   in_parallel(problems.size(), [&](std::size_t i) { members[i] = objectives[i].of_members(part(predictions, i)); });
   std::vector<std::int64_t> iterations(problems.size(), 0);
   for (const double factor : searching ? settings_.annealing : std::vector<double>{1}) {
     const bool coarse = factor != 1;
-    const DType model = coarse && settings_.mixed_precision ? DType::float32 : DType::float64;
+    const DType model = coarse ? coarse_type : DType::float64;
     const double tolerance = coarse ? settings_.coarse_tolerance : settings_.tolerance;
     if (settings_.minimiser == Minimiser::gauss_newton) {
       std::vector<GaussNewton> minimisations;

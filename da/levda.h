@@ -10,7 +10,7 @@
 ///
 /// J is minimised by Gauss-Newton steps with Levenberg-Marquardt damping. It has many local minima when the prior is
 /// wide and the signal narrow (a travelling wave), hence several starts, w = 0, the members with the smallest misfit
-/// and, where the problem has candidates, as many of these, moved to the nearest point of the ensemble's subspace and
+/// and, if there are candidates, as many of these, moved to the nearest point of the ensemble's subspace and
 /// at least a prior standard deviation apart; and annealing: R times decreasing factors, each minimum the start of the
 /// next. After each factor the minima that are clearly worse than the best, or the same as a better one, are dropped;
 /// in the end the lowest J wins. While R is inflated the model runs in float32 unless told otherwise, which is far
@@ -19,6 +19,7 @@
 /// The posterior ensemble is vb + A w* and anomalies A T with T = H(w*)^-1/2, symmetric (Bishop et al. 2001; Hunt et
 /// al. 2007), so that the mean is kept.
 
+#include "autodiff/choices.h"
 #include "da/inflation.h"
 #include "da/method.h"
 
@@ -43,23 +44,33 @@ enum class Control : std::uint8_t {
              ///< Observations count anew in each of overlapping windows. There: length 5, shift 1, 50 iterations
 };
 
+/// Of the model in minimisations with inflated R. The last minimisation, with R itself, is float64.
+enum class Precision : std::uint8_t {
+  mixed,   ///< float32 with Gauss-Newton; its round-off is far below the inflated errors
+  float64  ///< float64 throughout
+};
+
 struct LevdaSettings {
   Control control = Control::weights;
   Minimiser minimiser = Minimiser::gauss_newton;
-  std::int64_t starts = 4;                    ///< best members, and candidates, tried besides w = 0; first window only
+  std::int64_t starts = 4;  ///< best members, and candidates, tried besides w = 0; first window only
+  /// Control vectors at time 0 that are no members but likely: starting points are sought among them. One ensemble for
+  /// each problem of a call, or one for all; empty: none.
+  std::vector<Ensemble> candidates = {};
   std::vector<double> annealing{100, 10, 1};  ///< factors of R; the last is 1. First window only
   std::int64_t iterations = 40;               ///< at most, per minimisation
   double tolerance = 1e-6;                    ///< a step that lowers J by less than this share of 1 + J is the last
   double coarse_tolerance = 1e-2;             ///< the same where the factor of R is not 1
   double keep_ratio = 4;                      ///< minima with a cost above so many times the lowest are dropped
-  bool mixed_precision = true;                ///< float32 where the factor of R is not 1 (Gauss-Newton); else float64
-  Inflation inflation = {};                   ///< of every window's posterior
+  Precision precision = Precision::mixed;
+  std::int64_t parameters = 0;  ///< number of parameters, the last controls; Control::transform treats them separately
+  Inflation inflation = {};     ///< of every window's posterior
 };
 
 class Levda final : public WindowMethod {
  public:
   /// Throws Error when a setting makes no sense.
-  explicit Levda(LevdaSettings settings);
+  explicit Levda(LevdaSettings settings = {}, WindowSettings windows = {});
   std::string name() const override { return "levda"; }
 
  protected:
@@ -84,3 +95,18 @@ CostGradient cost_and_gradient(const Ensemble& prior, const ObservationOperator&
                                std::span<const double> w, double factor = 1);
 
 }  // namespace levda::da
+
+namespace levda {
+
+template <>
+inline constexpr std::array choices<da::Minimiser>{Choice{da::Minimiser::gauss_newton, "gauss_newton"},
+                                                   Choice{da::Minimiser::lbfgs, "lbfgs"},
+                                                   Choice{da::Minimiser::ensemble, "ensemble"}};
+template <>
+inline constexpr std::array choices<da::Control>{Choice{da::Control::weights, "weights"},
+                                                 Choice{da::Control::transform, "transform"}};
+template <>
+inline constexpr std::array choices<da::Precision>{Choice{da::Precision::mixed, "mixed"},
+                                                   Choice{da::Precision::float64, "float64"}};
+
+}  // namespace levda

@@ -25,42 +25,11 @@ void check(const Problem& p) {
   if (p.times.empty()) throw Error("no times at which an analysis is wanted");
   for (std::size_t i = 0; i < p.times.size(); ++i)
     if (!(p.times[i] >= (i == 0 ? 0 : p.times[i - 1]))) throw Error("the times of the analysis do not increase from 0");
-  if (p.windows.length < 1 || p.windows.shift < 1 || p.windows.shift > p.windows.length)
-    throw Error(fmt::format("windows of length {} and shift {}", p.windows.length, p.windows.shift));
-  if (!(p.gross_error >= 0)) throw Error(fmt::format("a gross-error check at {} standard deviations", p.gross_error));
-  if (!p.walk.empty() && static_cast<std::int64_t>(p.walk.size()) != p.model.controls())
-    throw Error(fmt::format("a random walk of {} controls for a model of {}", p.walk.size(), p.model.controls()));
-  for (const double deviation : p.walk)
-    if (!(deviation >= 0) || !std::isfinite(deviation))
-      throw Error(fmt::format("a random walk with steps of {}", deviation));
 }
 
 namespace {
 
 constexpr int most_analyses = 3;  // of one window, with quality control
-
-/// The times [begin, end) of one window, and the seconds from its control vector on.
-struct Window {
-  std::int64_t begin;
-  std::int64_t end;
-  double control;  // s
-  double first;    // s: observations in [first, last)
-  double last;
-};
-
-std::vector<Window> windows_of(const Problem& p) {
-  const auto count = static_cast<std::int64_t>(p.times.size());
-  std::vector<Window> windows;
-  for (std::int64_t begin = 0;; begin += p.windows.shift) {
-    const std::int64_t end = std::min(begin + p.windows.length, count);
-    windows.push_back({.begin = begin,
-                       .end = end,
-                       .control = begin == 0 ? 0 : p.times[begin],
-                       .first = begin == 0 ? 0 : p.times[begin],
-                       .last = end == count ? std::numeric_limits<double>::infinity() : p.times[end]});
-    if (end == count) return windows;
-  }
-}
 
 /// Whether the same steps of the model carry both.
 bool same_trajectory(const Problem& a, const Problem& b) {
@@ -71,19 +40,17 @@ bool same_trajectory(const Problem& a, const Problem& b) {
 bool same_windows(const Problem& a, const Problem& b) {
   const Observations& x = a.observations;
   const Observations& y = b.observations;
-  return same_trajectory(a, b) && a.windows.length == b.windows.length && a.windows.shift == b.windows.shift &&
-         x.time == y.time && x.x == y.x && x.y == y.y && x.channel == y.channel && x.qc == y.qc && x.op == y.op &&
-         x.extent_x == y.extent_x && x.extent_y == y.extent_y;
+  return same_trajectory(a, b) && x.time == y.time && x.x == y.x && x.y == y.y && x.channel == y.channel &&
+         x.qc == y.qc && x.op == y.op && x.extent_x == y.extent_x && x.extent_y == y.extent_y;
 }
 
-/// Ensembles of one size after some seconds.
-std::vector<Ensemble> advanced(const ForwardModel& model, const std::vector<Ensemble>& ensembles, double seconds) {
+/// Ensembles of one size after a duration.
+std::vector<Ensemble> advanced(const ForwardModel& model, const std::vector<Ensemble>& ensembles, double duration) {
   Vars members;
   for (const Ensemble& ensemble : ensembles) members.emplace_back(ensemble.members());
-  const Tensor later = model.advance_each(stack(members, 0).value(), seconds);  // (ensembles, N, n)
+  const Tensor later = model.forecast(stack(members, 0).value(), duration);  // (ensembles, N, n)
   std::vector<Ensemble> result;
-  for (std::int64_t k = 0; k < later.shape()[0]; ++k)
-    result.emplace_back(later.rows(k, k + 1).reshaped(later.shape().part(1, 3)));
+  for (std::size_t k = 0; k < ensembles.size(); ++k) result.emplace_back(part(later, k));
   return result;
 }
 
@@ -119,7 +86,7 @@ std::vector<Analysis> in_groups(std::span<const Problem> problems, const Same& s
       members.push_back(&problems[i]);
       out.push_back(&analyses[i]);
     }
-    f(members, out);
+    f(members, out, group);
   }
   return analyses;
 }
@@ -142,33 +109,66 @@ Ensemble walked(const Ensemble& ensemble, const std::vector<double>& deviation, 
   return Ensemble(tensor_of(members));
 }
 
-/// Codes of a window's observations against some ensemble; R without the factors of overlapping windows.
-std::vector<std::int32_t> checked(const Problem& p, const Observations& observations,
-                                  std::span<const std::int64_t> positions, const Tensor& predictions) {
-  const std::vector<double> all = p.covariance.variance();
-  std::vector<double> variance;
-  for (const std::int64_t i : positions) variance.push_back(all[i]);
-  return check_gross_errors(observations.value, variance, predictions, p.gross_error);
-}
-
 /// G of each ensemble's mean and members: (ensembles, N + 1, m).
 Tensor predict_with_mean(const ObservationOperator& observe, const std::vector<Ensemble>& ensembles) {
   Vars rows;
   for (const Ensemble& ensemble : ensembles)
     rows.push_back(autodiff::concat(
         {reshape(autodiff::Var(ensemble.mean()), {1, ensemble.controls()}), autodiff::Var(ensemble.members())}, 0));
-  return observe.predict_each(stack(rows, 0).value());
+  return observe.predict(stack(rows, 0).value());
 }
 
 }  // namespace
 
-/// Problems in step, and what is known of each.
+/// Problems that advance together, and their windows.
 struct WindowMethod::Group {
   std::span<const Problem* const> problems;
   std::span<Analysis*> out;
-  std::vector<autodiff::Random> random;
-  std::vector<double> entered;  // windows per observation
+  std::span<const std::size_t> indices;  // of the problems among all
+  std::vector<autodiff::Random> random;  // one for each problem
+  std::vector<double> entered;           // windows per observation
 };
+
+/// The times [begin, end) and the observations of one window.
+struct WindowMethod::Window {
+  std::int64_t number;
+  std::int64_t begin;
+  std::int64_t end;
+  double control;  // time of the control vector
+  std::vector<std::int64_t> positions;
+  Observations observations;  // those at `positions`, their times from the control vector on
+  std::unique_ptr<ObservationOperator> observe;
+
+  static std::vector<Window> of(const Problem& p, const WindowSettings& settings) {
+    const auto count = static_cast<std::int64_t>(p.times.size());
+    const std::int64_t length = settings.length > 0 ? settings.length : count;
+    const std::int64_t shift = settings.shift > 0 ? settings.shift : length;
+    std::vector<Window> windows;
+    for (std::int64_t begin = 0;; begin += shift) {
+      const std::int64_t end = std::min(begin + length, count);
+      const double control = begin == 0 ? 0 : p.times[begin];
+      const double last = end == count ? std::numeric_limits<double>::infinity() : p.times[end];
+      windows.push_back({.number = static_cast<std::int64_t>(windows.size()),
+                         .begin = begin,
+                         .end = end,
+                         .control = control,
+                         .positions = p.observations.in_window(control, last),
+                         .observations = {},
+                         .observe = nullptr});
+      if (end == count) return windows;
+    }
+  }
+};
+
+WindowMethod::WindowMethod(WindowSettings windows) : windows_(std::move(windows)) {
+  const auto& [length, shift, gross_error, walk] = windows_;
+  if (length < 0 || shift < 0 || (length > 0 && shift > length))
+    throw Error(fmt::format("windows of length {} and shift {}", length, shift));
+  if (!(gross_error >= 0)) throw Error(fmt::format("a gross-error check at {} standard deviations", gross_error));
+  for (const double deviation : walk)
+    if (!(deviation >= 0) || !std::isfinite(deviation))
+      throw Error(fmt::format("a random walk with steps of {}", deviation));
+}
 
 std::vector<Analysis> Method::assimilate_all(std::span<const Problem> problems) const {
   std::vector<Analysis> analyses;
@@ -179,103 +179,133 @@ std::vector<Analysis> Method::assimilate_all(std::span<const Problem> problems) 
 Analysis FreeRun::assimilate(const Problem& p) const { return assimilate_all({&p, 1}).front(); }
 
 std::vector<Analysis> FreeRun::assimilate_all(std::span<const Problem> problems) const {
-  return in_groups(problems, same_trajectory, [](std::span<const Problem* const> group, std::span<Analysis*> out) {
-    const Problem& p = *group.front();
-    carry(p, priors_of(group), 0, 0, static_cast<std::int64_t>(p.times.size()), out);
-  });
+  return in_groups(problems, same_trajectory,
+                   [](std::span<const Problem* const> group, std::span<Analysis*> out, const auto&) {
+                     const Problem& p = *group.front();
+                     carry(p, priors_of(group), 0, 0, static_cast<std::int64_t>(p.times.size()), out);
+                   });
 }
 
-std::vector<Ensemble> WindowMethod::analyse_window(const ObservationOperator& observe, Group& group,
-                                                   const std::vector<Ensemble>& priors,
-                                                   const Observations& observations,
-                                                   std::span<const std::int64_t> positions, std::int64_t window,
-                                                   bool first) const {
-  const std::size_t count = group.problems.size();
-  std::vector<double> factors;
-  for (const std::int64_t i : positions) factors.push_back(counts_once() ? group.entered[i] : 1);
-  std::vector<std::vector<std::int32_t>> codes(count, std::vector<std::int32_t>(positions.size(), used));
-  std::vector<std::vector<double>> values;
-  for (const Problem* p : group.problems) values.push_back(p->observations.part(positions).value);
-  std::vector<Diagnostics> diagnostics(count);
-  std::vector<WindowReport> reports(count);
-  std::vector<Ensemble> posteriors = priors;
+namespace {
 
-  const auto check_again = [&](const std::vector<std::size_t>& which) {
-    std::vector<Ensemble> ensembles;
-    for (const std::size_t k : which) ensembles.push_back(posteriors[k]);
-    const Tensor predictions = predict_with_mean(observe, ensembles);
-    std::vector<std::size_t> changed;
-    for (std::size_t j = 0; j < which.size(); ++j) {
-      const std::size_t k = which[j];
-      Observations own = observations;
-      own.value = values[k];
-      std::vector<std::int32_t> now = checked(*group.problems[k], own, positions, part(predictions, j));
-      if (now == codes[k]) continue;
-      codes[k] = std::move(now);
-      changed.push_back(k);
-    }
-    return changed;
-  };
+/// One window of one problem while it is analysed.
+struct Attempt {
+  const Problem& problem;
+  const Ensemble& prior;
+  Ensemble posterior;
+  std::vector<double> values;       // observed
+  std::vector<std::int32_t> codes;  // quality control
+  Diagnostics diagnostics = {};
+  WindowReport report = {};
 
-  std::vector<std::size_t> open;
-  std::vector<std::size_t> watched;
-  for (std::size_t k = 0; k < count; ++k) {
-    open.push_back(k);
-    if (group.problems[k]->gross_error > 0) watched.push_back(k);
-  }
-  if (!watched.empty()) check_again(watched);
-  for (int round = 1; !open.empty(); ++round) {
-    std::vector<WindowProblem> some;
-    std::vector<std::size_t> analysed;
-    for (const std::size_t k : open) {
-      diagnostics[k].clear();
-      reports[k] = {};
-      posteriors[k] = priors[k];
-      std::unique_ptr<const ErrorCovariance> covariance = group.problems[k]->covariance.part(positions, factors);
-      std::vector<bool> kept;
-      for (const std::int32_t code : codes[k]) kept.push_back(code == used);
-      const auto left = std::count(kept.begin(), kept.end(), true);
-      if (left == 0) continue;
-      if (left < static_cast<std::ptrdiff_t>(kept.size()))
-        covariance = std::make_unique<MaskedCovariance>(*covariance, kept);
-      some.push_back({.prior = priors[k],
-                      .values = Tensor::from(std::span<const double>(values[k]), {observations.size()}),
-                      .covariance = std::move(covariance),
-                      .observations = observations,
-                      .random = group.random[k],
-                      .diagnostics = diagnostics[k],
-                      .report = &reports[k],
-                      .parameters = group.problems[k]->parameters,
-                      .candidates = first ? group.problems[k]->candidates : nullptr});
-      analysed.push_back(k);
-    }
-    if (some.empty()) break;
-    const std::vector<Ensemble> results = analyse(observe, some, first);
-    for (std::size_t j = 0; j < analysed.size(); ++j) posteriors[analysed[j]] = results[j];
-    // The last decision stands with the analysis that was made with it.
-    if (round == most_analyses) break;
-    std::erase_if(analysed, [&](std::size_t k) { return group.problems[k]->gross_error == 0; });
-    open = analysed.empty() ? std::vector<std::size_t>{} : check_again(analysed);
+  /// R of the observations that are kept; null when none is.
+  std::unique_ptr<const ErrorCovariance> covariance(std::span<const std::int64_t> positions,
+                                                    std::span<const double> factors) const {
+    std::unique_ptr<const ErrorCovariance> all = problem.covariance.part(positions, factors);
+    std::vector<bool> kept;
+    for (const std::int32_t code : codes) kept.push_back(code == used);
+    const auto left = std::count(kept.begin(), kept.end(), true);
+    if (left == 0) return nullptr;
+    if (left == static_cast<std::ptrdiff_t>(kept.size())) return all;
+    return std::make_unique<MaskedCovariance>(*all, kept);
   }
 
-  for (std::size_t k = 0; k < count; ++k) {
-    Analysis& analysis = *group.out[k];
-    for (const auto& [name, numbers] : diagnostics[k]) {
+  /// Checks the values against predictions of the posterior; whether a decision has changed. R is without the factors
+  /// of overlapping windows.
+  bool recheck(std::span<const std::int64_t> positions, const Tensor& predictions, double gross_error) {
+    const std::vector<double> all = problem.covariance.variance();
+    std::vector<double> variance;
+    for (const std::int64_t i : positions) variance.push_back(all[i]);
+    std::vector<std::int32_t> now = check_gross_errors(values, variance, predictions, gross_error);
+    if (now == codes) return false;
+    codes = std::move(now);
+    return true;
+  }
+
+  void write(Analysis& analysis, std::int64_t window, std::span<const std::int64_t> positions) {
+    for (const auto& [name, numbers] : diagnostics) {
       std::vector<double>& all = analysis.diagnostics[name];
       all.insert(all.end(), numbers.begin(), numbers.end());
     }
     for (std::size_t i = 0; i < positions.size(); ++i) {
-      analysis.qc[positions[i]] = codes[k][i];
-      if (!reports[k].share.empty() && codes[k][i] == used)
+      analysis.qc[positions[i]] = codes[i];
+      if (!report.share.empty() && codes[i] == used)
         analysis.impact.push_back({.window = window,
                                    .observation = positions[i],
-                                   .share = reports[k].share[i],
-                                   .sensitivity = reports[k].sensitivity[i]});
+                                   .share = report.share[i],
+                                   .sensitivity = report.sensitivity[i]});
     }
-    for (Iteration& iteration : reports[k].iterations) {
+    for (Iteration& iteration : report.iterations) {
       iteration.window = window;
       analysis.iterations.push_back(iteration);
     }
+  }
+};
+
+/// Checks some attempts again; those whose decisions have changed.
+std::vector<std::size_t> recheck(std::vector<Attempt>& attempts, const std::vector<std::size_t>& which,
+                                 const ObservationOperator& observe, std::span<const std::int64_t> positions,
+                                 double gross_error) {
+  std::vector<Ensemble> ensembles;
+  for (const std::size_t k : which) ensembles.push_back(attempts[k].posterior);
+  const Tensor predictions = predict_with_mean(observe, ensembles);
+  std::vector<std::size_t> changed;
+  for (std::size_t j = 0; j < which.size(); ++j)
+    if (attempts[which[j]].recheck(positions, part(predictions, j), gross_error)) changed.push_back(which[j]);
+  return changed;
+}
+
+}  // namespace
+
+std::vector<Ensemble> WindowMethod::analyse_window(Group& group, const Window& window,
+                                                   const std::vector<Ensemble>& priors, bool first) const {
+  const std::vector<std::int64_t>& positions = window.positions;
+  std::vector<double> factors;
+  for (const std::int64_t i : positions) factors.push_back(counts_once() ? group.entered[i] : 1);
+  std::vector<Attempt> attempts;
+  std::vector<std::size_t> open;
+  for (std::size_t k = 0; k < group.problems.size(); ++k) {
+    const Problem& p = *group.problems[k];
+    attempts.push_back({.problem = p,
+                        .prior = priors[k],
+                        .posterior = priors[k],
+                        .values = p.observations.part(positions).value,
+                        .codes = std::vector<std::int32_t>(positions.size(), used)});
+    open.push_back(k);
+  }
+  const double gross_error = windows_.gross_error;
+  if (gross_error > 0) recheck(attempts, open, *window.observe, positions, gross_error);
+  for (int round = 1; !open.empty(); ++round) {
+    std::vector<WindowProblem> some;
+    std::vector<std::size_t> analysed;
+    for (const std::size_t k : open) {
+      Attempt& own = attempts[k];
+      own.diagnostics.clear();
+      own.report = {};
+      own.posterior = own.prior;
+      std::unique_ptr<const ErrorCovariance> covariance = own.covariance(positions, factors);
+      if (!covariance) continue;
+      some.push_back({.prior = own.prior,
+                      .values = Tensor::from(std::span<const double>(own.values), {window.observations.size()}),
+                      .covariance = std::move(covariance),
+                      .observations = window.observations,
+                      .random = group.random[k],
+                      .diagnostics = own.diagnostics,
+                      .report = &own.report,
+                      .index = group.indices[k]});
+      analysed.push_back(k);
+    }
+    if (some.empty()) break;
+    const std::vector<Ensemble> results = analyse(*window.observe, some, first);
+    for (std::size_t j = 0; j < analysed.size(); ++j) attempts[analysed[j]].posterior = results[j];
+    // The last decision stands with the analysis that was made with it.
+    if (round == most_analyses || gross_error == 0) break;
+    open = recheck(attempts, analysed, *window.observe, positions, gross_error);
+  }
+  std::vector<Ensemble> posteriors;
+  for (std::size_t k = 0; k < attempts.size(); ++k) {
+    attempts[k].write(*group.out[k], window.number, positions);
+    posteriors.push_back(attempts[k].posterior);
   }
   return posteriors;
 }
@@ -283,43 +313,47 @@ std::vector<Ensemble> WindowMethod::analyse_window(const ObservationOperator& ob
 Analysis WindowMethod::assimilate(const Problem& p) const { return assimilate_all({&p, 1}).front(); }
 
 std::vector<Analysis> WindowMethod::assimilate_all(std::span<const Problem> problems) const {
-  return in_groups(problems, same_windows, [this](std::span<const Problem* const> members, std::span<Analysis*> out) {
-    const Problem& p = *members.front();
-    const std::vector<Window> windows = windows_of(p);
-    Group group{.problems = members,
-                .out = out,
-                .random = {},
-                .entered = std::vector<double>(static_cast<std::size_t>(p.observations.size()), 0)};
-    std::vector<std::vector<std::int64_t>> positions;
-    for (const Window& window : windows) {
-      positions.push_back(p.observations.in_window(window.first, window.last));
-      for (const std::int64_t i : positions.back()) group.entered[i] += 1;
-    }
-    std::vector<Ensemble> ensembles = priors_of(members);
-    std::vector<autodiff::Random> walks;
-    for (std::size_t k = 0; k < members.size(); ++k) {
-      group.random.emplace_back(members[k]->seed, streams::window_draws);
-      walks.emplace_back(members[k]->seed, streams::parameter_walk);
-      out[k]->qc = members[k]->observations.qc;
-    }
-    double now = 0;
-    bool first = true;
-    for (std::size_t w = 0; w < windows.size(); ++w) {
-      const Window& window = windows[w];
-      if (window.control > now) ensembles = advanced(p.model, ensembles, window.control - now);
-      now = window.control;
-      for (std::size_t k = 0; k < members.size(); ++k)
-        if (w > 0 && !members[k]->walk.empty()) ensembles[k] = walked(ensembles[k], members[k]->walk, walks[k]);
-      if (!positions[w].empty()) {
-        Observations observations = p.observations.part(positions[w]);
-        for (double& t : observations.time) t -= window.control;
-        ensembles = analyse_window(*p.model.observe(observations), group, ensembles, observations, positions[w],
-                                   static_cast<std::int64_t>(w), first);
-        first = false;
-      }
-      carry(p, ensembles, now, window.begin, window.end, out);
-    }
-  });
+  return in_groups(
+      problems, same_windows,
+      [this](std::span<const Problem* const> members, std::span<Analysis*> out, std::span<const std::size_t> indices) {
+        const Problem& p = *members.front();
+        if (!windows_.walk.empty() && static_cast<std::int64_t>(windows_.walk.size()) != p.model.controls())
+          throw Error(
+              fmt::format("a random walk of {} controls for a model of {}", windows_.walk.size(), p.model.controls()));
+        std::vector<Window> windows = Window::of(p, windows_);
+        Group group{.problems = members,
+                    .out = out,
+                    .indices = indices,
+                    .random = {},
+                    .entered = std::vector<double>(static_cast<std::size_t>(p.observations.size()), 0)};
+        for (const Window& window : windows)
+          for (const std::int64_t i : window.positions) group.entered[i] += 1;
+        std::vector<Ensemble> ensembles = priors_of(members);
+        std::vector<autodiff::Random> walks;
+        for (std::size_t k = 0; k < members.size(); ++k) {
+          group.random.emplace_back(members[k]->seed, streams::window_draws);
+          walks.emplace_back(members[k]->seed, streams::parameter_walk);
+          out[k]->qc = members[k]->observations.qc;
+        }
+        double now = 0;
+        bool first = true;
+        for (Window& window : windows) {
+          if (window.control > now) ensembles = advanced(p.model, ensembles, window.control - now);
+          now = window.control;
+          for (std::size_t k = 0; k < members.size(); ++k)
+            if (window.number > 0 && !windows_.walk.empty())
+              ensembles[k] = walked(ensembles[k], windows_.walk, walks[k]);
+          if (!window.positions.empty()) {
+            window.observations = p.observations.part(window.positions);
+            for (double& t : window.observations.time) t -= window.control;
+            window.observe = p.model.observe(window.observations);
+            ensembles = analyse_window(group, window, ensembles, first);
+            window.observe.reset();
+            first = false;
+          }
+          carry(p, ensembles, now, window.begin, window.end, out);
+        }
+      });
 }
 
 }  // namespace levda::da

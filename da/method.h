@@ -15,31 +15,27 @@
 
 namespace levda::da {
 
-/// Windows of `length` output times, a new one every `shift` of them, shift <= length.
-struct Windows {
-  std::int64_t length = 1;
-  std::int64_t shift = 1;
-};
-
+/// The data of an assimilation, which every method reads in full. All references must outlive the call.
 struct Problem {
   const Ensemble& prior;  ///< at time 0
   const ForwardModel& model;
   const Observations& observations;
   const ErrorCovariance& covariance;  ///< of all observations, in their order
-  std::vector<double> times;          ///< increasing and >= 0: where the analysis is wanted; they cut the windows
-  Windows windows;
-  std::uint64_t seed = 0;  ///< of what a method draws for this problem
-  double gross_error = 0;  ///< k of the gross-error check, in predictive standard deviations; 0: none. Window methods
-  /// Standard deviation of each control's random step from window to window; empty: none. For parameters that drift.
-  /// Window methods.
-  std::vector<double> walk = {};
-  std::int64_t parameters = 0;  ///< the last so many controls are parameters, where a method treats them by themselves
-  const Ensemble* candidates = nullptr;  ///< control vectors at time 0 that are no members, but likely; may be null.
-                                         ///< Levda looks among them for starting points
+  std::vector<double> times;          ///< increasing and >= 0: the analysis is returned there; they cut the windows
+  std::uint64_t seed = 0;             ///< of the random numbers that a method draws for this problem
 };
 
 /// Throws Error when the parts of a problem do not fit together.
 void check(const Problem& problem);
+
+/// Settings of the methods that work in windows.
+struct WindowSettings {
+  std::int64_t length = 0;        ///< output times in a window; 0: all of them
+  std::int64_t shift = 0;         ///< output times from the start of one window to the next, <= length; 0: length
+  double gross_error = 0;         ///< k of the gross-error check, in predictive standard deviations; 0: no check
+  std::vector<double> walk = {};  ///< standard deviation of each control's random step from window to window, for
+                                  ///< parameters that drift; empty: no steps
+};
 
 /// What a method says of itself, by name ("iterations", "cost"); per window where it has several.
 using Diagnostics = std::map<std::string, std::vector<double>>;
@@ -91,7 +87,7 @@ class FreeRun final : public Method {
  public:
   std::string name() const override { return "free"; }
   Analysis assimilate(const Problem& problem) const override;
-  /// In step, those of one model, size of ensemble and times.
+  /// Problems with the same model, size of ensemble and times advance together.
   std::vector<Analysis> assimilate_all(std::span<const Problem> problems) const override;
 };
 
@@ -102,22 +98,25 @@ struct WindowReport {
   std::vector<Iteration> iterations;
 };
 
-/// One window of one problem.
+/// One window of one problem, or one time of observations for a filter.
 struct WindowProblem {
   const Ensemble& prior;                              ///< where the window's control vector lies
   autodiff::Tensor values;                            ///< (m) observed
   std::unique_ptr<const ErrorCovariance> covariance;  ///< of the m errors
   const Observations& observations;                   ///< the m: times, places and channels are those of all problems
   autodiff::Random& random;                           ///< of the problem
-  Diagnostics& diagnostics;                           ///< of the problem; to be added to
-  WindowReport* report = nullptr;                     ///< to be filled where there is one
-  std::int64_t parameters = 0;                        ///< of the problem
-  const Ensemble* candidates = nullptr;               ///< of the problem, in its first window; may be null
+  Diagnostics& diagnostics;                           ///< of the problem; the method adds to it
+  WindowReport* report = nullptr;                     ///< filled by the method unless null
+  std::size_t index = 0;                              ///< position of the problem among those of assimilate_all
 };
 
-/// What a window method brings: the posterior ensemble where the window's control vector lies.
+/// A method that analyses window by window. Derived classes compute the posterior ensemble at the time of the window's
+/// control vector.
 class WindowMethod : public Method {
  public:
+  /// Throws Error when a setting makes no sense.
+  explicit WindowMethod(WindowSettings windows);
+
   /// Runs the windows one after the other: window k holds the times k shift .. k shift + length - 1; its control vector
   /// lies at the first of them (for the first window at time 0). The posterior is carried on to the next window. Where
   /// windows overlap, R of an observation is multiplied by the number of windows that it enters, so that it counts
@@ -129,10 +128,11 @@ class WindowMethod : public Method {
   /// observations are left out is none.
   ///
   /// With a random walk each control of each member is moved by independent normal numbers after the ensemble was
-  /// carried on to a window; their mean over members is taken off, so that the ensemble's mean stays.
+  /// carried on to a window; their mean over members is taken off, so that the ensemble's mean stays. Throws Error when
+  /// `walk` has another number of controls than the model.
   Analysis assimilate(const Problem& problem) const final;
-  /// In step, window by window, those of one model, size of ensemble, times, windows, and times, places and channels of
-  /// the observations: one observation operator serves them all.
+  /// Problems with the same model, size of ensemble, times, and times, places and channels of the observations advance
+  /// together, window by window: one observation operator serves them all.
   std::vector<Analysis> assimilate_all(std::span<const Problem> problems) const final;
 
  protected:
@@ -145,10 +145,12 @@ class WindowMethod : public Method {
 
  private:
   struct Group;
+  struct Window;
   /// The posteriors of one window, with quality control; priors where nothing is left to analyse.
-  std::vector<Ensemble> analyse_window(const ObservationOperator& observe, Group& group,
-                                       const std::vector<Ensemble>& priors, const Observations& observations,
-                                       std::span<const std::int64_t> positions, std::int64_t window, bool first) const;
+  std::vector<Ensemble> analyse_window(Group& group, const Window& window, const std::vector<Ensemble>& priors,
+                                       bool first) const;
+
+  WindowSettings windows_;
 };
 
 }  // namespace levda::da

@@ -13,6 +13,7 @@
 #include "autodiff/error.h"
 #include "autodiff/random.h"
 #include "autodiff/streams.h"
+#include "da/internal/groups.h"
 #include "models/spherical_harmonics.h"
 
 namespace levda::da {
@@ -144,39 +145,22 @@ class ThroughFootprints final : public ObservationOperator {
 
   std::int64_t size() const override { return size_; }
   Var operator()(const Var& v) const override { return footprints_.observe((*values_)(v)); }
-  Tensor predict(const Tensor& v) const override { return footprints_.observe(Var(values_->predict(v))).value(); }
-
-  Tensor predict_each(const Tensor& v) const override {
-    const std::int64_t groups = v.shape()[0];
-    const std::int64_t rows = v.shape()[1];
-    const Tensor values = values_->predict_each(v);
-    return footprints_.observe(Var(values.reshaped({groups * rows, values_->size()})))
-        .value()
-        .reshaped({groups, rows, size_});
+  Tensor predict(const Tensor& v) const override {
+    const Tensor values = flattened(values_->predict(v), 1);
+    return footprints_.observe(Var(values)).value().reshaped(leading(v, 1, {size_}));
   }
 
   Linearisation linearise(const Tensor& v, const Tensor& directions) const override {
-    const std::int64_t k = directions.shape()[0];
-    const Linearisation one = values_->linearise(v, directions);
-    const Linearisation all =
-        through({one.value.reshaped({1, values_->size()}), one.tangents.reshaped({1, k, values_->size()})});
-    return {all.value.reshaped({size_}), all.tangents.reshaped({k, size_})};
-  }
-
-  Linearisation linearise_each(const Tensor& v, const Tensor& directions) const override {
-    return through(values_->linearise_each(v, directions));
+    const Linearisation values = values_->linearise(v, directions);
+    autodiff::Tape tape;
+    const Var x = tape.variable(flattened(values.value, 1));
+    const Var y = footprints_.observe(x);
+    const Var tangents = jvp(y, {x}, {transpose(Var(flattened(values.tangents, 2)), {1, 0, 2})});  // (k, points, m)
+    return {y.value().reshaped(leading(v, 1, {size_})),
+            transpose(tangents, {1, 0, 2}).value().reshaped(leading(directions, 1, {size_}))};
   }
 
  private:
-  /// Of points: value (points, values), tangents (points, k, values).
-  Linearisation through(const Linearisation& values) const {
-    autodiff::Tape tape;
-    const Var x = tape.variable(values.value);
-    const Var y = footprints_.observe(x);
-    const Var tangents = jvp(y, {x}, {transpose(Var(values.tangents), {1, 0, 2})});  // (k, points, m)
-    return {y.value(), transpose(tangents, {1, 0, 2}).value()};
-  }
-
   Footprints footprints_;
   std::unique_ptr<ObservationOperator> values_;
   std::int64_t size_;

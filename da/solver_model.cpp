@@ -1,7 +1,6 @@
 #include "da/solver_model.h"
 
 #include <fmt/format.h>
-#include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "autodiff/error.h"
+#include "da/internal/groups.h"
 #include "da/observation_operators.h"
 #include "models/interpolation.h"
 
@@ -33,11 +33,6 @@ Split split(double time, double step) {
   const double whole = std::floor(steps + resolution);
   const double rest = steps - whole;
   return {static_cast<std::int64_t>(whole), rest > resolution ? rest : 0};
-}
-
-template <typename F>
-void for_each(std::int64_t count, const F& f) {
-  oneapi::tbb::parallel_for(std::int64_t{0}, count, f, oneapi::tbb::simple_partitioner());
 }
 
 }  // namespace
@@ -123,32 +118,27 @@ void SolverModel::advance_member(Member& m, std::int64_t steps, double fraction)
     throw Error(fmt::format("solver: {} does not stay finite from a member's state", about_.case_name));
 }
 
-/// v (rows, n)
-Tensor SolverModel::advance_rows(const Tensor& v, double seconds) const {
-  const Split time = split(seconds, step_);
+Tensor SolverModel::forecast(const Tensor& v, double duration) const {
+  const Split time = split(duration, step_);
   if (time.steps == 0 && time.fraction == 0) return v;
   std::vector<double> later = v.to_vector();
   const std::int64_t n = controls();
   const std::int64_t cells = about_.grid.cells();
-  for_each(v.shape()[0], [&](std::int64_t row) {
-    double* const own = later.data() + row * n;
+  in_parallel(later.size() / static_cast<std::size_t>(n), [&](std::size_t row) {
+    double* const own = later.data() + static_cast<std::int64_t>(row) * n;
     Member m = member(own);
     advance_member(m, time.steps, time.fraction);
     for (std::int64_t i = 0; i < field_size(); ++i) own[i] = (m.fields[i] - mean_[i / cells]) / deviation_[i / cells];
-    if (propagator_.clock) own[n - 1] += 2 * seconds / clock_range();
+    if (propagator_.clock) own[n - 1] += 2 * duration / clock_range();
   });
   return Tensor::from(std::span<const double>(later), v.shape(), v.dtype());
 }
 
-Var SolverModel::advance(const Var& v, double seconds) const {
-  const Split time = split(seconds, step_);
+Var SolverModel::advance(const Var& v, double duration) const {
+  const Split time = split(duration, step_);
   if (time.steps == 0 && time.fraction == 0) return v;
   if (v.tracked()) throw Error(fmt::format("solver: {} has no derivatives of its steps", about_.case_name));
-  return Var(advance_rows(v.value(), seconds));
-}
-
-Tensor SolverModel::advance_each(const Tensor& v, double seconds) const {
-  return advance_rows(v.reshaped({v.shape()[0] * v.shape()[1], v.shape()[2]}), seconds).reshaped(v.shape());
+  return Var(forecast(v.value(), duration));
 }
 
 std::vector<float> SolverModel::states(const Tensor& v) const {
@@ -216,10 +206,11 @@ class SolverModel::Operator final : public ObservationOperator {
 
   Tensor predict(const Tensor& v) const override {
     const std::int64_t m = size();
-    const std::int64_t rows = v.shape()[0];
+    const std::int64_t rows = v.size() / model_.controls();
     const std::vector<double> controls = v.to_vector();
     std::vector<double> result(static_cast<std::size_t>(rows * m));
-    for_each(rows, [&](std::int64_t row) {
+    in_parallel(static_cast<std::size_t>(rows), [&](std::size_t one) {
+      const auto row = static_cast<std::int64_t>(one);
       Member member = model_.member(controls.data() + row * model_.controls());
       std::int64_t done = 0;
       for (const Time& time : times_) {
@@ -234,13 +225,7 @@ class SolverModel::Operator final : public ObservationOperator {
         }
       }
     });
-    return Tensor::from(std::span<const double>(result), {rows, m}, v.dtype());
-  }
-
-  Tensor predict_each(const Tensor& v) const override {
-    const std::int64_t groups = v.shape()[0];
-    const std::int64_t rows = v.shape()[1];
-    return predict(v.reshaped({groups * rows, v.shape()[2]})).reshaped({groups, rows, size()});
+    return Tensor::from(std::span<const double>(result), leading(v, 1, {m}), v.dtype());
   }
 
  private:

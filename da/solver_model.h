@@ -35,8 +35,8 @@ class SolverModel final : public ForwardModel {
   std::vector<double> parameters(const autodiff::Tensor& v) const;
 
   /// Throws Error when v is tracked and time passes, and when a member does not stay finite.
-  autodiff::Var advance(const autodiff::Var& v, double seconds) const override;
-  autodiff::Tensor advance_each(const autodiff::Tensor& v, double seconds) const override;
+  autodiff::Var advance(const autodiff::Var& v, double duration) const override;
+  autodiff::Tensor forecast(const autodiff::Tensor& v, double duration) const override;
   /// Values of channels. What is on a tape has derivatives where all observations lie at time 0: there the operator is
   /// linear; later ones are an Error. Throws Error when a place lies outside the grid by more than a cell.
   std::unique_ptr<ObservationOperator> observe(const Observations& observations) const override;
@@ -49,7 +49,6 @@ class SolverModel final : public ForwardModel {
   double clock_range() const;
   Member member(const double* v) const;
   void advance_member(Member& member, std::int64_t steps, double fraction) const;
-  autodiff::Tensor advance_rows(const autodiff::Tensor& v, double seconds) const;
 
   models::Description about_;
   models::Propagator propagator_;

@@ -16,11 +16,11 @@ using autodiff::Vars;
 
 namespace {
 
-std::int64_t whole_steps(double seconds, double dt) {
+std::int64_t whole_steps(double duration, double dt) {
   constexpr double resolution = 1e-6;
-  const double steps = seconds / dt;
+  const double steps = duration / dt;
   if (!(std::abs(steps - std::round(steps)) <= resolution))
-    throw Error(fmt::format("a time of {} is not a whole number of steps of {}", seconds, dt));
+    throw Error(fmt::format("a time of {} is not a whole number of steps of {}", duration, dt));
   return std::llround(steps);
 }
 
@@ -69,9 +69,9 @@ StepModel::StepModel(std::int64_t controls, double dt, Step step)
   if (controls < 1 || !(dt > 0)) throw Error(fmt::format("a model of {} controls with steps of {}", controls, dt));
 }
 
-Var StepModel::advance(const Var& v, double seconds) const {
+Var StepModel::advance(const Var& v, double duration) const {
   Var x = v;
-  for (std::int64_t k = whole_steps(seconds, dt_); k > 0; --k) x = step_(x);
+  for (std::int64_t k = whole_steps(duration, dt_); k > 0; --k) x = step_(x);
   return x;
 }
 

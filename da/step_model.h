@@ -20,7 +20,7 @@ class StepModel final : public ForwardModel {
 
   std::int64_t controls() const override { return controls_; }
   /// Throws Error when the time is not a whole number of steps, to 1e-6 of one.
-  autodiff::Var advance(const autodiff::Var& v, double seconds) const override;
+  autodiff::Var advance(const autodiff::Var& v, double duration) const override;
   /// Throws Error for a time as above, or a channel that is no control.
   std::unique_ptr<ObservationOperator> observe(const Observations& observations) const override;
 

@@ -1,6 +1,7 @@
 #include "da/internal/ensemble_space.h"
 
 #include <cmath>
+
 #include "da/internal/decompositions.h"
 
 namespace levda::da {
@@ -19,10 +20,10 @@ Predictions predictions_of(const autodiff::Tensor& predictions, const WindowProb
   return {scale * (members.rowwise() - mean.transpose()), vector_of(whiten(problem.values)) - mean};
 }
 
-autodiff::Tensor predict_each(const ObservationOperator& observe, std::span<const Matrix> members) {
+autodiff::Tensor predict_all(const ObservationOperator& observe, std::span<const Matrix> members) {
   autodiff::Vars all;
   for (const Matrix& one : members) all.emplace_back(tensor_of(one));
-  return observe.predict_each(stack(all, 0).value());
+  return observe.predict(stack(all, 0).value());
 }
 
 Weights weights_of(const Matrix& s, const Vector& d) {

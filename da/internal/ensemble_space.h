@@ -17,8 +17,8 @@ Predictions predictions_of(const ObservationOperator& observe, const WindowProbl
 /// Of what the model says of some members (N, m).
 Predictions predictions_of(const autodiff::Tensor& predictions, const WindowProblem& problem);
 
-/// A matrix (N, n) for each of some problems, into what the model says of its rows: (problems, N, m), in one call.
-autodiff::Tensor predict_each(const ObservationOperator& observe, std::span<const Matrix> members);
+/// Predictions of the rows of a matrix (N, n) for each problem: (problems, N, m), in one call.
+autodiff::Tensor predict_all(const ObservationOperator& observe, std::span<const Matrix> members);
 
 /// The posterior as weights of the prior anomalies (Hunt et al. 2007). With S = R^-1/2 Y, d = R^-1/2 (y - G):
 struct Weights {

@@ -2,13 +2,10 @@
 
 /// Tensors as Eigen matrices and back, for the algebra in ensemble space. Not installed: no public header includes it.
 
-#include <oneapi/tbb/parallel_for.h>
-
 #include <Eigen/Core>
 #include <algorithm>
-#include <span>
 
-#include "autodiff/tensor.h"
+#include "da/internal/groups.h"
 
 namespace levda::da {
 
@@ -31,18 +28,6 @@ inline autodiff::Tensor tensor_of(const Matrix& x) {
 
 inline autodiff::Tensor tensor_of(const Vector& x) {
   return autodiff::Tensor::from(std::span<const double>(x.data(), static_cast<std::size_t>(x.size())), {x.size()});
-}
-
-/// The part of outermost index k.
-inline autodiff::Tensor part(const autodiff::Tensor& x, std::size_t k) {
-  const auto i = static_cast<std::int64_t>(k);
-  return x.rows(i, i + 1).reshaped(x.shape().part(1, x.shape().rank()));
-}
-
-/// f(0) .. f(count - 1), each a task of its own.
-template <typename F>
-void in_parallel(std::size_t count, const F& f) {
-  oneapi::tbb::parallel_for(std::size_t{0}, count, f, oneapi::tbb::simple_partitioner());
 }
 
 }  // namespace levda::da

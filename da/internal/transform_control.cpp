@@ -23,12 +23,13 @@ constexpr double increment_weight = 0.1;
 
 }  // namespace
 
-TransformControl::TransformControl(const ObservationOperator& observe, const WindowProblem& problem)
+TransformControl::TransformControl(const ObservationOperator& observe, const WindowProblem& problem,
+                                   std::int64_t parameters)
     : observe_(observe),
       problem_(problem),
       size_(problem.prior.size()),
-      states_(problem.prior.controls() - problem.parameters),
-      parameters_(problem.parameters) {
+      states_(problem.prior.controls() - parameters),
+      parameters_(parameters) {
   if (parameters_ < 0 || states_ < 1)
     throw Error(fmt::format("levda: {} parameters among {} controls", parameters_, problem.prior.controls()));
   mean_ = slice(Var(problem.prior.mean()), 0, 0, states_).value();
@@ -100,9 +101,9 @@ Ensemble TransformControl::ensemble(std::span<const double> x) const {
   return Ensemble(members(transform, increment).value());
 }
 
-Ensemble analyse_by_transform(const ObservationOperator& observe, const WindowProblem& problem,
+Ensemble analyse_by_transform(const ObservationOperator& observe, const WindowProblem& problem, std::int64_t parameters,
                               std::int64_t iterations) {
-  const TransformControl control(observe, problem);
+  const TransformControl control(observe, problem, parameters);
   const auto f = [&](std::span<const double> x, std::span<double> gradient) { return control.cost(x, gradient); };
   const auto accepted = [&](std::span<const double> x, double value, std::span<const double> gradient) {
     if (problem.report == nullptr) return;

@@ -15,7 +15,7 @@ namespace levda::da {
 /// from A0 = sqrt(N - 1) I and du = 0, the prior members themselves.
 class TransformControl {
  public:
-  TransformControl(const ObservationOperator& observe, const WindowProblem& problem);
+  TransformControl(const ObservationOperator& observe, const WindowProblem& problem, std::int64_t parameters);
 
   /// x = [A0 row by row; du row by row].
   std::vector<double> start() const;
@@ -40,7 +40,7 @@ class TransformControl {
 };
 
 /// The posterior by L-BFGS, with diagnostics and iterations in the problem.
-Ensemble analyse_by_transform(const ObservationOperator& observe, const WindowProblem& problem,
+Ensemble analyse_by_transform(const ObservationOperator& observe, const WindowProblem& problem, std::int64_t parameters,
                               std::int64_t iterations);
 
 }  // namespace levda::da

@@ -11,7 +11,7 @@ using autodiff::Vars;
 Tensor predict_members(const ObservationOperator& observe, std::span<const Objective> objectives, DType model) {
   Vars members;
   for (const Objective& objective : objectives) members.emplace_back(objective.problem().prior.members());
-  return observe.predict_each(stack(members, 0).value().to(model));
+  return observe.predict(stack(members, 0).value().to(model));
 }
 
 double cost(const Vector& w, const Vector& innovation, double factor) {

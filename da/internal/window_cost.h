@@ -79,7 +79,7 @@ void innovations(const ObservationOperator& observe, std::span<const Point> poin
   autodiff::Vars controls;
   for (const Point& point : points)
     controls.emplace_back(tensor_of(Matrix(point.objective->control(*point.w).transpose())));
-  const autodiff::Tensor predictions = observe.predict_each(stack(controls, 0).value().to(model));  // (points, 1, m)
+  const autodiff::Tensor predictions = observe.predict(stack(controls, 0).value().to(model));  // (points, 1, m)
   in_parallel(points.size(), [&](std::size_t k) {
     f(k, points[k].objective->innovation(part(predictions, k).reshaped({observe.size()})));
   });
@@ -97,7 +97,7 @@ void linearisations(const ObservationOperator& observe, std::span<const Point> p
     directions.emplace_back(tensor_of(point.objective->directions()));
   }
   const Linearisation all =
-      observe.linearise_each(stack(controls, 0).value().to(model), stack(directions, 0).value().to(model));
+      observe.linearise(stack(controls, 0).value().to(model), stack(directions, 0).value().to(model));
   in_parallel(points.size(),
               [&](std::size_t k) { f(k, points[k].objective->local(part(all.value, k), part(all.tangents, k))); });
 }

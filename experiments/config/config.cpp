@@ -170,8 +170,6 @@ void check(const Config& config) {
   one_of("training.schedule", config.training.schedule, {"cosine", "step"});
   one_of("training.draw", config.training.draw, {"afresh", "once"});
   one_of("training.optimiser", config.training.optimiser, {"adam", "soap"});
-  one_of("assimilation.minimiser", a.minimiser, {"gauss_newton", "lbfgs", "ensemble"});
-  one_of("assimilation.control", a.control, {"weights", "transform"});
   if (a.start_max >= 0 && a.start_max < a.start_min) fail("assimilation.start_max", "is below start_min");
   if (a.window > 0 && a.shift > a.window) fail("assimilation.shift", "is above the window");
   if (a.annealing.back() != 1) fail("assimilation.annealing", "the last factor of R must be 1");

@@ -13,18 +13,14 @@
 #include <vector>
 
 #include "autodiff/choices.h"
+#include "da/latent_control.h"
+#include "da/levda.h"
 #include "models/ldnet.h"
 
 namespace levda::experiments {
 
 /// How the parameters of training trajectories fill their range.
 enum class Design : std::uint8_t { even, uniform };
-
-/// Of the model in minimisations with inflated R; the last minimisation is float64.
-enum class Precision : std::uint8_t { mixed, float64 };
-
-/// What keeps parameters in a range: nothing; the prior range, widened by 5% on either side; 0.
-enum class ParameterBounds : std::uint8_t { free, bounded, positive };
 
 }  // namespace levda::experiments
 
@@ -33,15 +29,6 @@ namespace levda {
 template <>
 inline constexpr std::array choices<experiments::Design>{Choice{experiments::Design::even, "even"},
                                                          Choice{experiments::Design::uniform, "uniform"}};
-
-template <>
-inline constexpr std::array choices<experiments::Precision>{Choice{experiments::Precision::mixed, "mixed"},
-                                                            Choice{experiments::Precision::float64, "float64"}};
-
-template <>
-inline constexpr std::array choices<experiments::ParameterBounds>{
-    Choice{experiments::ParameterBounds::free, "free"}, Choice{experiments::ParameterBounds::bounded, "bounded"},
-    Choice{experiments::ParameterBounds::positive, "positive"}};
 
 }  // namespace levda
 
@@ -112,16 +99,16 @@ struct AssimilationConfig {
   std::int64_t shift = 0;
   std::int64_t start_min = 0;
   std::int64_t start_max = -1;
-  std::string minimiser = "gauss_newton";
-  Precision precision = Precision::mixed;
+  da::Minimiser minimiser = da::Minimiser::gauss_newton;
+  da::Precision precision = da::Precision::mixed;
   std::int64_t starts = 4;
   std::int64_t candidates = 0;
   std::vector<double> annealing{100, 10, 1};
   double keep_ratio = 4;
   std::int64_t iterations = 40;
-  std::string control = "weights";
+  da::Control control = da::Control::weights;
   double gross_error = 0;
-  ParameterBounds parameters = ParameterBounds::free;
+  da::ParameterRange parameters = da::ParameterRange::free;
   double parameter_walk = 0;
   std::int64_t score_stride = 2;
   std::int64_t forecast = 0;

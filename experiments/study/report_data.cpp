@@ -35,7 +35,7 @@ struct Shown {
 };
 
 /// Moments of an analysis by (stride, time): maps and movie share them.
-using Decoded = std::map<std::pair<std::int64_t, std::int64_t>, FieldMoments>;
+using Decoded = std::map<std::pair<std::int64_t, std::int64_t>, da::FieldMoments>;
 
 std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data, const ShownTruth& one,
                                  const Shown& shown, Decoded& decoded) {
@@ -89,7 +89,7 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
     const std::int64_t t = columns == 1 ? 0 : column * (times - 1) / (columns - 1);
     const auto [entry, fresh] = decoded.try_emplace({shown.stride, t});
     if (fresh) entry->second = field_moments(s, one.analysis.ensembles[t], points);
-    const FieldMoments& analysis = entry->second;
+    const da::FieldMoments& analysis = entry->second;
     const auto channel = [&](const std::vector<float>& of, std::int64_t k) {
       const auto begin = of.begin() + k * nx * ny;
       return std::vector<float>(begin, begin + nx * ny);
@@ -104,7 +104,7 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
       maps[k].analysis_mean.push_back(channel(analysis.mean, k));
     }
     if (!shown.prior_and_spread) continue;
-    const FieldMoments prior = field_moments(s, one.analysis.prior[t], points);
+    const da::FieldMoments prior = field_moments(s, one.analysis.prior[t], points);
     for (std::int64_t k = 0; k < c; ++k) {
       maps[k].prior_mean.push_back(channel(prior.mean, k));
       maps[k].spread.push_back(channel(analysis.spread, k));

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 
 #include "autodiff/error.h"
@@ -12,8 +11,6 @@
 #include "experiments/config/version.h"
 #include "experiments/study/score_files.h"
 #include "experiments/twin/assimilation.h"
-#include "experiments/twin/methods.h"
-#include "experiments/twin/spaces.h"
 #include "nn/progress.h"
 
 namespace levda::experiments {
@@ -68,34 +65,16 @@ std::vector<Entry> entries(const Config& config, const std::vector<std::string>&
   return all;
 }
 
-MethodScores run_method(const Config& config, const da::Method& method, const Space& space, const Scorer& scorer,
-                        const ObservationFile& file, const models::Description& about, std::uint64_t seed) {
-  using Clock = std::chrono::steady_clock;
-  const da::Ensemble prior = space.prior(file.experiment, file.truth.value().index);
-  const std::optional<da::Ensemble> candidates =
-      space.candidates(file.experiment, file.truth.value().index, config.assimilation.candidates);
-  const std::unique_ptr<const da::ErrorCovariance> covariance = space.covariance(file);
-  const da::Problem problem{.prior = prior,
-                            .model = space.model(),
-                            .observations = file.observations,
-                            .covariance = *covariance,
-                            .times = analysis_times(config, about, file.experiment),
-                            .windows = {.length = config.assimilation.window, .shift = config.assimilation.shift},
-                            .seed = seed,
-                            .gross_error = config.assimilation.gross_error,
-                            .walk = space.walk(),
-                            .parameters = about.parameters(),
-                            .candidates = candidates ? &*candidates : nullptr};
-  const Clock::time_point begin = Clock::now();
-  da::Analysis analysis = method.assimilate(problem);
-  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  carry_on(space.model(), problem.times.back(), forecast_times(config, about, file.experiment), analysis.ensembles);
-  MethodScores scores = scorer.score([&](std::int64_t t) { return space.fields(analysis.ensembles[t]); },
-                                     space.model_error(file.experiment, analysis.ensembles.back()),
-                                     space.parameters(analysis.ensembles.back()));
-  scores.seconds = seconds;
-  scores.convergence = std::move(analysis.iterations);
-  if (const auto steps = analysis.diagnostics.find("iterations"); steps != analysis.diagnostics.end()) {
+MethodScores scores_of(const MethodAnalysis& own, const ControlSpace& space, const Scorer& scorer,
+                       const ObservationFile& file) {
+  const std::vector<da::Ensemble>& ensembles = own.analysis.ensembles;
+  MethodScores scores =
+      scorer.score([&](std::int64_t t) { return space.fields(ensembles[t]); },
+                   space.model_error(file.experiment, ensembles.back()), space.parameters(ensembles.back()));
+  scores.seconds = own.seconds;
+  scores.convergence = own.analysis.iterations;
+  const da::Diagnostics& diagnostics = own.analysis.diagnostics;
+  if (const auto steps = diagnostics.find("iterations"); steps != diagnostics.end()) {
     scores.iterations = 0;
     for (const double window : steps->second) *scores.iterations += window;
   }
@@ -204,13 +183,12 @@ class Runner {
     } else {
       try {
         if (entry.method->space == SpaceName::full && !full_) full_.emplace(config_, surrogate_, data_, moments_);
-        const Space& space = entry.method->space == SpaceName::full ? static_cast<const Space&>(*full_) : latent_;
-        const auto method = entry.method->make({.config = entry.config,
-                                                .about = surrogate_.about,
-                                                .solver = full_ ? &full_->model() : nullptr,
-                                                .encoder = options_.encoder});
-        result = run_method(entry.config, *method, space, scorer, file, surrogate_.about,
-                            method_seed(config_, scores.truth, draw));
+        const ControlSpace& space =
+            entry.method->space == SpaceName::full ? static_cast<const ControlSpace&>(*full_) : latent_;
+        result = scores_of(
+            run_method(entry.config, *entry.method, space, surrogate_.about, {&file, 1}, draw, options_.encoder)
+                .front(),
+            space, scorer, file);
       } catch (const InputError&) {
         throw;  // the configuration is at fault
       } catch (const Error& error) {

@@ -7,7 +7,6 @@
 #include "autodiff/error.h"
 #include "experiments/config/version.h"
 #include "experiments/data/netcdf_file.h"
-#include "experiments/twin/methods.h"
 
 namespace levda::experiments {
 
@@ -18,39 +17,28 @@ namespace {
 
 constexpr const char* format_name = "levda-analysis-1";
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 Tensor states_of(const da::Ensemble& ensemble, std::int64_t d) {
   return autodiff::slice(Var(ensemble.members()), 1, 0, d).value();
 }
 
 }  // namespace
 
-void carry_on(const da::ForwardModel& model, double now, std::span<const double> times,
-              std::vector<da::Ensemble>& ensembles) {
-  for (const double time : times) {
-    const autodiff::Shape shape = ensembles.back().members().shape();
-    ensembles.emplace_back(
-        model.advance_each(ensembles.back().members().reshaped({1, shape[0], shape[1]}), time - now).reshaped(shape));
-    now = time;
-  }
-}
-
-std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surrogate& s,
-                                       std::span<const ObservationFile> files) {
+std::vector<MethodAnalysis> run_method(const Config& config, const MethodRow& method, const ControlSpace& space,
+                                       const models::Description& about, std::span<const ObservationFile> files,
+                                       std::int64_t draw, const models::TrainedEncoder* encoder) {
   const AssimilationConfig& a = config.assimilation;
-  const LatentSpace space(config, s);
-  const auto count = static_cast<double>(files.size());
-  using Clock = std::chrono::steady_clock;
-  const Clock::time_point begin = Clock::now();
   std::vector<da::Ensemble> priors;
-  std::vector<std::optional<da::Ensemble>> candidates;
   std::vector<std::unique_ptr<const da::ErrorCovariance>> covariances;
+  MethodParts parts{.config = config,
+                    .about = about,
+                    .controls = space.model().controls(),
+                    .walk = space.walk(a.parameter_walk),
+                    .encoder = encoder};
   for (const ObservationFile& file : files) {
-    priors.push_back(space.prior(file.experiment, file.truth ? file.truth->index : 0));
-    candidates.push_back(space.candidates(file.experiment, file.truth ? file.truth->index : 0, a.candidates));
+    const std::int64_t truth = file.truth ? file.truth->index : 0;
+    priors.push_back(space.prior(file.experiment, truth));
+    if (auto candidates = space.candidates(file.experiment, truth, a.candidates))
+      parts.candidates.push_back(*std::move(candidates));
     covariances.push_back(space.covariance(file));
   }
   std::vector<da::Problem> problems;
@@ -59,39 +47,47 @@ std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surro
                         .model = space.model(),
                         .observations = files[i].observations,
                         .covariance = *covariances[i],
-                        .times = analysis_times(config, s.about, files[i].experiment),
-                        .windows = {.length = a.window, .shift = a.shift},
-                        .seed = method_seed(config, files[i].truth.value_or(Truth{}), 0),
-                        .gross_error = a.gross_error,
-                        .walk = space.walk(),
-                        .parameters = s.about.parameters(),
-                        .candidates = candidates[i] ? &*candidates[i] : nullptr});
-  std::vector<da::Analysis> analyses =
-      find_method("levda").make({.config = config, .about = s.about})->assimilate_all(problems);
-  const double seconds = seconds_since(begin) / count;
-  const Clock::time_point free_begin = Clock::now();
-  std::vector<da::Analysis> free = da::FreeRun().assimilate_all(problems);
-  const double seconds_free = seconds_since(free_begin) / count;
+                        .times = analysis_times(config, about, files[i].experiment),
+                        .seed = method_seed(config, files[i].truth.value_or(Truth{}), draw)});
+  const std::unique_ptr<da::Method> made = method.make(parts);
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  std::vector<da::Analysis> analyses = made->assimilate_all(problems);
+  const double seconds =
+      std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(files.size());
+  std::vector<MethodAnalysis> results;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    results.push_back({.times = problems[i].times, .analysis = std::move(analyses[i]), .seconds = seconds});
+    MethodAnalysis& own = results.back();
+    std::vector<da::Ensemble>& ensembles = own.analysis.ensembles;
+    for (const double time : forecast_times(config, about, files[i].experiment)) {
+      ensembles.emplace_back(space.model().forecast(ensembles.back().members(), time - own.times.back()));
+      own.times.push_back(time);
+    }
+  }
+  return results;
+}
+
+std::vector<LatentAnalysis> assimilate(const Config& config, const models::Surrogate& s,
+                                       std::span<const ObservationFile> files) {
+  const LatentSpace space(config, s);
+  std::vector<MethodAnalysis> analyses = run_method(config, find_method("levda"), space, s.about, files);
+  std::vector<MethodAnalysis> free = run_method(config, find_method("free"), space, s.about, files);
+  const Tensor points = models::grid_points(s.about.grid, config.assimilation.score_stride);
   std::vector<LatentAnalysis> results;
   for (std::size_t i = 0; i < files.size(); ++i) {
-    results.push_back({.times = problems[i].times,
-                       .prior = std::move(free[i].ensembles),
-                       .ensembles = std::move(analyses[i].ensembles),
-                       .fields = {},
-                       .diagnostics = std::move(analyses[i].diagnostics),
-                       .details = details_of(analyses[i]),
-                       .seconds = seconds,
-                       .seconds_free = seconds_free});
-    LatentAnalysis& own = results.back();
-    const std::vector<double> later = forecast_times(config, s.about, files[i].experiment);
-    for (auto* ensembles : {&own.prior, &own.ensembles}) carry_on(space.model(), own.times.back(), later, *ensembles);
-    own.times.insert(own.times.end(), later.begin(), later.end());
-  }
-  const Tensor points = models::grid_points(s.about.grid, a.score_stride);
-  for (LatentAnalysis& own : results) {
-    for (auto* ensembles : {&own.prior, &own.ensembles})
-      for (da::Ensemble& ensemble : *ensembles) ensemble = space.natural(ensemble);
-    for (const da::Ensemble& ensemble : own.ensembles) own.fields.push_back(decode_ensemble(s, ensemble, points));
+    da::Analysis& own = analyses[i].analysis;
+    LatentAnalysis& result = results.emplace_back(LatentAnalysis{.times = std::move(analyses[i].times),
+                                                                 .prior = {},
+                                                                 .ensembles = {},
+                                                                 .fields = {},
+                                                                 .diagnostics = own.diagnostics,
+                                                                 .details = details_of(own),
+                                                                 .seconds = analyses[i].seconds,
+                                                                 .seconds_free = free[i].seconds});
+    for (const da::Ensemble& one : free[i].analysis.ensembles) result.prior.push_back(space.natural(one));
+    for (const da::Ensemble& one : own.ensembles) result.ensembles.push_back(space.natural(one));
+    for (const da::Ensemble& one : result.ensembles) result.fields.push_back(da::decode_ensemble(s, one, points));
   }
   return results;
 }
@@ -158,7 +154,7 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
     std::vector<double> parameter;
     for (const da::Ensemble& ensemble : ensembles) {
       const std::vector<double> states = states_of(ensemble, d).to_vector();
-      const std::vector<double> u = physical_parameters(s, ensemble);
+      const std::vector<double> u = da::physical_parameters(s, ensemble);
       latent.insert(latent.end(), states.begin(), states.end());
       parameter.insert(parameter.end(), u.begin(), u.end());
     }
@@ -176,7 +172,7 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
   std::vector<float> mean;
   std::vector<float> spread;
   for (const std::vector<float>& fields : analysis.fields) {
-    const FieldMoments moments = field_moments(s, fields, members);
+    const da::FieldMoments moments = da::field_moments(s, fields, members);
     mean.insert(mean.end(), moments.mean.begin(), moments.mean.end());
     spread.insert(spread.end(), moments.spread.begin(), moments.spread.end());
   }
@@ -220,7 +216,7 @@ TruthScores score(const Config& config, const models::Surrogate& s, const Datase
                   const LatentAnalysis& analysis, const TrainingTable* table) {
   const Scorer scorer(config, s, data, file, table);
   Config natural = config;  // analyses hold [s; u], whatever the control vectors were
-  natural.assimilation.parameters = ParameterBounds::free;
+  natural.assimilation.parameters = da::ParameterRange::free;
   const LatentSpace space(natural, s);
   const auto ensemble = [&](const Scorer::Fields& fields, const da::Ensemble& last, Draws draws) {
     return scorer.score(fields, space.model_error(file.experiment, last), space.parameters(last), draws);

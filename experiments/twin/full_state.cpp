@@ -20,9 +20,9 @@ da::SolverModel solver_model(const Config& config, const Dataset& data, const Mo
 
 da::Ensemble draw_full_prior(const Config& config, const Dataset& data, const da::SolverModel& model,
                              const std::string& experiment, std::int64_t truth_index) {
-  const std::vector<MemberOrigin> drawn = draw_members(config, data.train, experiment, truth_index);
+  const std::vector<da::MemberOrigin> drawn = draw_members(config, data.train, experiment, truth_index);
   const std::int64_t before = step_of_frame(config.data, -1);
-  const bool cold = std::any_of(drawn.begin(), drawn.end(), [](const MemberOrigin& one) { return one.frame < 0; });
+  const bool cold = std::any_of(drawn.begin(), drawn.end(), [](const da::MemberOrigin& one) { return one.frame < 0; });
   if (cold && before < 0)
     throw InputError("configuration", "data.first_frame",
                      "cold methods of full states begin one frame interval before frame 0, and there is nothing");

@@ -1,6 +1,7 @@
 #include "experiments/twin/methods.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -28,30 +29,31 @@ da::Inflation inflation(const MethodParts& parts) {
   return {.factor = a.inflation, .relaxation = a.relaxation};
 }
 
-da::LevdaSettings levda_settings(const MethodParts& parts) {
+da::WindowSettings windows(const MethodParts& parts) {
   const AssimilationConfig& a = parts.config.assimilation;
-  const auto minimiser = [&] {
-    if (a.minimiser == "lbfgs") return da::Minimiser::lbfgs;
-    if (a.minimiser == "ensemble") return da::Minimiser::ensemble;
-    return da::Minimiser::gauss_newton;
-  };
-  return {.control = a.control == "transform" ? da::Control::transform : da::Control::weights,
-          .minimiser = minimiser(),
-          .starts = a.starts,
-          .annealing = a.annealing,
-          .iterations = a.iterations,
-          .keep_ratio = a.keep_ratio,
-          .mixed_precision = a.precision == Precision::mixed,
-          .inflation = inflation(parts)};
+  return {.length = a.window, .shift = a.shift, .gross_error = a.gross_error, .walk = parts.walk};
 }
 
-Made make_levda(const MethodParts& parts) { return std::make_unique<da::Levda>(levda_settings(parts)); }
-
-Made make_levda_transform(const MethodParts& parts) {
-  da::LevdaSettings settings = levda_settings(parts);
-  settings.control = da::Control::transform;
-  return std::make_unique<da::Levda>(settings);
+Made levda_over(da::Control control, const MethodParts& parts) {
+  const AssimilationConfig& a = parts.config.assimilation;
+  const bool searching = control == da::Control::weights && a.minimiser != da::Minimiser::ensemble;
+  return std::make_unique<da::Levda>(
+      da::LevdaSettings{.control = control,
+                        .minimiser = a.minimiser,
+                        .starts = a.starts,
+                        .candidates = searching ? parts.candidates : std::vector<da::Ensemble>{},
+                        .annealing = a.annealing,
+                        .iterations = a.iterations,
+                        .keep_ratio = a.keep_ratio,
+                        .precision = a.precision,
+                        .parameters = parts.about.parameters(),
+                        .inflation = inflation(parts)},
+      windows(parts));
 }
+
+Made make_levda(const MethodParts& parts) { return levda_over(parts.config.assimilation.control, parts); }
+
+Made make_levda_transform(const MethodParts& parts) { return levda_over(da::Control::transform, parts); }
 
 Made make_free(const MethodParts&) { return std::make_unique<da::FreeRun>(); }
 
@@ -78,7 +80,7 @@ double distance(const models::Grid& grid, double x, double y, double to_x, doubl
 /// One analysis for all channels of a cell.
 Made make_letkf(const MethodParts& parts) {
   const models::Grid& grid = parts.about.grid;
-  std::vector<std::int64_t> places(static_cast<std::size_t>(parts.solver->controls()), -1);
+  std::vector<std::int64_t> places(static_cast<std::size_t>(parts.controls), -1);
   for (std::int64_t i = 0; i < parts.about.channels() * grid.cells(); ++i) places[i] = i % grid.cells();
   return std::make_unique<da::Letkf>(
       da::LetkfSettings{.distance =
@@ -108,21 +110,23 @@ Made make_ensf(const MethodParts& parts) {
 
 Made make_ld_ensf(const MethodParts& parts) {
   if (parts.encoder == nullptr) throw InputError("--methods", "ldensf", "needs an encoder");
-  if (parts.config.assimilation.parameters != ParameterBounds::free)
+  if (parts.config.assimilation.parameters != da::ParameterRange::free)
     throw InputError("configuration", "assimilation.parameters", "ldensf's encoder gives free ones");
   da::LdEnsfSettings settings;
   if (parts.about.case_name == "tsunami") settings.diffusion.epsilon = 0.5;  // as published
   return std::make_unique<da::LdEnsf>(*parts.encoder, parts.about, settings);
 }
 
-Made make_fourdenvar(const MethodParts& parts) { return std::make_unique<da::FourDEnVar>(inflation(parts)); }
+Made make_fourdenvar(const MethodParts& parts) {
+  return std::make_unique<da::FourDEnVar>(inflation(parts), windows(parts));
+}
 
-Made make_fourdvar(const MethodParts&) { return std::make_unique<da::FourDVar>(da::FourDVarSettings{}); }
+Made make_fourdvar(const MethodParts& parts) {
+  return std::make_unique<da::FourDVar>(da::FourDVarSettings{}, windows(parts));
+}
 
 Made make_ienks(const MethodParts& parts) {
-  da::IenksSettings settings;
-  settings.inflation = inflation(parts);
-  return std::make_unique<da::Ienks>(settings);
+  return std::make_unique<da::Ienks>(da::IenksSettings{.inflation = inflation(parts)}, windows(parts));
 }
 
 Made make_etkf(const MethodParts& parts) { return std::make_unique<da::Etkf>(inflation(parts)); }
@@ -132,27 +136,44 @@ Made make_etkf(const MethodParts& parts) { return std::make_unique<da::Etkf>(inf
 const std::vector<MethodRow>& methods() {
   constexpr SpaceName latent = SpaceName::latent;
   constexpr SpaceName full = SpaceName::full;
+  using Keys = std::vector<std::string>;
+  const auto with = [](Keys keys, const Keys& more) {
+    keys.insert(keys.end(), more.begin(), more.end());
+    return keys;
+  };
+  const Keys inflated{"inflation", "relaxation"};
+  const Keys windowed{"window", "shift", "gross_error"};
+  const Keys walking = with(windowed, {"parameter_walk"});  // the solver's parameters do not walk
+  const Keys smoother = with(walking, inflated);
   static const std::vector<MethodRow> all{
-      {"levda", "latent ensemble-variational smoother, the method of this program", latent, make_levda},
+      {"levda", "latent ensemble-variational smoother, the method of this program", latent,
+       with(smoother,
+            {"control", "minimiser", "precision", "starts", "candidates", "annealing", "keep_ratio", "iterations"}),
+       make_levda},
       {"levda_transform",
        "the same over a full transform of the ensemble; its authors' settings are :window=5:shift=1:iterations=50",
-       latent, make_levda_transform},
-      {"free", "the prior ensemble without observations", latent, make_free},
+       latent, with(smoother, {"iterations"}), make_levda_transform},
+      {"free", "the prior ensemble without observations", latent, {}, make_free},
       {"latent_fourdenvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", latent,
-       make_fourdenvar},
-      {"latent_fourdvar", "strong-constraint 4D-Var with the prior ensemble's covariance", latent, make_fourdvar},
-      {"latent_ienks", "iterative ensemble Kalman smoother", latent, make_ienks},
-      {"latent_etkf", "ensemble transform Kalman filter", latent, make_etkf},
-      {"latent_enkf", "stochastic ensemble Kalman filter", latent, make_enkf},
-      {"ldensf", "ensemble score filter on encoded observations, as published; its encoder is trained first", latent,
+       smoother, make_fourdenvar},
+      {"latent_fourdvar", "strong-constraint 4D-Var with the prior ensemble's covariance", latent, walking,
+       make_fourdvar},
+      {"latent_ienks", "iterative ensemble Kalman smoother", latent, smoother, make_ienks},
+      {"latent_etkf", "ensemble transform Kalman filter", latent, inflated, make_etkf},
+      {"latent_enkf", "stochastic ensemble Kalman filter", latent, inflated, make_enkf},
+      {"ldensf",
+       "ensemble score filter on encoded observations, as published; its encoder is trained first",
+       latent,
+       {},
        make_ld_ensf},
-      {"full_free", "the prior ensemble of full states without observations", full, make_free},
-      {"fourdenvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", full, make_fourdenvar},
-      {"ienks", "iterative ensemble Kalman smoother", full, make_ienks},
-      {"etkf", "ensemble transform Kalman filter", full, make_etkf},
-      {"enkf", "stochastic ensemble Kalman filter", full, make_enkf},
-      {"ensf", "ensemble score filter, as published", full, make_ensf},
-      {"letkf", "local ensemble transform Kalman filter", full, make_letkf},
+      {"full_free", "the prior ensemble of full states without observations", full, {}, make_free},
+      {"fourdenvar", "4DEnVar, a smoother: the members' own predictions instead of derivatives", full,
+       with(windowed, inflated), make_fourdenvar},
+      {"ienks", "iterative ensemble Kalman smoother", full, with(windowed, inflated), make_ienks},
+      {"etkf", "ensemble transform Kalman filter", full, inflated, make_etkf},
+      {"enkf", "stochastic ensemble Kalman filter", full, inflated, make_enkf},
+      {"ensf", "ensemble score filter, as published", full, inflated, make_ensf},
+      {"letkf", "local ensemble transform Kalman filter", full, with(inflated, {"localisation"}), make_letkf},
   };
   return all;
 }
@@ -183,17 +204,35 @@ std::vector<std::string> split_methods(const std::string& text) {
 ChosenMethod choose_method(const Config& config, const std::string& text) {
   std::size_t end = std::min(text.find(':'), text.size());
   ChosenMethod chosen{.name = text, .row = &find_method(text.substr(0, end)), .config = config};
+  const MethodRow& row = *chosen.row;
+  const auto reads = [&](const std::string& name) {
+    return std::find(row.reads.begin(), row.reads.end(), name) != row.reads.end();
+  };
   while (end < text.size()) {
     const std::size_t begin = end + 1;
     end = std::min(text.find(':', begin), text.size());
     const std::string setting = text.substr(begin, end - begin);
     const std::string name = setting.substr(0, setting.find('='));
-    for (const char* shared : {"members", "frames", "start_min", "start_max", "forecast", "score_stride", "parameters",
-                               "parameter_walk", "error_factor", "surrogate_factor", "surrogate_trend"})
-      if (name == shared) throw InputError("--methods", text, name + " is one for all methods: --set");
+    Config trial = config;
+    apply_setting(trial, "assimilation." + setting);  // no such key, no such value
+    if (!reads(name))
+      throw InputError("--methods", text,
+                       row.reads.empty()
+                           ? fmt::format("{} has no settings", row.key)
+                           : fmt::format("{} does not read {}, but {}", row.key, name, fmt::join(row.reads, ", ")));
     apply_setting(chosen.config, "assimilation." + setting);
   }
   check(chosen.config);
+  const AssimilationConfig& a = config.assimilation;
+  const bool observes = row.key != "free" && row.key != "full_free";
+  const auto honour = [&](const char* name, double value) {
+    if (observes && value != 0 && !reads(name))
+      throw InputError("--methods", text,
+                       fmt::format("cannot honour assimilation.{} = {}; give it to methods that can: levda:{}={}", name,
+                                   value, name, value));
+  };
+  honour("gross_error", a.gross_error);
+  honour("parameter_walk", a.parameter_walk);
   return chosen;
 }
 

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "da/method.h"
-#include "da/solver_model.h"
 #include "experiments/config/config.h"
 #include "models/encoder.h"
 
@@ -20,18 +19,21 @@ enum class SpaceName : std::uint8_t {
   full     ///< fields and parameters, with the solver as model
 };
 
-/// What a method may be made of; all outlive it.
+/// What a method is made of; all outlive it.
 struct MethodParts {
   const Config& config;
   const models::Description& about;
-  const da::SolverModel* solver = nullptr;          ///< in full space
-  const models::TrainedEncoder* encoder = nullptr;  ///< where it is there
+  std::int64_t controls = 0;                        ///< of the model
+  std::vector<double> walk = {};                    ///< da::WindowSettings
+  std::vector<da::Ensemble> candidates = {};        ///< da::LevdaSettings, one ensemble for each problem
+  const models::TrainedEncoder* encoder = nullptr;  ///< of ldensf
 };
 
 struct MethodRow {
   std::string key;
   std::string help;
   SpaceName space;
+  std::vector<std::string> reads;  ///< keys of the section assimilation that belong to this method
   std::function<std::unique_ptr<da::Method>(const MethodParts&)> make;
 };
 
@@ -50,8 +52,9 @@ struct ChosenMethod {
   Config config;
 };
 
-/// "KEY" or "KEY:NAME=VALUE:..": names are keys of the section assimilation that are a method's own, and not what all
-/// methods share (members, frames, starts, forecast, score_stride, parameters and their walk). Throws InputError.
+/// "KEY" or "KEY:NAME=VALUE:..", with the names that the method reads. Throws InputError: a key that it does not read,
+/// or a configuration whose gross_error or parameter_walk it cannot honour, as these change the problem that is solved.
+/// Other settings of other methods are left to those; methods that use no observation need none.
 ChosenMethod choose_method(const Config& config, const std::string& text);
 
 }  // namespace levda::experiments

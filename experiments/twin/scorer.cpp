@@ -8,7 +8,7 @@
 
 #include "autodiff/error.h"
 #include "autodiff/streams.h"
-#include "experiments/twin/spaces.h"
+#include "experiments/twin/control_space.h"
 
 namespace levda::experiments {
 
@@ -84,7 +84,7 @@ MethodScores Scorer::floor() const {
   return score(
       [&](std::int64_t t) {
         const std::int64_t frame = truth_.first_frame() + t;
-        return decode_fields(s, states.rows(frame, frame + 1), points_);
+        return da::decode_fields(s, states.rows(frame, frame + 1), points_);
       },
       no_error_, {}, Draws::floor);
 }
@@ -118,9 +118,9 @@ MethodScores Scorer::lookup() const {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
   const auto training = static_cast<std::size_t>(data_.train * data_.about.frames * data_.frame_size());
-  const da::Catalogue::Fit fit = table_ != nullptr
-                                     ? table_->fit(file_)
-                                     : lookup_fit(config_, surrogate_, file_, std::span(data_.fields).first(training));
+  const da::Analogue fit = table_ != nullptr
+                               ? table_->fit(file_)
+                               : lookup_fit(config_, surrogate_, file_, std::span(data_.fields).first(training));
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   const std::int64_t first = cold_ ? 0 : fit.start;
   const std::span<const double> found = last_parameters(fit.member, first);

@@ -55,7 +55,7 @@ class Scorer {
   MethodScores floor() const;
   /// The training trajectories at the true frame, told which one.
   MethodScores climatology() const;
-  /// The training trajectory and start that fit the observations best, da::Catalogue::best_fit.
+  /// The training trajectory and start that fit the observations best, da::Analogues::nearest.
   MethodScores lookup() const;
   /// The true fields of the last observed frame before, told them, also for the forecast; before the first one the
   /// climatology's mean.

@@ -3,19 +3,19 @@
 #include <limits>
 
 #include "autodiff/error.h"
-#include "experiments/twin/spaces.h"
+#include "experiments/twin/control_space.h"
 
 namespace levda::experiments {
 
-da::Catalogue::Fit lookup_fit(const Config& config, const models::Surrogate& s, const ObservationFile& file,
-                              std::span<const float> fields) {
+da::Analogue lookup_fit(const Config& config, const models::Surrogate& s, const ObservationFile& file,
+                        std::span<const float> fields) {
   const auto covariance = error_covariance(file);
   const std::vector<std::int64_t> used = file.observations.in_window(0, std::numeric_limits<double>::infinity());
   const bool cold = file.experiment == "cold";
   const AssimilationConfig& a = config.assimilation;
-  return da::Catalogue(s.about, fields)
-      .best_fit(file.observations.part(used), *covariance->part(used, std::vector<double>(used.size(), 1.0)),
-                cold ? -1 : a.start_min, cold ? -1 : a.start_max);
+  return da::Analogues(s.about, fields)
+      .nearest(file.observations.part(used), *covariance->part(used, std::vector<double>(used.size(), 1.0)),
+               cold ? -1 : a.start_min, cold ? -1 : a.start_max);
 }
 
 TrainingTable::TrainingTable(const Config& config, const models::Surrogate& s, const Dataset& data,
@@ -30,7 +30,7 @@ TrainingTable::TrainingTable(const Config& config, const models::Surrogate& s, c
       scored_values(fields.subspan(static_cast<std::size_t>(frame) * frame_size, frame_size), data.about.grid, stride,
                     s.field_std, values_.data() + static_cast<std::size_t>(member * frames_ + frame) * size_);
     for (const ObservationFile& file : files) {
-      da::Catalogue::Fit own = lookup_fit(config, s, file, fields);
+      da::Analogue own = lookup_fit(config, s, file, fields);
       own.member = member;
       const auto [best, first] = fits_.try_emplace(key(file), own);
       if (!first && own.misfit < best->second.misfit) best->second = own;
@@ -42,7 +42,7 @@ std::span<const float> TrainingTable::values(std::int64_t member, std::int64_t f
   return std::span(values_).subspan(static_cast<std::size_t>(member * frames_ + frame) * size_, size_);
 }
 
-const da::Catalogue::Fit& TrainingTable::fit(const ObservationFile& file) const {
+const da::Analogue& TrainingTable::fit(const ObservationFile& file) const {
   const auto entry = fits_.find(key(file));
   if (entry == fits_.end()) throw Error("lookup: not one of the observation files that the table was made for");
   return entry->second;

@@ -8,15 +8,15 @@
 #include <utility>
 #include <vector>
 
-#include "da/catalogue.h"
+#include "da/analogue.h"
 #include "experiments/twin/twin.h"
 
 namespace levda::experiments {
 
 /// Of some trajectories, fields (members, frames, c, ny, nx), the one and the start in the experiment's range that fit
-/// the observations best (da::Catalogue::best_fit); no error of the surrogate is part of R.
-da::Catalogue::Fit lookup_fit(const Config& config, const models::Surrogate& surrogate, const ObservationFile& file,
-                              std::span<const float> fields);
+/// the observations best (da::Analogues::nearest); no error of the surrogate is part of R.
+da::Analogue lookup_fit(const Config& config, const models::Surrogate& surrogate, const ObservationFile& file,
+                        std::span<const float> fields);
 
 /// One pass over them, for all truths of a run.
 class TrainingTable {
@@ -28,7 +28,7 @@ class TrainingTable {
   /// As scored_values has them: every score_stride-th node, (points, c).
   std::span<const float> values(std::int64_t member, std::int64_t frame) const;
   /// Throws Error for a truth of none of the files.
-  const da::Catalogue::Fit& fit(const ObservationFile& file) const;
+  const da::Analogue& fit(const ObservationFile& file) const;
 
  private:
   static std::pair<std::string, std::int64_t> key(const ObservationFile& file);
@@ -36,7 +36,7 @@ class TrainingTable {
   std::int64_t frames_;
   std::size_t size_;  // of a frame
   std::vector<float> values_;
-  std::map<std::pair<std::string, std::int64_t>, da::Catalogue::Fit> fits_;
+  std::map<std::pair<std::string, std::int64_t>, da::Analogue> fits_;
 };
 
 }  // namespace levda::experiments

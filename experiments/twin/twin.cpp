@@ -16,16 +16,8 @@
 namespace levda::experiments {
 
 using autodiff::Random;
-using autodiff::Tensor;
 
 namespace {
-
-Random random_for(const Config& config, std::uint32_t stream, const std::string& experiment, std::int64_t truth) {
-  const auto& names = experiment_names();
-  const auto position = std::find(names.begin(), names.end(), experiment) - names.begin();
-  return Random(static_cast<std::uint64_t>(config.seed), stream + static_cast<std::uint32_t>(position),
-                static_cast<std::uint32_t>(truth));
-}
 
 /// A grid of sensors, a number of random ones, or a number of scattered values.
 struct Sensors {
@@ -63,6 +55,13 @@ Sensors parse_sensors(const std::string& text, const models::Grid& grid) {
 const std::vector<std::string>& experiment_names() {
   static const std::vector<std::string> names{"cold", "warm"};
   return names;
+}
+
+Random random_for(const Config& config, std::uint32_t stream, const std::string& experiment, std::int64_t truth) {
+  const auto& names = experiment_names();
+  const auto position = std::find(names.begin(), names.end(), experiment) - names.begin();
+  return Random(static_cast<std::uint64_t>(config.seed), stream + static_cast<std::uint32_t>(position),
+                static_cast<std::uint32_t>(truth));
 }
 
 std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const std::string& experiment) {
@@ -247,90 +246,15 @@ std::vector<std::int64_t> sensor_cells(const Config& config, const models::Grid&
   return cells_of(config, grid, sensors);
 }
 
-std::vector<MemberOrigin> draw_members(const Config& config, std::int64_t trajectories, const std::string& experiment,
-                                       std::int64_t truth_index) {
+std::vector<da::MemberOrigin> draw_members(const Config& config, std::int64_t trajectories,
+                                           const std::string& experiment, std::int64_t truth) {
   const AssimilationConfig& a = config.assimilation;
   if (a.members > trajectories)
     throw InputError("configuration", "assimilation.members",
                      fmt::format("{} members, but there are {} training trajectories", a.members, trajectories));
-  Random random = random_for(config, streams::prior_members, experiment, truth_index);
-  const std::vector<std::int64_t> order = random.permutation(trajectories);
-  std::vector<MemberOrigin> origins;
-  for (std::int64_t k = 0; k < a.members; ++k)
-    origins.push_back({.member = order[k],
-                       .frame = experiment == "warm" ? a.start_min + random.below(a.start_max - a.start_min + 1) : -1});
-  return origins;
-}
-
-namespace {
-
-/// [s; u] of training trajectories of the surrogate, (members, d + p).
-da::Ensemble control_vectors(const models::Surrogate& s, const std::vector<MemberOrigin>& origins) {
-  const std::int64_t d = s.net.architecture().latent;
-  const std::int64_t p = s.net.architecture().parameters;
-  const std::int64_t frames = s.about.frames;
-  const std::vector<double> u = s.normal_parameters(s.training_parameters.to_vector());
-  const bool varying = s.training_parameters.shape().rank() == 3;
-  const std::vector<double> latents = s.training_latents.to_vector();
-  std::vector<double> members;
-  for (const MemberOrigin& from : origins) {
-    if (from.frame < 0) {
-      members.insert(members.end(), static_cast<std::size_t>(d), 0.0);
-    } else {
-      const auto state = latents.begin() + (from.member * frames + from.frame) * d;
-      members.insert(members.end(), state, state + d);
-    }
-    const std::int64_t next = std::min(from.frame + 1, frames - 1);  // frame at which the first step from there ends
-    const auto own = u.begin() + (varying ? from.member * frames + next : from.member) * p;
-    members.insert(members.end(), own, own + p);
-  }
-  const auto count = static_cast<std::int64_t>(origins.size());
-  return da::Ensemble(Tensor::from(std::span<const double>(members), {count, d + p}));
-}
-
-}  // namespace
-
-da::Ensemble draw_prior(const Config& config, const models::Surrogate& s, const std::string& experiment,
-                        std::int64_t truth_index) {
-  return control_vectors(s, draw_members(config, s.training_latents.shape()[0], experiment, truth_index));
-}
-
-da::Ensemble draw_candidates(const Config& config, const models::Surrogate& s, const std::string& experiment,
-                             std::int64_t truth_index, std::int64_t count) {
-  const AssimilationConfig& a = config.assimilation;
-  const std::int64_t trajectories = s.training_latents.shape()[0];
-  const bool warm = experiment == "warm";
-  Random random = random_for(config, streams::candidate_members, experiment, truth_index);
-  std::vector<MemberOrigin> origins;
-  std::vector<std::int64_t> order;
-  for (std::int64_t k = 0; k < (warm ? count : std::min(count, trajectories)); ++k) {
-    if (k % trajectories == 0) order = random.permutation(trajectories);
-    origins.push_back({.member = order[k % trajectories],
-                       .frame = warm ? a.start_min + random.below(a.start_max - a.start_min + 1) : -1});
-  }
-  return control_vectors(s, origins);
-}
-
-double SurrogateVariance::at(double frames, std::int64_t c) const {
-  constexpr double resolution = 1e-6;  // of a frame, as the latent model has it
-  return std::abs(frames - std::round(frames)) <= resolution ? at_frames[c] : between[c];
-}
-
-SurrogateVariance surrogate_variance(const Config& config, const models::Surrogate& s, const std::string& experiment) {
-  const AssimilationConfig& a = config.assimilation;
   const bool cold = experiment == "cold";
-  const std::int64_t first = cold ? 0 : a.start_min;
-  const std::int64_t last = std::min((cold ? 0 : a.start_max) + a.frames, s.about.frames);
-  const std::int64_t c = s.about.channels();
-  const auto mean = [&](const Tensor& per_time, std::int64_t end) {
-    const std::vector<double> values = per_time.rows(first, end).to_vector();
-    std::vector<double> result(static_cast<std::size_t>(c), 0);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      result[i % result.size()] += values[i] / static_cast<double>(end - first);
-    return result;
-  };
-  return {mean(s.error_variance, last),
-          last - first > 1 ? mean(s.between_variance, last - 1) : mean(s.error_variance, last)};
+  return da::draw_origins(trajectories, a.members, cold ? -1 : a.start_min, cold ? -1 : a.start_max,
+                          random_for(config, streams::prior_members, experiment, truth));
 }
 
 void check_frames(const Config& config, const models::Description& about, const std::string& source) {

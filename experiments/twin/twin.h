@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "da/ensemble.h"
+#include "autodiff/random.h"
+#include "da/latent_control.h"
 #include "experiments/data/dataset.h"
 #include "experiments/data/observation_file.h"
 #include "models/surrogate.h"
@@ -17,6 +18,10 @@ namespace levda::experiments {
 
 /// "cold" and "warm", in the order in which they run.
 const std::vector<std::string>& experiment_names();
+
+/// Random numbers of the configuration's seed: `stream` as in autodiff/streams.h.
+autodiff::Random random_for(const Config& config, std::uint32_t stream, const std::string& experiment,
+                            std::int64_t truth);
 
 /// Distinct test trajectories, and for warm each its own start frame.
 std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const std::string& experiment);
@@ -53,38 +58,10 @@ void check_sensors(const Config& config, const models::Grid& grid);
 /// scattered, make no sense, or the grid is a list of points.
 std::vector<std::int64_t> sensor_cells(const Config& config, const models::Grid& grid);
 
-/// Where a member of a prior ensemble comes from.
-struct MemberOrigin {
-  std::int64_t member = 0;  ///< training trajectory
-  std::int64_t frame = 0;   ///< -1 is one frame before the first
-};
-
-/// Of `members` members for a truth: distinct ones of `trajectories` training trajectories; for warm each at its own
-/// random frame. Throws InputError when there are fewer trajectories.
-std::vector<MemberOrigin> draw_members(const Config& config, std::int64_t trajectories, const std::string& experiment,
-                                       std::int64_t truth_index);
-
-/// Training states at random frames and with their parameters, as members are drawn, for LEVDA to find starting points
-/// among: (count, d + p). Cold they are at most the training trajectories.
-da::Ensemble draw_candidates(const Config& config, const models::Surrogate& surrogate, const std::string& experiment,
-                             std::int64_t truth_index, std::int64_t count);
-
-/// N members [s; u] from N distinct training trajectories of the surrogate, (N, d + p), parameters in [-1, 1].
-da::Ensemble draw_prior(const Config& config, const models::Surrogate& surrogate, const std::string& experiment,
-                        std::int64_t truth_index);
-
-/// Error variance of the surrogate per channel, in training variances.
-struct SurrogateVariance {
-  std::vector<double> at_frames;
-  std::vector<double> between;  ///< at times between frames
-
-  /// Of channel c at a time after the control vector.
-  double at(double frames, std::int64_t c) const;
-};
-
-/// Means over the times that the experiment can observe.
-SurrogateVariance surrogate_variance(const Config& config, const models::Surrogate& surrogate,
-                                     const std::string& experiment);
+/// Origins of the members for a truth: distinct ones of `trajectories` training trajectories, each at a random frame of
+/// the experiment's range. Throws InputError when there are fewer trajectories.
+std::vector<da::MemberOrigin> draw_members(const Config& config, std::int64_t trajectories,
+                                           const std::string& experiment, std::int64_t truth);
 
 /// Throws InputError naming `source` when the frames that the experiments need are more than there are, and when
 /// frames, starts and windows contradict each other.

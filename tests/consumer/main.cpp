@@ -29,13 +29,13 @@ void check(const char* what, double error, double tolerance) {
 class Pendulum final : public da::ForwardModel {
  public:
   std::int64_t controls() const override { return 2; }
-  Var advance(const Var& v, double seconds) const override {
+  Var advance(const Var& v, double duration) const override {
     Var angle = slice(v, 1, 0, 1);
     Var speed = slice(v, 1, 1, 1);
-    const double steps = std::ceil(seconds / 0.02);
+    const double steps = std::ceil(duration / 0.02);
     for (double step = 0; step < steps; ++step) {
-      speed = speed - seconds / steps * 9.81 * sin(angle);
-      angle = angle + seconds / steps * speed;
+      speed = speed - duration / steps * 9.81 * sin(angle);
+      angle = angle + duration / steps * speed;
     }
     return concat({angle, speed}, 1);
   }
@@ -93,7 +93,7 @@ void analysis() {
   const da::DiagonalCovariance covariance(std::vector<double>(10, deviation * deviation));
   const da::Levda method(da::LevdaSettings{});
   const da::Analysis found =
-      method.assimilate({ensemble, model, observations, covariance, times, {.length = 11, .shift = 11}});
+      method.assimilate({ensemble, model, observations, covariance, times});
   const std::vector<double> mean = found.ensembles[0].mean().to_vector();
   const std::vector<double> spread = found.ensembles[0].spread();
   const std::vector<double> before = ensemble.spread();

@@ -93,7 +93,7 @@ TEST_CASE("bounded model: derivatives of observations against differences, by ei
   const Linearisation tape = observe->ObservationOperator::linearise(point, directions);
   CHECK(largest(one.tangents, tape.tangents) <= 1e-14);
   CHECK(testing::same_bits(one.value, tape.value));
-  const Linearisation each = observe->linearise_each(point.reshaped({1, 3}), directions.reshaped({1, 2, 3}));
+  const Linearisation each = observe->linearise(point.reshaped({1, 3}), directions.reshaped({1, 2, 3}));
   CHECK(testing::same_bits(each.tangents.reshaped({2, 2}), one.tangents));
   constexpr double h = 1e-5;
   for (std::size_t k = 0; k < 2; ++k) {
@@ -132,7 +132,7 @@ TEST_CASE("bounded model: estimates stay within, where free ones leave") {
   const DiagonalCovariance covariance(variance);
   const Levda method({.starts = 0, .annealing = {10, 1}});
   const auto members = [&](const ForwardModel& forward, const Ensemble& start) {
-    return method.assimilate({start, forward, o, covariance, {0}, {1, 1}}).ensembles[0];
+    return method.assimilate({start, forward, o, covariance, {0}}).ensembles[0];
   };
   const std::vector<double> free = members(inner, prior).members().to_vector();
   const std::vector<double> within = model.bounded(members(model, model.unbounded(prior))).members().to_vector();

@@ -114,13 +114,13 @@ TEST_CASE("etkf and enkf on a surrogate: any forward model serves") {
   for (int i = 0; i < 6; ++i) o.add(2, i % 6, i % 5, i % 2, random.normal(), 0.3);
   const DiagonalCovariance covariance(std::vector<double>(6, 0.09));
   const Ensemble prior(tensor_of(random_matrix(5, 4, random)));
-  const Problem problem{prior, model, o, covariance, {2}, {}, 9};
+  const Problem problem{prior, model, o, covariance, {2}, 9};
   Observations at_time = o;
   std::fill(at_time.time.begin(), at_time.time.end(), 0.0);
-  const Tensor forecast = model.advance(prior.members(), 2).value();
+  const Tensor forecast = model.forecast(prior.members(), 2);
   const Ensemble there(forecast);
-  const Analysis smoother = Levda({.minimiser = Minimiser::ensemble})
-                                .assimilate(Problem{there, model, at_time, covariance, {0}, Windows{}, 9});
+  const Analysis smoother =
+      Levda({.minimiser = Minimiser::ensemble}).assimilate(Problem{there, model, at_time, covariance, {0}, 9});
   CHECK(largest_difference(Etkf().assimilate(problem).ensembles[0].members(), smoother.ensembles[0].members()) <=
         1e-10);
   autodiff::Random draws(problem.seed, filter_stream);

@@ -53,13 +53,8 @@ Ensemble analysis_of(const Ensemble& prior, const ForwardModel& model, const Obs
   for (const double error : o.error_std) variance.push_back(error * error);
   const DiagonalCovariance covariance(variance);
   return Ensf(settings)
-      .assimilate({.prior = prior,
-                   .model = model,
-                   .observations = o,
-                   .covariance = covariance,
-                   .times = {0},
-                   .windows = {},
-                   .seed = seed})
+      .assimilate(
+          {.prior = prior, .model = model, .observations = o, .covariance = covariance, .times = {0}, .seed = seed})
       .ensembles[0];
 }
 

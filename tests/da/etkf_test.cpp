@@ -27,9 +27,7 @@ TEST_CASE("etkf: Kalman's filter in the ensemble's span for linear dynamics and 
 
 TEST_CASE("etkf: the members are those of LEVDA by the ensemble's own gradient, one step at a time") {
   const LinearTwin twin = linear_twin(8, 6, 5, 3, 2);
-  const Analysis smoother = Levda({.minimiser = Minimiser::ensemble})
-                                .assimilate({twin.prior, twin.model, twin.observations, twin.covariance, twin.times,
-                                             Windows{.length = 1, .shift = 1}});
+  const Analysis smoother = Levda({.minimiser = Minimiser::ensemble}, {.length = 1}).assimilate(twin.problem());
   const Analysis filter = Etkf().assimilate(twin.problem());
   for (std::size_t k = 0; k < 5; ++k)
     CHECK(largest_difference(filter.ensembles[k].members(), smoother.ensembles[k].members()) <= 1e-10);

@@ -48,12 +48,8 @@ TEST_CASE("filter: every time of observations once, in order, none from the futu
   o.add(1.5, 0, 0, 0, 5, 1, not_to_be_assimilated);
   const DiagonalCovariance covariance(std::vector<double>(5, 1.0));
   const Noting method;
-  const Analysis analysis = method.assimilate({.prior = prior,
-                                               .model = model,
-                                               .observations = o,
-                                               .covariance = covariance,
-                                               .times = {0, 1, 1.5},
-                                               .windows = {}});
+  const Analysis analysis = method.assimilate(
+      {.prior = prior, .model = model, .observations = o, .covariance = covariance, .times = {0, 1, 1.5}});
   CHECK(method.sizes == std::vector<std::int64_t>{1, 2});  // that at 2 comes after the last time
   CHECK(method.first == std::vector<double>{11, 22});
   std::vector<double> means;

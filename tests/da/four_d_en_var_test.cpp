@@ -21,7 +21,7 @@ TEST_CASE("4DEnVar: with a linear model it is the Kalman smoother in the ensembl
     CAPTURE(n);
     const LinearTwin twin = linear_twin(n, members, 6, 3, 1);
     const Gaussian at_start = kalman_smoother(gaussian_of(twin.prior), twin.model, twin.observations);
-    const Analysis analysis = FourDEnVar().assimilate(one_window(twin));
+    const Analysis analysis = FourDEnVar().assimilate(twin.problem());
     for (std::int64_t t = 0; t < 6; ++t)
       CHECK(difference(gaussian_of(analysis.ensembles[t]), advanced(at_start, twin.model.power(t))) <= 1e-10);
   }
@@ -29,13 +29,11 @@ TEST_CASE("4DEnVar: with a linear model it is the Kalman smoother in the ensembl
 
 TEST_CASE("4DEnVar: windows one after the other and overlapping ones end where one window over all ends") {
   const LinearTwin twin = linear_twin(6, 15, 8, 2, 3);
-  const auto last = [&](Windows windows) {
-    Problem problem = twin.problem();
-    problem.windows = windows;
-    return gaussian_of(FourDEnVar().assimilate(problem).ensembles.back());
+  const auto last = [&](std::int64_t length, std::int64_t shift) {
+    return gaussian_of(FourDEnVar({}, {.length = length, .shift = shift}).assimilate(twin.problem()).ensembles.back());
   };
-  CHECK(difference(last({4, 4}), last({8, 8})) <= 1e-10);
-  CHECK(difference(last({5, 3}), last({8, 8})) <= 1e-10);
+  CHECK(difference(last(4, 4), last(8, 8)) <= 1e-10);
+  CHECK(difference(last(5, 3), last(0, 0)) <= 1e-10);
 }
 
 TEST_CASE("4DEnVar: twice the cost at the minimum is chi-square distributed with m degrees of freedom") {
@@ -46,7 +44,7 @@ TEST_CASE("4DEnVar: twice the cost at the minimum is chi-square distributed with
   std::vector<double> values;
   for (int k = 0; k < 400; ++k) {
     draw_observations(twin, mean, root, random);
-    values.push_back(2 * FourDEnVar().assimilate(one_window(twin)).diagnostics.at("cost")[0]);
+    values.push_back(2 * FourDEnVar().assimilate(twin.problem()).diagnostics.at("cost")[0]);
   }
   CHECK(chi_square_statistic(values, 6) <= 1.95);
 }
@@ -54,8 +52,8 @@ TEST_CASE("4DEnVar: twice the cost at the minimum is chi-square distributed with
 TEST_CASE("4DEnVar: with a nonlinear model it is LEVDA's ensemble form; inflation widens it; problems do not mix") {
   const LorenzTwin twin = lorenz_63_twin({.members = 6, .cycles = 8, .steps = 5, .error_variance = 2}, 4);
   const LorenzTwin other = lorenz_63_twin({.members = 6, .cycles = 8, .steps = 5, .error_variance = 2}, 5);
-  const Analysis analysis = FourDEnVar().assimilate(twin.problem({8, 8}));
-  const Analysis same = Levda({.minimiser = Minimiser::ensemble}).assimilate(twin.problem({8, 8}));
+  const Analysis analysis = FourDEnVar().assimilate(twin.problem());
+  const Analysis same = Levda({.minimiser = Minimiser::ensemble}).assimilate(twin.problem());
   for (std::size_t t = 0; t < 8; ++t) CHECK(largest_difference(analysis.ensembles[t], same.ensembles[t]) <= 1e-10);
   CHECK(std::abs(analysis.diagnostics.at("cost")[0] - same.diagnostics.at("cost")[0]) <= 1e-10);
   REQUIRE(analysis.impact.size() == same.impact.size());
@@ -69,14 +67,13 @@ TEST_CASE("4DEnVar: with a nonlinear model it is LEVDA's ensemble form; inflatio
   CHECK(std::abs(shares - same.diagnostics.at("degrees_of_freedom")[0]) <= 1e-10);
 
   const FourDEnVar wider({.factor = 1.5});
-  Problem now = twin.problem({8, 8});
+  Problem now = twin.problem();
   now.times = {0};
-  now.windows = {};
   const double spread = FourDEnVar().assimilate(now).ensembles[0].spread()[0];
   CHECK(std::abs(wider.assimilate(now).ensembles[0].spread()[0] - 1.5 * spread) <= 1e-12 * spread);
 
-  Problem second = other.problem({8, 8});
-  Problem first{twin.prior, other.model, twin.observations, twin.covariance, twin.times, {8, 8}, twin.seed};
+  Problem second = other.problem();
+  Problem first{twin.prior, other.model, twin.observations, twin.covariance, twin.times, twin.seed};
   const std::vector<Problem> problems{first, second};
   const std::vector<Analysis> together = wider.assimilate_all(problems);
   for (std::size_t k = 0; k < 2; ++k)

@@ -42,8 +42,8 @@ TEST_CASE("4D-Var: with the sample covariance it is the Kalman smoother and LEVD
     CAPTURE(n);
     const LinearTwin twin = linear_twin(n, members, 6, 3, 1);
     const Gaussian at_start = kalman_smoother(gaussian_of(twin.prior), twin.model, twin.observations);
-    const Analysis analysis = FourDVar({}).assimilate(one_window(twin));
-    const Analysis levda = Levda({.starts = 0, .annealing = {1}}).assimilate(one_window(twin));
+    const Analysis analysis = FourDVar().assimilate(twin.problem());
+    const Analysis levda = Levda({.starts = 0, .annealing = {1}}).assimilate(twin.problem());
     for (std::int64_t t = 0; t < 6; ++t) {
       CHECK(difference(gaussian_of(analysis.ensembles[t]), advanced(at_start, twin.model.power(t))) <= 1e-10);
       CHECK(largest_difference(analysis.ensembles[t], levda.ensembles[t]) <= 1e-10);
@@ -56,7 +56,7 @@ TEST_CASE("4D-Var: with the sample covariance it is the Kalman smoother and LEVD
     }
     // L-BFGS ends where a gradient of 1e-8 does; H >= 1.
     const Analysis by_gradient =
-        FourDVar({.minimiser = FourDVarMinimiser::lbfgs, .tolerance = 1e-8}).assimilate(one_window(twin));
+        FourDVar({.minimiser = FourDVarMinimiser::lbfgs, .tolerance = 1e-8}).assimilate(twin.problem());
     CHECK(largest_difference(by_gradient.ensembles[0], levda.ensembles[0]) <= 1e-6);
   }
 }
@@ -69,7 +69,7 @@ TEST_CASE("4D-Var: with B given it is Kalman's formula, whatever the prior ensem
   const auto analysed = [&](FourDVarSettings settings) {
     settings.background = background;
     settings.scale = 4;
-    return gaussian_of(FourDVar(settings).assimilate(one_window(twin)).ensembles[0]);
+    return gaussian_of(FourDVar(settings).assimilate(twin.problem()).ensembles[0]);
   };
   CHECK(difference(analysed({}), expected) <= 1e-10);
   // The subspace of draws is the whole space where there are more members than controls.
@@ -82,15 +82,13 @@ TEST_CASE("4D-Var: with B given it is Kalman's formula, whatever the prior ensem
   const Gaussian minimum = kalman_smoother({gaussian_of(few.prior).mean, some_matrix(5)}, few.model, few.observations);
   const FourDVar method(
       {.background = background, .minimiser = FourDVarMinimiser::lbfgs, .tolerance = 1e-8, .exact_controls = 0});
-  CHECK((gaussian_of(method.assimilate(one_window(few)).ensembles[0]).mean - minimum.mean).norm() <= 1e-6);
+  CHECK((gaussian_of(method.assimilate(few.problem()).ensembles[0]).mean - minimum.mean).norm() <= 1e-6);
 }
 
 TEST_CASE("4D-Var: B is the same in each window, the analysis is carried on") {
   const auto background = some_background(5);
   const LinearTwin twin = linear_twin(5, 12, 4, 3, 3);
-  Problem problem = twin.problem();
-  problem.windows = {2, 2};
-  const Analysis analysis = FourDVar({.background = background}).assimilate(problem);
+  const Analysis analysis = FourDVar({.background = background}, {.length = 2}).assimilate(twin.problem());
   const Matrix b = some_matrix(5);
   const Observations early = twin.observations.part(twin.observations.in_window(0, 1.5));
   const Gaussian first = kalman_smoother({gaussian_of(twin.prior).mean, b}, twin.model, early);
@@ -106,7 +104,7 @@ TEST_CASE("4D-Var: with fewer members than controls the covariance is right on a
   const LinearTwin twin = linear_twin(6, 5, 3, 2, 4);
   const Gaussian expected =
       kalman_smoother({gaussian_of(twin.prior).mean, some_matrix(6)}, twin.model, twin.observations);
-  Problem problem = one_window(twin);
+  Problem problem = twin.problem();
   constexpr int draws = 300;
   Matrix sum = Matrix::Zero(6, 6);
   for (int k = 0; k < draws; ++k) {
@@ -131,7 +129,7 @@ TEST_CASE("4D-Var: twice the cost at the minimum is chi-square distributed with 
   std::vector<double> values;
   for (int k = 0; k < 400; ++k) {
     draw_observations(twin, mean, root, random);
-    values.push_back(2 * method.assimilate(one_window(twin)).diagnostics.at("cost")[0]);
+    values.push_back(2 * method.assimilate(twin.problem()).diagnostics.at("cost")[0]);
   }
   CHECK(chi_square_statistic(values, 6) <= 1.95);
 }
@@ -174,7 +172,7 @@ TEST_CASE("4D-Var: from a first guess it recovers a truth of Lorenz-63 from obse
   Observations o;
   Tensor x = Tensor::from(std::span<const double>(truth), {1, 3});
   for (int k = 1; k <= 5; ++k) {
-    x = model.advance(autodiff::Var(x), 0.05).value();
+    x = model.forecast(x, 0.05);
     for (std::int64_t i = 0; i < 3; ++i) o.add(0.05 * k, 0, 0, i, x.to_vector()[i], 1e-4);
   }
   // The first guess is off by a background deviation per component; it weighs 1e-8 of an observation.
@@ -184,7 +182,7 @@ TEST_CASE("4D-Var: from a first guess it recovers a truth of Lorenz-63 from obse
   const Ensemble prior(Tensor::from(std::span<const double>(members), {4, 3}));
   const DiagonalCovariance covariance(std::vector<double>(15, 1e-8));
   const auto background = std::make_shared<DiagonalCovariance>(std::vector<double>(3, 1.0));
-  const Problem problem{prior, model, o, covariance, {0}, {}};
+  const Problem problem{prior, model, o, covariance, {0}};
   const Analysis analysis = FourDVar({.background = background}).assimilate(problem);
   CHECK(analysis.diagnostics.at("iterations")[0] <= 30);
   const std::vector<double> mean = analysis.ensembles[0].mean().to_vector();
@@ -195,9 +193,8 @@ TEST_CASE("4D-Var: problems do not mix, and what makes no sense is refused") {
   const LorenzTwin twin = lorenz_63_twin({.members = 6, .cycles = 6, .steps = 5, .error_variance = 2}, 6);
   const LorenzTwin other = lorenz_63_twin({.members = 6, .cycles = 6, .steps = 5, .error_variance = 2}, 7);
   const std::vector<Problem> problems{
-      twin.problem({3, 2}),
-      {other.prior, twin.model, other.observations, other.covariance, other.times, {3, 2}, other.seed}};
-  const FourDVar method({.background = some_background(3)});
+      twin.problem(), {other.prior, twin.model, other.observations, other.covariance, other.times, other.seed}};
+  const FourDVar method({.background = some_background(3)}, {.length = 3, .shift = 2});
   const std::vector<Analysis> together = method.assimilate_all(problems);
   for (std::size_t k = 0; k < 2; ++k)
     CHECK(same_bits(together[k].ensembles[5].members(), method.assimilate(problems[k]).ensembles[5].members()));

@@ -36,9 +36,9 @@ TEST_CASE("ienks: transform, bundle, LEVDA and the Kalman smoother agree with a 
     CAPTURE(n);
     const LinearTwin twin = linear_twin(n, members, 6, 3, 1);
     const Gaussian at_start = kalman_smoother(gaussian_of(twin.prior), twin.model, twin.observations);
-    const Analysis levda = Levda({.starts = 0, .annealing = {1}}).assimilate(one_window(twin));
+    const Analysis levda = Levda({.starts = 0, .annealing = {1}}).assimilate(twin.problem());
     for (const IenksSettings& settings : {transform, bundle, once(transform), once(bundle)}) {
-      const Analysis analysis = Ienks(settings).assimilate(one_window(twin));
+      const Analysis analysis = Ienks(settings).assimilate(twin.problem());
       for (std::int64_t t = 0; t < 6; ++t) {
         CHECK(difference(gaussian_of(analysis.ensembles[t]), advanced(at_start, twin.model.power(t))) <= 1e-10);
         CHECK(largest_difference(analysis.ensembles[t], levda.ensembles[t]) <= 1e-10);
@@ -63,7 +63,7 @@ TEST_CASE("ienks: one iteration over one step is the ETKF") {
   const Inflation inflation{.factor = 1.1};
   IenksSettings settings = once(transform);
   settings.inflation = inflation;
-  const Ensemble smoothed = Ienks(settings).assimilate(one_window(later)).ensembles[0];
+  const Ensemble smoothed = Ienks(settings).assimilate(later.problem()).ensembles[0];
   CHECK(largest_difference(smoothed, Etkf(inflation).assimilate(later.problem()).ensembles[0]) <= 1e-10);
 
   // A nonlinear observation too, if it lies where the control vector does.
@@ -73,24 +73,23 @@ TEST_CASE("ienks: one iteration over one step is the ETKF") {
   const DiagonalCovariance covariance({1.0});
   autodiff::Random random(3);
   const Ensemble prior(tensor_of(random_matrix(5, 2, random)));
-  const Problem now{prior, cubic, o, covariance, {0}, {}};
+  const Problem now{prior, cubic, o, covariance, {0}};
   CHECK(largest_difference(Ienks(once(transform)).assimilate(now).ensembles[0], Etkf().assimilate(now).ensembles[0]) <=
         1e-10);
 }
 
 TEST_CASE("ienks: overlapping windows count an observation once") {
   const LinearTwin twin = linear_twin(6, 15, 8, 2, 3);
-  const auto last = [&](Windows windows) {
-    Problem problem = twin.problem();
-    problem.windows = windows;
-    return gaussian_of(Ienks(transform).assimilate(problem).ensembles.back());
+  const auto last = [&](std::int64_t length, std::int64_t shift) {
+    return gaussian_of(
+        Ienks(transform, {.length = length, .shift = shift}).assimilate(twin.problem()).ensembles.back());
   };
-  CHECK(difference(last({5, 3}), last({8, 8})) <= 1e-10);
+  CHECK(difference(last(5, 3), last(8, 8)) <= 1e-10);
 }
 
 TEST_CASE("ienks: the bundle ends at LEVDA's minimum of a nonlinear model, the transform near it") {
   const LorenzTwin twin = lorenz_63_twin({.members = 5, .cycles = 8, .steps = 5, .error_variance = 2}, 4);
-  const Problem problem = twin.problem({8, 8});
+  const Problem problem = twin.problem();
   const Analysis levda = Levda({.starts = 0, .annealing = {1}, .tolerance = 1e-14}).assimilate(problem);
   const auto distance_of = [&](IenksSettings settings) {
     const Analysis analysis = Ienks(settings).assimilate(problem);
@@ -119,10 +118,10 @@ TEST_CASE("ienks: problems in step are each what it is alone, to the bit") {
     twins.push_back(lorenz_63_twin({.members = 5, .cycles = 8, .steps = 5, .error_variance = 2}, seed));
   std::vector<Problem> problems;
   for (const LorenzTwin& t : twins)
-    problems.push_back({t.prior, twins[0].model, t.observations, t.covariance, t.times, {4, 3}, t.seed});
+    problems.push_back({t.prior, twins[0].model, t.observations, t.covariance, t.times, t.seed});
   IenksSettings settings = transform;
   settings.inflation = {.factor = 1.1, .rotate = true};
-  const Ienks method(settings);
+  const Ienks method(settings, {.length = 4, .shift = 3});
   const std::vector<Analysis> together = method.assimilate_all(problems);
   for (std::size_t k = 0; k < problems.size(); ++k) {
     const Analysis alone = method.assimilate(problems[k]);
@@ -144,7 +143,7 @@ TEST_CASE("ienks: a step out of the model's range is halved") {
   const double variance = std::pow(prior.spread()[0], 2);
   for (IenksSettings settings : {transform, bundle}) {
     settings.iterations = 100;
-    Problem problem{prior, model, o, covariance, {0}, {}};
+    Problem problem{prior, model, o, covariance, {0}};
     const Ensemble posterior = Ienks(settings).assimilate(problem).ensembles[0];
     const double v = posterior.mean().item();
     if (settings.sensitivities == Sensitivities::bundle) {
@@ -154,7 +153,7 @@ TEST_CASE("ienks: a step out of the model's range is halved") {
     CHECK(std::abs(v - std::exp(-3)) <= 0.02);
   }
   const Ensemble outside(Tensor::from(std::vector<double>{-0.6, 0.9}, {2, 1}));
-  CHECK_THROWS_WITH_AS(Ienks(transform).assimilate({outside, model, o, covariance, {0}, {}}),
+  CHECK_THROWS_WITH_AS(Ienks(transform).assimilate({outside, model, o, covariance, {0}}),
                        "ienks: the model is not finite after 0 iterations", Error);
 }
 

@@ -216,9 +216,9 @@ TEST_CASE("operators of all kinds on the surrogate: by hand, derivatives, every 
   nn::Parameters& weights = moved.net.parameters();
   for (std::size_t i = 0; i < weights.size(); ++i) weights.set(i, weights[i].to(testing::one_lane()));
   const LatentModel elsewhere(moved);
-  const Linearisation there = elsewhere.observe(o)->linearise_each(v, directions.reshaped({1, 7, 6}));
+  const Linearisation there = elsewhere.observe(o)->linearise(v, directions.reshaped({1, 7, 6}));
   CHECK(largest_difference(there.tangents.reshaped({7, o.size()}), plain.tangents) <= 1e-11);
-  CHECK(largest_difference(elsewhere.observe(o)->predict_each(v.reshaped({1, 1, 6})).to_vector(), found) <= 1e-12);
+  CHECK(largest_difference(elsewhere.observe(o)->predict(v.reshaped({1, 1, 6})).to_vector(), found) <= 1e-12);
 }
 
 TEST_CASE("advancing keeps the parameters and composes over whole frames") {
@@ -253,7 +253,7 @@ TEST_CASE("LEVDA on the surrogate: the same bits at 1, 2 and 8 threads, and a st
   const std::vector<double> variance(exact.size(), 0.09);
   const DiagonalCovariance covariance(variance);
   const Ensemble prior(normal_tensor({8, 6}, 12));
-  const Problem problem{prior, model, o, covariance, {0, 60, 120, 180, 240, 300}, {6, 6}};
+  const Problem problem{prior, model, o, covariance, {0, 60, 120, 180, 240, 300}};
   const Levda levda({.starts = 2, .annealing = {10, 1}, .iterations = 200, .tolerance = 1e-14});
   std::vector<Tensor> results;
   for (const std::size_t threads : {1, 2, 8}) {
@@ -293,8 +293,8 @@ TEST_CASE("many truths at once are each what it is alone, to the bit") {
   const DiagonalCovariance covariance(std::vector<double>(observations[0].value.size(), 0.09));
   std::vector<Problem> problems;
   for (std::size_t k = 0; k < observations.size(); ++k)
-    problems.push_back({priors[k], model, observations[k], covariance, {0, 60, 120, 180, 240, 300}, {4, 3}});
-  const Levda levda({.starts = 2, .annealing = {10, 1}});
+    problems.push_back({priors[k], model, observations[k], covariance, {0, 60, 120, 180, 240, 300}});
+  const Levda levda({.starts = 2, .annealing = {10, 1}}, {.length = 4, .shift = 3});
   const std::vector<Analysis> together = levda.assimilate_all(problems);
   const std::vector<Analysis> free = FreeRun().assimilate_all(problems);
   std::vector<double> iterations;
@@ -324,8 +324,8 @@ TEST_CASE(
   const Tensor v = normal_tensor({3, 4, 6}, 14);
   const Tensor directions = normal_tensor({3, 5, 6}, 15);
   const Tensor points = v.rows(0, 1).reshaped({4, 6}).rows(0, 3);
-  const Tensor later = LatentModel(s).advance_each(v, 150);
-  const Linearisation each = expected->linearise_each(points, directions);
+  const Tensor later = LatentModel(s).forecast(v, 150);
+  const Linearisation each = expected->linearise(points, directions);
   const auto close = [](const Tensor& a, const Tensor& b, double tolerance) {
     return a.device() == autodiff::Device::cpu && largest_difference(a, b) <= tolerance;
   };
@@ -334,19 +334,19 @@ TEST_CASE(
     CAPTURE(most);
     const LatentModel model(moved, most);
     const auto observe = model.observe(o);
-    CHECK(close(observe->predict_each(v), expected->predict_each(v), 1e-12));
+    CHECK(close(observe->predict(v), expected->predict(v), 1e-12));
     CHECK(close(observe->predict(points), expected->predict(points), 1e-12));
-    const Linearisation found = observe->linearise_each(points, directions);
+    const Linearisation found = observe->linearise(points, directions);
     CHECK(close(found.value, each.value, 1e-12));
     CHECK(close(found.tangents, each.tangents, 1e-12 * 10));
     const Linearisation one =
         observe->linearise(points.rows(2, 3).reshaped({6}), directions.rows(2, 3).reshaped({5, 6}));
     CHECK(close(one.tangents, each.tangents.rows(2, 3).reshaped({5, o.size()}), 1e-12 * 10));
-    const Tensor single = observe->predict_each(v.to(DType::float32));
+    const Tensor single = observe->predict(v.to(DType::float32));
     CHECK(single.dtype() == DType::float32);
-    CHECK(close(single.to(DType::float64), expected->predict_each(v), 1e-5));
-    CHECK(close(model.advance_each(v, 150), later, 1e-13));
-    CHECK(testing::same_bits(model.advance_each(v, 0), v));
+    CHECK(close(single.to(DType::float64), expected->predict(v), 1e-5));
+    CHECK(close(model.forecast(v, 150), later, 1e-13));
+    CHECK(testing::same_bits(model.forecast(v, 0), v));
     // On a tape: where the control vectors lie.
     CHECK(close((*observe)(Var(points)).value(), expected->predict(points), 1e-12));
     CHECK(&(*observe)(Var(points.to(testing::one_lane()))).value().backend() == &testing::one_lane());
@@ -375,13 +375,14 @@ TEST_CASE("LEVDA of many truths with the weights on a device of one lane finds w
     for (const LatentModel* one : {&model, &on_device}) {
       std::vector<Problem> problems;
       for (std::size_t k = 0; k < observations.size(); ++k)
-        problems.push_back({priors[k], *one, observations[k], covariance, {0, 60, 120, 180, 240, 300}, {4, 3}});
+        problems.push_back({priors[k], *one, observations[k], covariance, {0, 60, 120, 180, 240, 300}});
       const Levda levda({.minimiser = minimiser,
                          .starts = 1,
                          .annealing = {10, 1},
                          .iterations = 200,
                          .tolerance = 1e-13,
-                         .mixed_precision = false});
+                         .precision = Precision::float64},
+                        {.length = 4, .shift = 3});
       found.push_back(levda.assimilate_all(problems));
     }
     // Gauss-Newton and L-BFGS end where round-off of J hides what is left to gain: 1e-13 of J is 1e-6 of the spread.
@@ -400,7 +401,7 @@ TEST_CASE("L-BFGS on the exact gradient and Gauss-Newton end at the same analysi
   for (std::size_t i = 0; i < exact.size(); ++i) o.value[i] = exact[i] + 0.3 * o.value[i];
   const DiagonalCovariance covariance(std::vector<double>(exact.size(), 0.09));
   const Ensemble prior(normal_tensor({8, 6}, 12));
-  const Problem problem{prior, model, o, covariance, {0, 60, 120, 180, 240, 300}, {6, 6}};
+  const Problem problem{prior, model, o, covariance, {0, 60, 120, 180, 240, 300}};
   std::vector<Ensemble> found;
   std::vector<double> costs;
   for (const Minimiser minimiser : {Minimiser::gauss_newton, Minimiser::lbfgs}) {

@@ -73,7 +73,6 @@ struct World {
                      .observations = observations,
                      .covariance = covariance,
                      .times = {10, 20, 30, 40},
-                     .windows = {},
                      .seed = 4});
   }
 };

@@ -26,7 +26,7 @@ struct Twin {
   DiagonalCovariance covariance;
   std::vector<double> times;
 
-  Problem problem(Windows windows) const { return {prior, model, observations, covariance, times, windows}; }
+  Problem problem() const { return {prior, model, observations, covariance, times}; }
 };
 
 /// n controls, N members, `steps` times with m observations each; errors of different sizes.
@@ -78,7 +78,9 @@ double difference(const Gaussian& a, const Gaussian& b) {
   return std::max((a.mean - b.mean).cwiseAbs().maxCoeff(), (a.covariance - b.covariance).cwiseAbs().maxCoeff());
 }
 
-const Levda plain({.starts = 0, .annealing = {1}});
+Levda plain(std::int64_t length = 0, std::int64_t shift = 0) {
+  return Levda({.starts = 0, .annealing = {1}}, {.length = length, .shift = shift});
+}
 
 }  // namespace
 
@@ -87,7 +89,7 @@ TEST_CASE("one window with a linear model is the Kalman smoother, for fewer and 
     CAPTURE(n);
     const Twin twin = make_twin(n, members, 6, 3, 1);
     const Gaussian at_start = kalman(twin, twin.observations, twin.covariance.variance());
-    const Analysis analysis = plain.assimilate(twin.problem({6, 6}));
+    const Analysis analysis = plain(6, 6).assimilate(twin.problem());
     REQUIRE(analysis.ensembles.size() == 6);
     for (std::int64_t t = 0; t < 6; ++t)
       CHECK(difference(gaussian_of(analysis.ensembles[t]), advanced(at_start, twin.model.power(t))) <= 1e-10);
@@ -98,19 +100,19 @@ TEST_CASE("several starts and annealing do not change a linear analysis") {
   const Twin twin = make_twin(5, 12, 6, 3, 2);
   const Levda full({.starts = 3, .annealing = {100, 10, 1}, .tolerance = 1e-12});
   const Gaussian at_start = kalman(twin, twin.observations, twin.covariance.variance());
-  CHECK(difference(gaussian_of(full.assimilate(twin.problem({6, 6})).ensembles[0]), at_start) <= 1e-10);
+  CHECK(difference(gaussian_of(full.assimilate(twin.problem()).ensembles[0]), at_start) <= 1e-10);
 }
 
 TEST_CASE(
     "windows one after the other end where one window over all ends; overlapping ones count an observation once") {
   const Twin twin = make_twin(6, 15, 8, 2, 3);
-  const Gaussian whole = gaussian_of(plain.assimilate(twin.problem({8, 8})).ensembles.back());
-  CHECK(difference(gaussian_of(plain.assimilate(twin.problem({4, 4})).ensembles.back()), whole) <= 1e-10);
-  CHECK(difference(gaussian_of(plain.assimilate(twin.problem({4, 2})).ensembles.back()), whole) <= 1e-10);
-  CHECK(difference(gaussian_of(plain.assimilate(twin.problem({5, 3})).ensembles.back()), whole) <= 1e-10);
+  const Gaussian whole = gaussian_of(plain(8, 8).assimilate(twin.problem()).ensembles.back());
+  CHECK(difference(gaussian_of(plain(4, 4).assimilate(twin.problem()).ensembles.back()), whole) <= 1e-10);
+  CHECK(difference(gaussian_of(plain(4, 2).assimilate(twin.problem()).ensembles.back()), whole) <= 1e-10);
+  CHECK(difference(gaussian_of(plain(5, 3).assimilate(twin.problem()).ensembles.back()), whole) <= 1e-10);
   // What the first of two windows says of its own times does not know the second's observations.
-  const Gaussian early = gaussian_of(plain.assimilate(twin.problem({4, 4})).ensembles.front());
-  CHECK(difference(early, gaussian_of(plain.assimilate(twin.problem({8, 8})).ensembles.front())) > 1e-3);
+  const Gaussian early = gaussian_of(plain(4, 4).assimilate(twin.problem()).ensembles.front());
+  CHECK(difference(early, gaussian_of(plain(8, 8).assimilate(twin.problem()).ensembles.front())) > 1e-3);
 }
 
 TEST_CASE("a single observation moves the mean by the textbook gain") {
@@ -122,7 +124,7 @@ TEST_CASE("a single observation moves the mean by the textbook gain") {
   Observations o;
   o.add(0, 0, 0, 0, 5.0, std::sqrt(r));
   const DiagonalCovariance covariance({r});
-  const Analysis analysis = plain.assimilate({prior, model, o, covariance, {0}, {1, 1}});
+  const Analysis analysis = plain().assimilate({prior, model, o, covariance, {0}});
   CHECK(std::abs(analysis.ensembles[0].mean().item() - (1 + b / (b + r) * 4)) <= 1e-12);
   CHECK(std::abs(std::pow(analysis.ensembles[0].spread()[0], 2) - b * r / (b + r)) <= 1e-12);
   // Degrees of freedom for signal: the trace of the influence matrix, b / (b + r).
@@ -134,15 +136,15 @@ TEST_CASE("the order of observations does not matter") {
   std::vector<std::int64_t> order = Random(5).permutation(twin.observations.size());
   const Observations shuffled = twin.observations.part(order);
   const auto covariance = twin.covariance.part(order, std::vector<double>(order.size(), 1.0));
-  const Analysis a = plain.assimilate(twin.problem({5, 5}));
-  const Analysis b = plain.assimilate({twin.prior, twin.model, shuffled, *covariance, twin.times, {5, 5}});
+  const Analysis a = plain(5, 5).assimilate(twin.problem());
+  const Analysis b = plain().assimilate({twin.prior, twin.model, shuffled, *covariance, twin.times});
   CHECK(difference(gaussian_of(a.ensembles[2]), gaussian_of(b.ensembles[2])) <= 1e-12);
 }
 
 TEST_CASE("with more controls than members the posterior stays in the prior's span") {
   const Twin twin = make_twin(20, 6, 4, 5, 6);
   const Matrix prior = matrix_of(twin.prior.members()).rowwise() - matrix_of(twin.prior.mean()).row(0);
-  const Matrix posterior = matrix_of(plain.assimilate(twin.problem({4, 4})).ensembles[0].members()).rowwise() -
+  const Matrix posterior = matrix_of(plain(4, 4).assimilate(twin.problem()).ensembles[0].members()).rowwise() -
                            matrix_of(twin.prior.mean()).row(0);
   const Eigen::ColPivHouseholderQR<Matrix> span(prior.transpose());
   const Matrix residual = prior.transpose() * span.solve(Matrix(posterior.transpose())) - posterior.transpose();
@@ -151,7 +153,7 @@ TEST_CASE("with more controls than members the posterior stays in the prior's sp
 
 TEST_CASE("a linear problem needs one Gauss-Newton iteration") {
   // One to reach the minimum, one to see that nothing is left to gain.
-  const Analysis analysis = plain.assimilate(make_twin(5, 12, 6, 3, 7).problem({6, 6}));
+  const Analysis analysis = plain(6, 6).assimilate(make_twin(5, 12, 6, 3, 7).problem());
   CHECK(analysis.diagnostics.at("iterations")[0] <= 2);
   CHECK(analysis.diagnostics.at("gradient_norm")[0] <= 1e-10);
 }
@@ -171,7 +173,7 @@ TEST_CASE("twice the cost at the minimum is chi-square distributed with m degree
     const Vector y = g * truth;
     for (std::int64_t i = 0; i < twin.observations.size(); ++i)
       twin.observations.value[i] = y[i] + twin.observations.error_std[i] * random.normal();
-    sum += 2 * plain.assimilate(twin.problem({3, 3})).diagnostics.at("cost")[0];
+    sum += 2 * plain(3, 3).assimilate(twin.problem()).diagnostics.at("cost")[0];
   }
   // Four standard errors of the mean over the draws.
   CHECK(std::abs(sum / draws - m) <= 4 * std::sqrt(2 * m / draws));
@@ -210,7 +212,7 @@ TEST_CASE("the gradient of one reverse sweep is the one that forward sweeps give
 
 TEST_CASE("the mean is kept by the transform, and free runs use no observation") {
   const Twin twin = make_twin(5, 10, 4, 3, 12);
-  const Analysis free = FreeRun().assimilate(twin.problem({4, 4}));
+  const Analysis free = FreeRun().assimilate(twin.problem());
   const Gaussian prior = gaussian_of(twin.prior);
   for (std::int64_t t = 0; t < 4; ++t)
     CHECK(difference(gaussian_of(free.ensembles[t]), advanced(prior, twin.model.power(t))) <= 1e-12);
@@ -251,13 +253,11 @@ TEST_CASE("several starts and annealing find the deep one of many minima") {
   const Ensemble prior(Tensor::from(std::span<const double>(members), {12, 1}));
   const DiagonalCovariance covariance(variance);
   const Bump model;
-  const auto error = [&](const Levda& levda, const Ensemble& from, const Ensemble* candidates = nullptr) {
-    Problem problem{from, model, o, covariance, {0}, {1, 1}};
-    problem.candidates = candidates;
-    return std::abs(levda.assimilate(problem).ensembles[0].mean().item() - truth);
+  const auto error = [&](const Levda& levda, const Ensemble& from) {
+    return std::abs(levda.assimilate({from, model, o, covariance, {0}}).ensembles[0].mean().item() - truth);
   };
   const Levda searching({.starts = 4, .annealing = {100, 10, 1}});
-  CHECK(error(plain, prior) > 1);
+  CHECK(error(plain(), prior) > 1);
   CHECK(error(searching, prior) <= 0.01);
   // Where all members are far, as likely states that are no members are needed.
   for (double& member : members) member -= 2.5;
@@ -265,7 +265,16 @@ TEST_CASE("several starts and annealing find the deep one of many minima") {
   const std::vector<double> others{-1, 0.9, 2, 2.05, 2.9};
   const Ensemble candidates(Tensor::from(std::span<const double>(others), {5, 1}));
   CHECK(error(searching, far) > 1);
-  CHECK(error(searching, far, &candidates) <= 0.01);
+  CHECK(error(Levda({.starts = 4, .candidates = {candidates}}), far) <= 0.01);
+  // Each problem of a call has its candidates: the first has useless ones here.
+  const Problem problem{far, model, o, covariance, {0}};
+  const std::vector<Analysis> both =
+      Levda({.starts = 4, .candidates = {far, candidates}}).assimilate_all(std::vector<Problem>(2, problem));
+  CHECK(std::abs(both[0].ensembles[0].mean().item() - truth) > 1);
+  CHECK(std::abs(both[1].ensembles[0].mean().item() - truth) <= 0.01);
+  CHECK_THROWS_AS(Levda({.candidates = {far, far}}).assimilate_all(std::vector<Problem>(3, problem)), Error);
+  CHECK_THROWS_AS(Levda({.control = Control::transform, .candidates = {far}}), Error);
+  CHECK_THROWS_AS(Levda({.minimiser = Minimiser::ensemble, .candidates = {far}}), Error);
 }
 
 TEST_CASE("many problems at once are each what it is alone, to the bit: in step where they fit, else not") {
@@ -287,8 +296,10 @@ TEST_CASE("many problems at once are each what it is alone, to the bit: in step 
     covariances.emplace_back(variance);
   }
   std::vector<Problem> problems;
-  for (std::size_t k = 0; k < priors.size(); ++k)
-    problems.push_back({priors[k], a.model, observations[k], covariances[k], a.times, {4, k == 6 ? 4 : 3}});
+  for (std::size_t k = 0; k < priors.size(); ++k) {
+    problems.push_back({priors[k], a.model, observations[k], covariances[k], a.times});
+    if (k == 6) problems.back().times.pop_back();
+  }
   const auto check = [&](const Method& method) {
     const std::vector<Analysis> together = method.assimilate_all(problems);
     REQUIRE(together.size() == problems.size());
@@ -296,34 +307,38 @@ TEST_CASE("many problems at once are each what it is alone, to the bit: in step 
       CAPTURE(k);
       const Analysis alone = method.assimilate(problems[k]);
       CHECK(together[k].diagnostics == alone.diagnostics);
-      for (std::size_t t = 0; t < a.times.size(); ++t)
+      REQUIRE(together[k].ensembles.size() == problems[k].times.size());
+      for (std::size_t t = 0; t < alone.ensembles.size(); ++t)
         CHECK(testing::same_bits(together[k].ensembles[t].members(), alone.ensembles[t].members()));
     }
   };
   check(FreeRun());
-  check(plain);
-  check(Levda({.starts = 3, .annealing = {100, 10, 1}}));
-  check(Levda({.minimiser = Minimiser::lbfgs, .starts = 1, .annealing = {10, 1}}));
-  check(Levda({.minimiser = Minimiser::ensemble}));
-  CHECK(plain.assimilate_all({}).empty());
+  check(plain(4, 3));
+  const WindowSettings windows{.length = 4, .shift = 3};
+  check(Levda({.starts = 3, .annealing = {100, 10, 1}}, windows));
+  check(Levda({.minimiser = Minimiser::lbfgs, .starts = 1, .annealing = {10, 1}}, windows));
+  check(Levda({.minimiser = Minimiser::ensemble}, windows));
+  CHECK(plain().assimilate_all({}).empty());
 }
 
 TEST_CASE("problems in step ask the model together") {
-  // Counts the calls of an operator that the default implementations do not reach.
+  // Counts the calls of an operator.
   class Counted final : public ForwardModel {
    public:
     explicit Counted(const LinearModel& model) : model_(model) {}
     std::int64_t controls() const override { return model_.controls(); }
-    autodiff::Var advance(const autodiff::Var& v, double seconds) const override { return model_.advance(v, seconds); }
+    autodiff::Var advance(const autodiff::Var& v, double duration) const override {
+      return model_.advance(v, duration);
+    }
     std::unique_ptr<ObservationOperator> observe(const Observations& o) const override {
       class Operator final : public ObservationOperator {
        public:
         Operator(std::unique_ptr<ObservationOperator> inner, int& calls) : inner_(std::move(inner)), calls_(calls) {}
         std::int64_t size() const override { return inner_->size(); }
         autodiff::Var operator()(const autodiff::Var& v) const override { return (*inner_)(v); }
-        Linearisation linearise_each(const Tensor& v, const Tensor& directions) const override {
+        Linearisation linearise(const Tensor& v, const Tensor& directions) const override {
           ++calls_;
-          return inner_->linearise_each(v, directions);
+          return inner_->linearise(v, directions);
         }
 
        private:
@@ -339,18 +354,18 @@ TEST_CASE("problems in step ask the model together") {
   };
   const Twin twin = make_twin(5, 12, 6, 3, 22);
   const Counted model(twin.model);
-  const Problem problem{twin.prior, model, twin.observations, twin.covariance, twin.times, {6, 6}};
-  plain.assimilate(problem);
+  const Problem problem{twin.prior, model, twin.observations, twin.covariance, twin.times};
+  plain().assimilate(problem);
   const int alone = model.calls;
   model.calls = 0;
-  plain.assimilate_all(std::vector<Problem>(9, problem));
+  plain().assimilate_all(std::vector<Problem>(9, problem));
   CHECK(alone > 0);
   CHECK(model.calls == alone);
 }
 
 TEST_CASE("the impact of observations adds up to the degrees of freedom for signal, its slope is that of the cost") {
   Twin twin = make_twin(5, 12, 6, 3, 30);
-  const auto tight = [&] { return plain.assimilate(twin.problem({6, 6})); };
+  const auto tight = [&] { return plain(6, 6).assimilate(twin.problem()); };
   const Analysis analysis = tight();
   REQUIRE(analysis.impact.size() == 18);
   // K of the Kalman smoother: H K = P_y (P_y + R)^-1, of which whitening keeps the diagonal.
@@ -382,8 +397,8 @@ TEST_CASE("the impact of observations adds up to the degrees of freedom for sign
 TEST_CASE("iterations are reported: the cost falls at one factor of R, gradients of a linear model agree") {
   const Twin twin = make_twin(5, 12, 6, 3, 31);
   for (const Minimiser minimiser : {Minimiser::gauss_newton, Minimiser::lbfgs}) {
-    const Levda method({.minimiser = minimiser, .starts = 2, .annealing = {100, 1}});
-    const Analysis analysis = method.assimilate(twin.problem({4, 2}));
+    const Levda method({.minimiser = minimiser, .starts = 2, .annealing = {100, 1}}, {.length = 4, .shift = 2});
+    const Analysis analysis = method.assimilate(twin.problem());
     REQUIRE(analysis.iterations.size() >= 4);
     CHECK(analysis.iterations.front().window == 0);
     CHECK(analysis.iterations.front().factor == 100);
@@ -408,25 +423,25 @@ TEST_CASE("iterations are reported: the cost falls at one factor of R, gradients
 TEST_CASE("inflation multiplies the spread of each window's posterior and keeps its mean") {
   const Twin twin = make_twin(5, 12, 6, 3, 32);
   const Levda inflating({.starts = 0, .annealing = {1}, .inflation = {.factor = 1.5}});
-  const Gaussian a = gaussian_of(plain.assimilate(twin.problem({6, 6})).ensembles[0]);
-  const Gaussian b = gaussian_of(inflating.assimilate(twin.problem({6, 6})).ensembles[0]);
+  const Gaussian a = gaussian_of(plain(6, 6).assimilate(twin.problem()).ensembles[0]);
+  const Gaussian b = gaussian_of(inflating.assimilate(twin.problem()).ensembles[0]);
   CHECK(difference({a.mean, 2.25 * a.covariance}, b) <= 1e-12);
   const Levda relaxing({.starts = 0, .annealing = {1}, .inflation = {.relaxation = 1}});
-  const std::vector<double> kept = relaxing.assimilate(twin.problem({6, 6})).ensembles[0].spread();
+  const std::vector<double> kept = relaxing.assimilate(twin.problem()).ensembles[0].spread();
   for (std::size_t k = 0; k < kept.size(); ++k) CHECK(std::abs(kept[k] - twin.prior.spread()[k]) <= 1e-12);
   CHECK_THROWS_AS(Levda({.inflation = {.factor = 0}}), Error);
 }
 
 TEST_CASE("where windows overlap an analysis has used each observation's share so far: never over-confident") {
-  for (const Windows windows : {Windows{5, 1}, Windows{4, 3}, Windows{3, 2}, Windows{6, 4}}) {
+  for (const auto& [length, shift] : {std::pair{5, 1}, std::pair{4, 3}, std::pair{3, 2}, std::pair{6, 4}}) {
     const Twin twin = make_twin(5, 12, 8, 2, 33);
-    CAPTURE(windows.length);
-    const Analysis analysis = plain.assimilate(twin.problem(windows));
+    CAPTURE(length);
+    const Analysis analysis = plain(length, shift).assimilate(twin.problem());
     const Gaussian all = kalman(twin, twin.observations, twin.covariance.variance());
     // Windows by their definition: k shift .. k shift + length - 1, the last one ends with the times.
     std::vector<std::pair<std::int64_t, std::int64_t>> spans;
-    for (std::int64_t begin = 0;; begin += windows.shift) {
-      spans.emplace_back(begin, std::min<std::int64_t>(begin + windows.length, 8));
+    for (std::int64_t begin = 0;; begin += shift) {
+      spans.emplace_back(begin, std::min<std::int64_t>(begin + length, 8));
       if (spans.back().second == 8) break;
     }
     const auto entered = [&](std::int64_t t, std::size_t until) {
@@ -463,11 +478,11 @@ TEST_CASE("settings and problems that do not fit are refused") {
   CHECK_THROWS_AS(Levda({.annealing = {0.5, 1}}), Error);
   CHECK_THROWS_AS(Levda({.iterations = 0}), Error);
   const Twin twin = make_twin(5, 10, 4, 3, 12);
-  CHECK_THROWS_WITH_AS(plain.assimilate(twin.problem({4, 5})), "windows of length 4 and shift 5", Error);
+  CHECK_THROWS_WITH_AS(plain(4, 5), "windows of length 4 and shift 5", Error);
   const DiagonalCovariance few({1.0});
-  CHECK_THROWS_WITH_AS(plain.assimilate({twin.prior, twin.model, twin.observations, few, twin.times, {4, 4}}),
+  CHECK_THROWS_WITH_AS(plain().assimilate({twin.prior, twin.model, twin.observations, few, twin.times}),
                        "a covariance of 1 errors for 12 observations", Error);
   const Ensemble other(tensor_of(Matrix::Random(10, 6)));
-  CHECK_THROWS_WITH_AS(plain.assimilate({other, twin.model, twin.observations, twin.covariance, twin.times, {4, 4}}),
+  CHECK_THROWS_WITH_AS(plain().assimilate({other, twin.model, twin.observations, twin.covariance, twin.times}),
                        "an ensemble of 6 controls for a model of 5", Error);
 }

@@ -18,7 +18,7 @@ struct LinearTwin {
   da::DiagonalCovariance covariance;
   std::vector<double> times;
 
-  da::Problem problem() const { return {prior, model, observations, covariance, times, {}, 7}; }
+  da::Problem problem() const { return {prior, model, observations, covariance, times, 7}; }
 };
 
 /// n controls, N members, `steps` times with m observations each; errors of different sizes. x of an observation is its

@@ -29,7 +29,7 @@ inline Matrix random_matrix(std::int64_t rows, std::int64_t columns, autodiff::R
   return x;
 }
 
-/// v_{t+1} = M v_t, one step per second; channel c of an observation is row c of H.
+/// v_{t+1} = M v_t, one step per unit of time; channel c of an observation is row c of H.
 class LinearModel final : public ForwardModel {
  public:
   LinearModel(Matrix step, Matrix observation) : step_(std::move(step)), observation_(std::move(observation)) {}
@@ -47,8 +47,8 @@ class LinearModel final : public ForwardModel {
       g.row(i) = observation_.row(o.channel[i]) * power(static_cast<std::int64_t>(std::llround(o.time[i])));
     return g;
   }
-  autodiff::Var advance(const autodiff::Var& v, double seconds) const override {
-    return matmul(v, autodiff::Var(tensor_of(power(std::llround(seconds)))), false, true);
+  autodiff::Var advance(const autodiff::Var& v, double duration) const override {
+    return matmul(v, autodiff::Var(tensor_of(power(std::llround(duration)))), false, true);
   }
   std::unique_ptr<ObservationOperator> observe(const Observations& o) const override {
     class Operator final : public ObservationOperator {

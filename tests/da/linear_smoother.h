@@ -6,14 +6,6 @@
 
 namespace levda::testing {
 
-/// One window over all times.
-inline da::Problem one_window(const LinearTwin& twin) {
-  da::Problem problem = twin.problem();
-  const auto length = static_cast<std::int64_t>(twin.times.size());
-  problem.windows = {length, length};
-  return problem;
-}
-
 /// Kalman's formula at time 0 from all observations.
 inline Gaussian kalman_smoother(const Gaussian& prior, const da::LinearModel& model, const da::Observations& o) {
   const da::Matrix g = model.matrix(o);

@@ -40,9 +40,8 @@ inline LagErrors lag_errors(const LorenzTwin& twin, const da::WindowMethod& meth
     if (next > 0 && next < end) times.push_back(next);
     times.push_back(end);
     const auto covariance = twin.covariance.part(positions, std::vector<double>(positions.size(), 1.0));
-    const auto length = static_cast<std::int64_t>(times.size());
     const da::Analysis analysis =
-        method.assimilate({ensemble, twin.model, here, *covariance, times, {length, length}, twin.seed * 1000000 + k});
+        method.assimilate({ensemble, twin.model, here, *covariance, times, twin.seed * 1000000 + k});
     if (k >= burn_in) {
       const da::Ensemble& last = analysis.ensembles.back();
       const std::size_t components = twin.truth[k].size();

@@ -30,9 +30,7 @@ struct LorenzTwin {
   std::vector<std::vector<double>> truth;  ///< at those times
   std::uint64_t seed;
 
-  da::Problem problem(da::Windows windows = {}) const {
-    return {prior, model, observations, covariance, times, windows, seed};
-  }
+  da::Problem problem() const { return {prior, model, observations, covariance, times, seed}; }
 
   /// Mean over the times after the first `burn_in` of the root mean square over components of mean less truth.
   double rmse(const da::Analysis& analysis, std::size_t burn_in = 200) const {
@@ -64,7 +62,7 @@ inline LorenzTwin lorenz_twin(da::StepModel model, double dt, const std::vector<
   std::vector<double> times;
   std::vector<std::vector<double>> truth;
   for (std::int64_t k = 1; k <= s.cycles; ++k) {
-    x = model.advance(autodiff::Var(x), dt * static_cast<double>(s.steps)).value();
+    x = model.forecast(x, dt * static_cast<double>(s.steps));
     times.push_back(dt * static_cast<double>(k * s.steps));
     truth.push_back(x.to_vector());
     for (std::int64_t i = 0; i < n; ++i)

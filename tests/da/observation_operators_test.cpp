@@ -235,9 +235,9 @@ TEST_CASE("a model of single steps is observed through operators: predictions an
     CHECK(std::abs(predicted.to_vector()[3 * k + 2] - std::pow(one[3 * k + 2], 4)) <= 1e-14);
   }
   CHECK(testing::same_bits((*observe)(Var(v)).value(), predicted));
-  CHECK(testing::same_bits(observe->predict_each(v.reshaped({2, 2, 3})), predicted.reshaped({2, 2, 3})));
+  CHECK(testing::same_bits(observe->predict(v.reshaped({2, 2, 3})), predicted.reshaped({2, 2, 3})));
   const Tensor directions = normal_tensor({4, 5, 3}, 2);
-  const Linearisation each = observe->linearise_each(v, directions);
+  const Linearisation each = observe->linearise(v, directions);
   for (std::int64_t k = 0; k < 4; ++k) {
     const Tensor at = v.rows(k, k + 1).reshaped({3});
     const Tensor along = directions.rows(k, k + 1).reshaped({5, 3});

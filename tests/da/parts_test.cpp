@@ -1,4 +1,4 @@
-/// Observations, covariances, ensembles, the catalogue.
+/// Observations, covariances, ensembles, the analogues.
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@
 
 #include "autodiff/error.h"
 #include "autodiff/random.h"
-#include "da/catalogue.h"
+#include "da/analogue.h"
 #include "da/ensemble.h"
 
 using namespace levda;
@@ -105,8 +105,8 @@ TEST_CASE("lookup finds the member and the start, between nodes and between fram
             fields.push_back(
                 static_cast<float>(value(m, static_cast<double>(f), c, 100 + 2 * (i + about.grid.offset_x[c]),
                                          200 + 3 * (j + about.grid.offset_y[c]))));
-  const Catalogue catalogue(about, fields);
-  REQUIRE(catalogue.members() == 4);
+  const Analogues analogues(about, fields);
+  REQUIRE(analogues.members() == 4);
   Observations o;
   std::vector<double> variance;
   autodiff::Random random(1);
@@ -119,10 +119,10 @@ TEST_CASE("lookup finds the member and the start, between nodes and between fram
     variance.push_back(0.01);
   }
   const DiagonalCovariance covariance(variance);
-  const Catalogue::Fit fit = catalogue.best_fit(o, covariance, 0, 7);
+  const Analogue fit = analogues.nearest(o, covariance, 0, 7);
   CHECK(fit.member == 2);
   CHECK(fit.start == 3);
   CHECK(fit.misfit <= 30 * std::pow(1e-5 * 20 / 0.1, 2));  // float32 fields of size 20
-  CHECK_THROWS_WITH_AS(catalogue.best_fit(o, covariance, 6, 7),
+  CHECK_THROWS_WITH_AS(analogues.nearest(o, covariance, 6, 7),
                        "lookup: the observations last longer than the trajectories", Error);
 }

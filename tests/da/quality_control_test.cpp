@@ -7,6 +7,7 @@
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
+#include "da/four_d_en_var.h"
 #include "da/levda.h"
 #include "tests/autodiff/compare.h"
 #include "tests/da/linear_model.h"
@@ -30,15 +31,7 @@ struct Twin {
   std::vector<double> times;
   Vector truth;
 
-  Problem problem(double gross_error) const {
-    return {.prior = prior,
-            .model = model,
-            .observations = observations,
-            .covariance = covariance,
-            .times = times,
-            .windows = {.length = 4, .shift = 2},
-            .gross_error = gross_error};
-  }
+  Problem problem() const { return {prior, model, observations, covariance, times}; }
 };
 
 Twin make_twin(std::uint64_t seed, double prior_spread = 1) {
@@ -64,7 +57,9 @@ Twin make_twin(std::uint64_t seed, double prior_spread = 1) {
           truth};
 }
 
-const Levda plain({.starts = 0, .annealing = {1}});
+Levda checking(double gross_error) {
+  return Levda({.starts = 0, .annealing = {1}}, {.length = 4, .shift = 2, .gross_error = gross_error});
+}
 
 double difference(const Ensemble& a, const Ensemble& b) {
   return (matrix_of(a.members()) - matrix_of(b.members())).cwiseAbs().maxCoeff();
@@ -109,21 +104,21 @@ TEST_CASE("quality control: an outlier is recorded, and the analysis is the one 
   twin.observations.value[20] -= 1.5;  // only after it: within the prior's spread
   twin.observations.qc[7] = incoming_rejected;
   twin.observations.value[7] = no_number;
-  const Analysis analysis = plain.assimilate(twin.problem(5));
+  const Analysis analysis = checking(5).assimilate(twin.problem());
   std::vector<std::int32_t> expected(static_cast<std::size_t>(twin.observations.size()), used);
   expected[3] = expected[20] = outlier;
   expected[7] = incoming_rejected;
   CHECK(analysis.qc == expected);
-  CHECK(plain.assimilate(twin.problem(0)).qc == twin.observations.qc);
+  CHECK(checking(0).assimilate(twin.problem()).qc == twin.observations.qc);
 
   Twin without = twin;
   without.observations.qc = expected;
-  const Analysis clean = plain.assimilate(without.problem(0));
+  const Analysis clean = checking(0).assimilate(without.problem());
   for (std::size_t t = 0; t < twin.times.size(); ++t)
     CHECK(difference(analysis.ensembles[t], clean.ensembles[t]) <= 1e-10);
   for (const Impact& impact : analysis.impact) CHECK(expected[static_cast<std::size_t>(impact.observation)] == used);
-  // Each method has it: a window method that knows nothing of it.
-  CHECK(Levda({.minimiser = Minimiser::ensemble}).assimilate(twin.problem(5)).qc == expected);
+  // Another window method, which does not mention the check.
+  CHECK(FourDEnVar({}, {.length = 4, .shift = 2, .gross_error = 5}).assimilate(twin.problem()).qc == expected);
 }
 
 TEST_CASE("quality control: problems in step do not touch each other") {
@@ -137,11 +132,10 @@ TEST_CASE("quality control: problems in step do not touch each other") {
   for (double& value : twins[3].observations.value) value += 1000;  // nothing is left
   std::vector<Problem> problems;
   for (const Twin& twin : twins)
-    problems.push_back({twin.prior, twins[0].model, twin.observations, twin.covariance, twin.times, {4, 2}, 0, 4});
-  problems[0].gross_error = 0;
-  const std::vector<Analysis> together = plain.assimilate_all(problems);
+    problems.push_back({twin.prior, twins[0].model, twin.observations, twin.covariance, twin.times});
+  const std::vector<Analysis> together = checking(4).assimilate_all(problems);
   for (std::size_t k = 0; k < problems.size(); ++k) {
-    const Analysis alone = plain.assimilate(problems[k]);
+    const Analysis alone = checking(4).assimilate(problems[k]);
     CHECK(alone.qc == together[k].qc);
     CHECK(alone.diagnostics == together[k].diagnostics);
     CHECK(alone.impact == together[k].impact);
@@ -167,14 +161,14 @@ TEST_CASE("quality control: 5% gross errors are found under a wide prior, and go
       const Vector mean = matrix_of(analysis.ensembles[0].mean()).reshaped<Eigen::RowMajor>();
       return (mean - twin.truth).squaredNorm();
     };
-    clean_error += missed(plain.assimilate(twin.problem(0)));
+    clean_error += missed(checking(0).assimilate(twin.problem()));
     Random random(seed, 1);
     std::vector<bool> gross;
     for (double& value : twin.observations.value) {
       gross.push_back(random.uniform() < 0.05);
       if (gross.back()) value += (random.uniform() < 0.5 ? -1.0 : 1.0) * 10 * 0.1;
     }
-    const Analysis analysis = plain.assimilate(twin.problem(4));
+    const Analysis analysis = checking(4).assimilate(twin.problem());
     error += missed(analysis);
     for (std::size_t i = 0; i < gross.size(); ++i) {
       (gross[i] ? wrong : good) += 1;

@@ -16,8 +16,6 @@ using autodiff::Var;
 using testing::forced_lorenz;
 using testing::places;
 
-namespace {}  // namespace
-
 TEST_CASE("a forcing that drifts is followed with a random walk, and not without") {
   // Forcing 8 to 12 over 40 windows of two steps; all states are observed.
   const StepModel model = forced_lorenz();
@@ -44,32 +42,21 @@ TEST_CASE("a forcing that drifts is followed with a random walk, and not without
       o.add(time, 0, 0, c, truth[static_cast<std::size_t>(c)] + 0.1 * random.normal(), 0.1);
       variance.push_back(0.01);
     }
-    truth = model.advance(Var(Tensor::from(std::span<const double>(truth), {1, places + 1})), 0.05).value().to_vector();
+    truth = model.forecast(Tensor::from(std::span<const double>(truth), {1, places + 1}), 0.05).to_vector();
   }
   const DiagonalCovariance covariance(variance);
-  const Levda method({.starts = 0, .annealing = {1}});
+  const Problem problem{prior, model, o, covariance, times};
   const auto forcing = [&](double walk) {
     std::vector<double> deviation(places + 1, 0.0);
     deviation[places] = walk;
-    const Analysis analysis = method.assimilate({.prior = prior,
-                                                 .model = model,
-                                                 .observations = o,
-                                                 .covariance = covariance,
-                                                 .times = times,
-                                                 .windows = {.length = 2, .shift = 2},
-                                                 .walk = deviation});
+    const Levda method({.starts = 0, .annealing = {1}}, {.length = 2, .walk = deviation});
+    const Analysis analysis = method.assimilate(problem);
     return analysis.ensembles.back().mean().to_vector()[places];
   };
   CHECK(std::abs(forcing(0.2) - last_forcing) <= 0.5);
   CHECK(std::abs(forcing(0) - last_forcing) >= 1);
-  const Problem bad{.prior = prior,
-                    .model = model,
-                    .observations = o,
-                    .covariance = covariance,
-                    .times = times,
-                    .windows = {.length = 2, .shift = 2},
-                    .walk = {1}};
-  CHECK_THROWS_AS(method.assimilate(bad), Error);
+  CHECK_THROWS_AS(Levda({}, {.walk = {1}}).assimilate(problem), Error);
+  CHECK_THROWS_AS(Levda({}, {.walk = {-1}}), Error);
 }
 
 TEST_CASE("a random walk keeps the ensemble's mean and adds its variance") {
@@ -81,14 +68,8 @@ TEST_CASE("a random walk keeps the ensemble's mean and adds its variance") {
   Observations o;
   o.add(0, 0, 0, 0, 0, 1e6);
   const DiagonalCovariance covariance({1e12});
-  const Levda method({.starts = 0, .annealing = {1}});
-  const Analysis analysis = method.assimilate({.prior = prior,
-                                               .model = still,
-                                               .observations = o,
-                                               .covariance = covariance,
-                                               .times = {0, 1, 2, 3},
-                                               .windows = {.length = 1, .shift = 1},
-                                               .walk = {0, 2}});
+  const Levda method({.starts = 0, .annealing = {1}}, {.length = 1, .walk = {0, 2}});
+  const Analysis analysis = method.assimilate({prior, still, o, covariance, {0, 1, 2, 3}});
   const Ensemble& last = analysis.ensembles.back();
   CHECK(std::abs(last.mean().to_vector()[1] - prior.mean().to_vector()[1]) <= 1e-10);
   CHECK(std::abs(last.spread()[0] - prior.spread()[0]) <= 1e-10);

@@ -112,7 +112,7 @@ TEST_CASE("solver: time is whole steps, on each member's own clock, and linear b
   CHECK(std::abs(later.to_vector()[61] - (2 * 3.25 / 10 - 1)) <= 4 * round_off);
   // Step by step, many at once, and without time it is the same.
   CHECK(largest_difference(later, one.advance(one.advance(Var(v), 1), 0.25).value()) <= 1e3 * 100 * round_off);
-  CHECK(largest_difference(one.advance_each(v.reshaped({2, 1, 62}), 1.25).reshaped({2, 62}), later) == 0);
+  CHECK(largest_difference(one.forecast(v.reshaped({2, 1, 62}), 1.25).reshaped({2, 62}), later) == 0);
   CHECK(largest_difference(one.advance(Var(v), 0).value(), v) == 0);
 }
 
@@ -137,7 +137,7 @@ TEST_CASE("solver: observations are cubics of the state at their time and place"
     CHECK(std::abs(y[4 * row + 2] - (field(0, 18.1, 0.6) + 0.5 * rate[row])) <= tolerance);
     CHECK(std::abs(y[4 * row + 3] - field(1, 12.2, -0.75)) <= tolerance);
   }
-  CHECK(largest_difference(observe->predict_each(v.reshaped({2, 1, 62})).reshaped({2, 4}), observe->predict(v)) == 0);
+  CHECK(largest_difference(observe->predict(v.reshaped({2, 1, 62})).reshaped({2, 4}), observe->predict(v)) == 0);
   // At later times there are no derivatives.
   autodiff::Tape tape;
   CHECK_THROWS_AS((*observe)(tape.variable(v)), Error);

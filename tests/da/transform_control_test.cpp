@@ -64,15 +64,14 @@ TEST_CASE("transform control: the gradient against differences, the start is the
   const auto observe = twin.model.observe(twin.observations);
   Random random(5);
   Diagnostics diagnostics;
-  WindowProblem problem{
+  const WindowProblem problem{
       .prior = twin.prior,
       .values = Tensor::from(std::span<const double>(twin.observations.value), {twin.observations.size()}),
       .covariance = std::make_unique<DiagonalCovariance>(twin.variance),
       .observations = twin.observations,
       .random = random,
-      .diagnostics = diagnostics,
-      .parameters = 1};
-  const TransformControl control(*observe, problem);
+      .diagnostics = diagnostics};
+  const TransformControl control(*observe, problem, 1);
   std::vector<double> x = control.start();
   REQUIRE(x.size() == 8 * 9);
   const std::vector<double> members = control.ensemble(x).members().to_vector();
@@ -99,8 +98,7 @@ TEST_CASE("transform control: the gradient against differences, the start is the
     // Round-off of the cost over h, and a third derivative of the order of the cost times h^2.
     CHECK(std::abs((up - down) / (2 * h) - gradient[i]) <= here * (1e-15 / h + 10 * h * h));
   }
-  problem.parameters = places + 1;
-  CHECK_THROWS_AS(TransformControl(*observe, problem), Error);
+  CHECK_THROWS_AS(TransformControl(*observe, problem, places + 1), Error);
 }
 
 TEST_CASE(
@@ -111,10 +109,8 @@ TEST_CASE(
                         .model = twin.model,
                         .observations = twin.observations,
                         .covariance = covariance,
-                        .times = twin.times,
-                        .windows = {.length = 5, .shift = 1},
-                        .parameters = 1};
-  const Levda method({.control = Control::transform, .iterations = 50});
+                        .times = twin.times};
+  const Levda method({.control = Control::transform, .iterations = 50, .parameters = 1}, {.length = 5, .shift = 1});
   const Analysis analysis = method.assimilate(problem);
   const Analysis free = FreeRun().assimilate(problem);
   CHECK(analysis.diagnostics.at("iterations").size() == 5);

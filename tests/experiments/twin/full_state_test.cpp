@@ -43,7 +43,7 @@ TEST_CASE("full state: members are frames of training trajectories, their foreca
     const da::SolverModel model = solver_model(config, data, field_moments(data));
     for (const std::string& experiment : experiment_names()) {
       CAPTURE(experiment);
-      const std::vector<MemberOrigin> drawn = draw_members(config, data.train, experiment, 0);
+      const std::vector<da::MemberOrigin> drawn = draw_members(config, data.train, experiment, 0);
       const da::Ensemble prior = draw_full_prior(config, data, model, experiment, 0);
       CHECK(prior.size() == 3);
       const std::vector<float> later =

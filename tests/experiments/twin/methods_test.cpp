@@ -25,7 +25,44 @@ TEST_CASE("keys of methods are distinct, and each makes its method where it need
                        "--methods: ldensf: needs an encoder", InputError);
 }
 
-TEST_CASE("a method's own settings; what all methods share is refused") {
+TEST_CASE("settings that a method cannot honour are refused; other methods' settings are left to those") {
+  Config config = load_preset("tsunami", "small");  // it sets candidates
+  REQUIRE(config.assimilation.candidates == 200);
+  const auto refusal = [&](const std::string& text) {
+    try {
+      choose_method(config, text);
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  for (const MethodRow& row : methods()) CHECK(refusal(row.key).empty());
+  CHECK(refusal("etkf:annealing=[1]") ==
+        "--methods: etkf:annealing=[1]: etkf does not read annealing, but inflation, relaxation");
+  CHECK(refusal("free:inflation=2") == "--methods: free:inflation=2: free has no settings");
+  CHECK(refusal("fourdenvar:parameter_walk=0.1").find("does not read parameter_walk") != std::string::npos);
+  CHECK(refusal("levda:parameter_walk=0.1:gross_error=4:candidates=0").empty());
+  config.assimilation.gross_error = 4;
+  CHECK(refusal("levda").empty());
+  CHECK(refusal("free").empty());
+  CHECK(refusal("latent_etkf") ==
+        "--methods: latent_etkf: cannot honour assimilation.gross_error = 4; give it to methods that can: "
+        "levda:gross_error=4");
+  config.assimilation.gross_error = 0;
+  config.assimilation.parameter_walk = 0.1;
+  CHECK(refusal("latent_ienks").empty());
+  CHECK(refusal("ienks").find("cannot honour assimilation.parameter_walk = 0.1") != std::string::npos);
+}
+
+TEST_CASE("the keys that methods read are keys of the configuration") {
+  Config config;
+  std::set<std::string> known;
+  for (const Key& key : keys(config)) known.insert(key.name);
+  for (const MethodRow& row : methods())
+    for (const std::string& name : row.reads) CHECK_MESSAGE(known.contains("assimilation." + name), name);
+}
+
+TEST_CASE("a method's settings; settings of all methods are refused") {
   const Config config = load_preset("tsunami", "small");
   const ChosenMethod plain = choose_method(config, "etkf");
   CHECK(plain.row->key == "etkf");

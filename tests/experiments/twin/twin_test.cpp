@@ -12,8 +12,8 @@
 #include "da/latent_model.h"
 #include "experiments/study/calibration.h"
 #include "experiments/twin/assimilation.h"
+#include "experiments/twin/control_space.h"
 #include "experiments/twin/scorer.h"
-#include "experiments/twin/spaces.h"
 
 using namespace levda;
 using namespace levda::experiments;
@@ -129,7 +129,7 @@ TEST_CASE(
   const std::vector<double> latents = w.surrogate.training_latents.to_vector();
   for (const std::string& experiment : experiment_names())
     for (std::int64_t truth = 0; truth < 3; ++truth) {
-      const da::Ensemble prior = draw_prior(w.config, w.surrogate, experiment, truth);
+      const da::Ensemble prior = LatentSpace(w.config, w.surrogate).prior(experiment, truth);
       const std::vector<double> v = prior.members().to_vector();
       std::set<std::int64_t> used;
       for (std::size_t k = 0; k < 5; ++k) {
@@ -159,7 +159,7 @@ TEST_CASE(
   const std::vector<double> latents = w.surrogate.training_latents.to_vector();
   for (const std::string& experiment : experiment_names()) {
     const bool cold = experiment == "cold";
-    const da::Ensemble candidates = draw_candidates(w.config, w.surrogate, experiment, 0, 13);
+    const da::Ensemble candidates = *LatentSpace(w.config, w.surrogate).candidates(experiment, 0, 13);
     REQUIRE(candidates.size() == (cold ? 6 : 13));
     const std::vector<double> v = candidates.members().to_vector();
     std::set<std::int64_t> used;
@@ -284,13 +284,12 @@ TEST_CASE("bounded and positive parameters: the same members, analyses within; f
   const LatentSpace free(w.config, w.surrogate);
   const da::Ensemble members = free.prior("warm", 0);
   CHECK(free.natural(members).members().to_vector() == members.members().to_vector());
-  CHECK(free.walk().empty());
-  w.config.assimilation.parameters = ParameterBounds::bounded;
-  w.config.assimilation.parameter_walk = 0.1;
+  CHECK(free.walk(0).empty());
+  w.config.assimilation.parameters = da::ParameterRange::bounded;
   const LatentSpace bounded(w.config, w.surrogate);
   const std::vector<double> back = bounded.natural(bounded.prior("warm", 0)).members().to_vector();
   for (std::size_t i = 0; i < back.size(); ++i) CHECK(std::abs(back[i] - members.members().to_vector()[i]) <= 1e-14);
-  const std::vector<double> walk = bounded.walk();
+  const std::vector<double> walk = bounded.walk(0.1);
   CHECK(walk[0] == 0);
   CHECK(std::abs(walk[4] - 0.1 * 2 * 4 / 2.2) <= 1e-15);
   const ObservationFile file =
@@ -304,10 +303,10 @@ TEST_CASE("bounded and positive parameters: the same members, analyses within; f
   CHECK(analysis.details.qc == file.observations.qc);
   CHECK(analysis.details.share.size() == file.observations.qc.size());
   CHECK_FALSE(analysis.details.iterations.empty());
-  w.config.assimilation.parameters = ParameterBounds::positive;  // the range of b is -1 .. 2
+  w.config.assimilation.parameters = da::ParameterRange::positive;  // the range of b is -1 .. 2
   CHECK_THROWS_AS(LatentSpace(w.config, w.surrogate), InputError);
   w.surrogate.about.parameter_min = {0.1, 0.2};
-  CHECK(std::abs(LatentSpace(w.config, w.surrogate).walk()[3] - 0.2 / (1 + 2 * 0.1 / 0.4)) <= 1e-14);
+  CHECK(std::abs(LatentSpace(w.config, w.surrogate).walk(0.1)[3] - 0.2 / (1 + 2 * 0.1 / 0.4)) <= 1e-14);
 }
 
 TEST_CASE("calibration: R whose parameters are as sure as they should be, and a spread that is the error") {
@@ -331,7 +330,9 @@ TEST_CASE("calibration: R whose parameters are as sure as they should be, and a 
   CHECK(fitted.trials[0].error_factor == 1);
   CHECK(std::abs(fitted.trials[1].error_factor - std::pow(fitted.trials[0].scores.param_z_rms.value, 2)) <= 1e-12);
   CHECK(fitted.surrogate_factor < 1);
-  const auto distance = [](const CalibrationTrial& trial) { return std::abs(std::log(trial.scores.param_z_rms.value)); };
+  const auto distance = [](const CalibrationTrial& trial) {
+    return std::abs(std::log(trial.scores.param_z_rms.value));
+  };
   const auto chosen = std::find_if(fitted.trials.begin(), fitted.trials.end(),
                                    [&](const auto& trial) { return trial.error_factor == fitted.error_factor; });
   REQUIRE(chosen != fitted.trials.end());
@@ -399,21 +400,25 @@ TEST_CASE("R_sur is the mean over the frames that an experiment can observe") {
     for (int c = 0; c < 3; ++c) variance.push_back(frame + 100 * c);
   w.surrogate.error_variance = Tensor::from(std::span<const double>(variance), {14, 3});
   // cold: frames 0 .. 5; warm: 2 .. 8 + 5.
-  CHECK(surrogate_variance(w.config, w.surrogate, "cold").at_frames[1] == doctest::Approx(102.5).epsilon(1e-14));
-  CHECK(surrogate_variance(w.config, w.surrogate, "warm").at_frames[0] == doctest::Approx(7.5).epsilon(1e-14));
+  CHECK(LatentSpace(w.config, w.surrogate).of("cold").surrogate_variance().at_frames[1] ==
+        doctest::Approx(102.5).epsilon(1e-14));
+  CHECK(LatentSpace(w.config, w.surrogate).of("warm").surrogate_variance().at_frames[0] ==
+        doctest::Approx(7.5).epsilon(1e-14));
   // Between frames the variance measured there counts: cold intervals 0 .. 4, warm 2 .. 12.
   std::vector<double> between;
   for (int interval = 0; interval < 13; ++interval)
     for (int c = 0; c < 3; ++c) between.push_back(1000 + interval);
   w.surrogate.between_variance = Tensor::from(std::span<const double>(between), {13, 3});
-  const SurrogateVariance cold = surrogate_variance(w.config, w.surrogate, "cold");
+  const da::SurrogateVariance cold = LatentSpace(w.config, w.surrogate).of("cold").surrogate_variance();
   CHECK(cold.between[2] == doctest::Approx(1002).epsilon(1e-14));
-  CHECK(surrogate_variance(w.config, w.surrogate, "warm").between[2] == doctest::Approx(1007).epsilon(1e-14));
+  CHECK(LatentSpace(w.config, w.surrogate).of("warm").surrogate_variance().between[2] ==
+        doctest::Approx(1007).epsilon(1e-14));
   CHECK(cold.at(3, 1) == cold.at_frames[1]);
   CHECK(cold.at(3 + 1e-9, 1) == cold.at_frames[1]);
   CHECK(cold.at(2.9, 1) == cold.between[1]);
   w.config.assimilation.frames = 1;  // no interval to be observed
-  CHECK(surrogate_variance(w.config, w.surrogate, "cold").between[1] == doctest::Approx(100).epsilon(1e-14));
+  CHECK(LatentSpace(w.config, w.surrogate).of("cold").surrogate_variance().between[1] ==
+        doctest::Approx(100).epsilon(1e-14));
 }
 
 TEST_CASE("an experiment that needs more frames than there are is refused") {

@@ -1,4 +1,4 @@
-#include "da/catalogue.h"
+#include "da/analogue.h"
 
 #include <oneapi/tbb/parallel_for.h>
 
@@ -34,18 +34,18 @@ Between between(double position, std::int64_t count) {
 
 }  // namespace
 
-Catalogue::Catalogue(const models::Description& about, std::span<const float> fields)
+Analogues::Analogues(const models::Description& about, std::span<const float> fields)
     : about_(about),
       fields_(fields),
       members_(static_cast<std::int64_t>(fields.size()) / (about.frames * about.channels() * about.grid.cells())) {}
 
-std::span<const float> Catalogue::field(std::int64_t member, std::int64_t frame) const {
+std::span<const float> Analogues::field(std::int64_t member, std::int64_t frame) const {
   const auto size = static_cast<std::size_t>(about_.channels() * about_.grid.cells());
   return fields_.subspan(static_cast<std::size_t>(member * about_.frames + frame) * size, size);
 }
 
-Catalogue::Fit Catalogue::best_fit(const Observations& observations, const ErrorCovariance& covariance,
-                                   std::int64_t first, std::int64_t last) const {
+Analogue Analogues::nearest(const Observations& observations, const ErrorCovariance& covariance, std::int64_t first,
+                            std::int64_t last) const {
   const Footprints footprints(observations, about_);
   const Observations& o = footprints.values();
   const models::Grid& grid = about_.grid;

@@ -7,19 +7,16 @@
 #include <string>
 #include <vector>
 
-#include "da/bounded_model.h"
-#include "da/error_covariance.h"
-#include "da/forward_model.h"
-#include "da/latent_model.h"
+#include "da/latent_control.h"
 #include "da/solver_model.h"
 #include "experiments/twin/twin.h"
 
 namespace levda::experiments {
 
 /// The same truths, the same trajectories and frames as members and the same observations serve methods in every space.
-class Space {
+class ControlSpace {
  public:
-  virtual ~Space() = default;
+  virtual ~ControlSpace() = default;
   virtual const da::ForwardModel& model() const = 0;
   /// Of the truth with this number; its members are those of draw_members.
   virtual da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const = 0;
@@ -35,44 +32,44 @@ class Space {
   virtual std::vector<float> fields(const da::Ensemble& ensemble) const = 0;
   /// Parameters of all members in physical units, (N, p).
   virtual std::vector<double> parameters(const da::Ensemble& ensemble) const = 0;
-  /// Standard deviations of the controls' random walk, per window; empty: none.
-  virtual std::vector<double> walk() const { return {}; }
+  /// Standard deviations of the controls' random walk from window to window, for parameters that move by `step` prior
+  /// ranges; empty: no walk.
+  virtual std::vector<double> walk(double) const { return {}; }
 };
 
-/// Control vectors [s; u] of the surrogate, or [s; z] where u is bounded or positive (assimilation.parameters): bounded
-/// is the prior range widened by 5% on either side, so that members at its edges lie at z = -3 and 3. R is the
-/// observations' own error variance and the surrogate's, times assimilation.error_factor.
-class LatentSpace final : public Space {
+/// The latent space of a surrogate (da::LatentControl), for both experiments.
+class LatentSpace final : public ControlSpace {
  public:
-  /// Both must outlive it.
+  /// Both must outlive it. Throws InputError.
   LatentSpace(const Config& config, const models::Surrogate& surrogate);
-  LatentSpace(const LatentSpace&) = delete;
-  LatentSpace& operator=(const LatentSpace&) = delete;
 
-  const da::ForwardModel& model() const override;
-  da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const override;
-  std::optional<da::Ensemble> candidates(const std::string& experiment, std::int64_t truth_index,
+  /// The controls of an experiment: they differ in the frames at which it may begin.
+  const da::LatentControl& of(const std::string& experiment) const { return experiment == "cold" ? cold_ : warm_; }
+
+  const da::ForwardModel& model() const override { return warm_.model(); }
+  da::Ensemble prior(const std::string& experiment, std::int64_t truth) const override;
+  std::optional<da::Ensemble> candidates(const std::string& experiment, std::int64_t truth,
                                          std::int64_t count) const override;
   std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const override;
   std::vector<double> model_error(const std::string& experiment, const da::Ensemble& ensemble) const override;
   std::vector<float> fields(const da::Ensemble& ensemble) const override;
-  std::vector<double> parameters(const da::Ensemble& ensemble) const override;
-  std::vector<double> walk() const override;
+  std::vector<double> parameters(const da::Ensemble& ensemble) const override { return warm_.parameters(ensemble); }
+  std::vector<double> walk(double step) const override { return warm_.walk(step); }
 
   /// [s; u], whatever the control vectors are.
-  da::Ensemble natural(const da::Ensemble& ensemble) const;
+  da::Ensemble natural(const da::Ensemble& ensemble) const { return warm_.natural(ensemble); }
 
  private:
   const Config& config_;
   const models::Surrogate& surrogate_;
-  da::LatentModel model_;
-  std::optional<da::BoundedModel> bounded_;
+  da::LatentControl cold_;
+  da::LatentControl warm_;
   autodiff::Tensor points_;
 };
 
 /// Fields and parameters (da::SolverModel), with the solver that made the data set. R is the observations' own error
 /// variance.
-class FullSpace final : public Space {
+class FullSpace final : public ControlSpace {
  public:
   /// All must outlive it. Throws InputError when the data set was made by another configuration.
   FullSpace(const Config& config, const models::Surrogate& surrogate, const Dataset& data, const Moments& moments);
@@ -95,25 +92,5 @@ class FullSpace final : public Space {
 /// Every stride-th node of a field (c, ny, nx), channels innermost, divided by the channels' standard deviations.
 void scored_values(std::span<const float> field, const models::Grid& grid, std::int64_t stride,
                    const std::vector<double>& deviation, float* out);
-
-/// Parameters of all members in physical units, (N, p).
-std::vector<double> physical_parameters(const models::Surrogate& surrogate, const da::Ensemble& ensemble);
-
-/// Mean and standard deviation over members, physical units, each (c, points).
-struct FieldMoments {
-  std::vector<float> mean;
-  std::vector<float> spread;
-};
-FieldMoments field_moments(const models::Surrogate& surrogate, const da::Ensemble& ensemble,
-                           const autodiff::Tensor& points);
-/// Of fields (N, points, c) as decode_ensemble makes them.
-FieldMoments field_moments(const models::Surrogate& surrogate, std::span<const float> fields, std::int64_t members);
-
-/// Fields of latent states (rows, d) in training standard deviations of the channels: (rows, points, c).
-std::vector<float> decode_fields(const models::Surrogate& surrogate, const autodiff::Tensor& states,
-                                 const autodiff::Tensor& points);
-/// Those of the members.
-std::vector<float> decode_ensemble(const models::Surrogate& surrogate, const da::Ensemble& ensemble,
-                                   const autodiff::Tensor& points);
 
 }  // namespace levda::experiments
