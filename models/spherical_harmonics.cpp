@@ -2,80 +2,22 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
 #include "autodiff/error.h"
+#include "models/internal/small_products.h"
 
 namespace levda::models {
 
 namespace {
 
 using std::int64_t;
-using Lanes = Eigen::Array<double, 4, 1>;
 
 std::size_t index(int64_t i) { return static_cast<std::size_t>(i); }
 
 int64_t rounded_up(int64_t n) { return (n + 3) / 4 * 4; }
-
-/// sqrt((l^2 - m^2) / (4 l^2 - 1)): mu P_lm = epsilon_{l+1} P_{l+1,m} + epsilon_l P_{l-1,m}.
-double epsilon(int64_t l, int64_t m) {
-  const auto ll = static_cast<double>(l * l);
-  return std::sqrt((ll - static_cast<double>(m * m)) / (4 * ll - 1));
-}
-
-/// A tile of out(i)[r] = sum_k a(i)[k] b[k stride + r] in registers.
-template <int Rows, int Columns, class A, class Out>
-void product_tile(int64_t first, int64_t inner, const A& a, const double* b, int64_t stride, int64_t column,
-                  const Out& out) {
-  Lanes sum[Rows][Columns];
-  const double* left[Rows];
-  for (int i = 0; i < Rows; ++i) {
-    left[i] = a(first + i);
-    for (int c = 0; c < Columns; ++c) sum[i][c].setZero();
-  }
-  b += column;
-  for (int64_t k = 0; k < inner; ++k, b += stride) {
-    Lanes right[Columns];
-    for (int c = 0; c < Columns; ++c) right[c] = Eigen::Map<const Lanes>(b + 4 * c);
-    for (int i = 0; i < Rows; ++i)
-      for (int c = 0; c < Columns; ++c) sum[i][c] += left[i][k] * right[c];
-  }
-  for (int i = 0; i < Rows; ++i)
-    for (int c = 0; c < Columns; ++c) Eigen::Map<Lanes>(out(first + i) + column + 4 * c) = sum[i][c];
-}
-
-template <int Rows, class A, class Out>
-void product_rows(int64_t first, int64_t inner, int64_t column, int64_t columns, const A& a, const double* b,
-                  int64_t stride, const Out& out) {
-  if (columns >= 8)
-    product_tile<Rows, 2>(first, inner, a, b, stride, column, out);
-  else
-    product_tile<Rows, 1>(first, inner, a, b, stride, column, out);
-}
-
-/// out(i)[r] = sum_k a(i)[k] b[k stride + r] for i < rows, k < inner, r < columns, a multiple of 4. Of these sizes
-/// (tens) Eigen's own product spends more time on packing than on multiplying.
-template <class A, class Out>
-void product(int64_t rows, int64_t inner, int64_t columns, const A& a, const double* b, int64_t stride,
-             const Out& out) {
-  const int64_t tiles = (rows + 5) / 6;
-  for (int64_t column = 0; column < columns; column += 8)
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t first = tile * rows / tiles;
-      const int64_t left = columns - column;
-      switch ((tile + 1) * rows / tiles - first) {
-        case 6: product_rows<6>(first, inner, column, left, a, b, stride, out); break;
-        case 5: product_rows<5>(first, inner, column, left, a, b, stride, out); break;
-        case 4: product_rows<4>(first, inner, column, left, a, b, stride, out); break;
-        case 3: product_rows<3>(first, inner, column, left, a, b, stride, out); break;
-        case 2: product_rows<2>(first, inner, column, left, a, b, stride, out); break;
-        default: product_rows<1>(first, inner, column, left, a, b, stride, out); break;
-      }
-    }
-}
 
 /// In longitude, cosines and sines of even and odd order are four classes, each known from a quarter of the circle:
 /// their signs at x, pi - x, pi + x and 2 pi - x.
@@ -97,98 +39,6 @@ void grow(Coefficients& buffer, int64_t size) {
 
 }  // namespace
 
-std::vector<double> associated_legendre(std::int64_t m, std::int64_t last, double mu) {
-  std::vector<double> p(index(std::max<int64_t>(last - m + 1, 1)));
-  const double cosine = std::sqrt((1 - mu) * (1 + mu));
-  p[0] = 1;
-  for (int64_t k = 1; k <= m; ++k) p[0] *= cosine * std::sqrt(1 + 0.5 / static_cast<double>(k));
-  for (int64_t l = m + 1; l <= last; ++l) {
-    const double before = l - m >= 2 ? epsilon(l - 1, m) * p[index(l - m - 2)] : 0;
-    p[index(l - m)] = (mu * p[index(l - m - 1)] - before) / epsilon(l, m);
-  }
-  return p;
-}
-
-GaussRule gauss_rule(std::int64_t n) {
-  GaussRule rule{std::vector<double>(index(n)), std::vector<double>(index(n))};
-  for (int64_t i = 0; i < n; ++i) {
-    long double x = -std::cos(std::numbers::pi_v<long double> * (static_cast<long double>(i) + 0.75L) /
-                              (static_cast<long double>(n) + 0.5L));
-    long double slope = 0;
-    for (int iteration = 0; iteration < 100; ++iteration) {
-      long double previous = 0;
-      long double p = 1;
-      for (int64_t l = 1; l <= n; ++l) {
-        const auto d = static_cast<long double>(l);
-        const long double next = ((2 * d - 1) * x * p - (d - 1) * previous) / d;
-        previous = p;
-        p = next;
-      }
-      slope = static_cast<long double>(n) * (x * p - previous) / (x * x - 1);
-      const long double change = p / slope;
-      x -= change;
-      if (std::abs(change) < 1e-18L) break;
-    }
-    rule.abscissa[index(i)] = static_cast<double>(x);
-    rule.weight[index(i)] = static_cast<double>(2 / ((1 - x * x) * slope * slope));
-  }
-  return rule;
-}
-
-EvenToGaussian::EvenToGaussian(std::int64_t nlat) : nlat_(nlat) {
-  // P_lm of even m is a sum of cosines of the polar distance, of odd m one of sines; the even latitudes lie in the
-  // middles of nlat cells from pole to pole.
-  constexpr double pi = std::numbers::pi;
-  const auto n = static_cast<double>(nlat);
-  for (const double mu : gauss_rule(nlat).abscissa) {
-    const double at = std::acos(-mu);  // from the south pole
-    for (int64_t j = 0; j < nlat; ++j) {
-      const double from = pi * (static_cast<double>(j) + 0.5) / n;
-      double cosines = 1 / n;
-      double sines = 0;
-      for (int64_t k = 1; k < nlat; ++k) {
-        const auto wave = static_cast<double>(k);
-        cosines += 2 / n * std::cos(wave * at) * std::cos(wave * from);
-        sines += 2 / n * std::sin(wave * at) * std::sin(wave * from);
-      }
-      even_orders_.push_back(cosines);
-      odd_orders_.push_back(sines + std::sin(n * at) * std::sin(n * from) / n);
-    }
-  }
-}
-
-void EvenToGaussian::operator()(std::span<const double> even, std::span<double> gaussian) const {
-  const int64_t nlon = 2 * nlat_;
-  const int64_t points = nlat_ * nlon;
-  if (even.size() != gaussian.size() || static_cast<int64_t>(even.size()) % points != 0)
-    throw Error(
-        fmt::format("spherical harmonics: {} values to {}, on grids of {}", even.size(), gaussian.size(), points));
-  // Half a turn away even orders are the same, odd ones change sign.
-  std::vector<double> sums(even.size());
-  for (int64_t row = 0; row < static_cast<int64_t>(even.size()); row += nlon)
-    for (int64_t i = 0; i < nlat_; ++i) {
-      sums[index(row + i)] = 0.5 * (even[index(row + i)] + even[index(row + i + nlat_)]);
-      sums[index(row + i + nlat_)] = 0.5 * (even[index(row + i)] - even[index(row + i + nlat_)]);
-    }
-  std::vector<double> line(index(nlon));
-  for (int64_t first = 0; first < static_cast<int64_t>(even.size()); first += points)
-    for (int64_t j = 0; j < nlat_; ++j) {
-      std::fill(line.begin(), line.end(), 0.0);
-      for (int64_t k = 0; k < nlat_; ++k) {
-        const double* __restrict from = sums.data() + first + k * nlon;
-        const double a = even_orders_[index(j * nlat_ + k)];
-        const double b = odd_orders_[index(j * nlat_ + k)];
-        for (int64_t i = 0; i < nlat_; ++i) line[index(i)] += a * from[i];
-        for (int64_t i = nlat_; i < nlon; ++i) line[index(i)] += b * from[i];
-      }
-      double* const to = gaussian.data() + first + j * nlon;
-      for (int64_t i = 0; i < nlat_; ++i) {
-        to[i] = line[index(i)] + line[index(i + nlat_)];
-        to[i + nlat_] = line[index(i)] - line[index(i + nlat_)];
-      }
-    }
-}
-
 SphericalHarmonics::SphericalHarmonics(std::int64_t truncation, std::int64_t nlat, Latitudes latitudes)
     : truncation_(truncation), nlat_(nlat), half_(nlat / 2), quarter_(nlat / 2) {
   if (nlat < 8 || nlat % 8 != 0)
@@ -196,8 +46,15 @@ SphericalHarmonics::SphericalHarmonics(std::int64_t truncation, std::int64_t nla
   if (truncation < 1 || 3 * truncation + 1 > 2 * nlat)
     throw Error(fmt::format("spherical harmonics: truncation {} is not in 1 .. {}, what {} latitudes resolve",
                             truncation, (2 * nlat - 1) / 3, nlat));
+  make_latitudes(latitudes);
+  make_legendre_tables();
+  make_fourier_tables();
+  make_derivative_tables();
+}
+
+void SphericalHarmonics::make_latitudes(Latitudes latitudes) {
   if (latitudes == Latitudes::gaussian) {
-    const GaussRule rule = gauss_rule(nlat);
+    const GaussRule rule = gauss_rule(nlat_);
     mu_ = rule.abscissa;
     for (int64_t j = 0; j < half_; ++j) {  // from the south pole to the equator: both halves have the same weights
       const double cosine2 = (1 - mu(j)) * (1 + mu(j));
@@ -205,20 +62,22 @@ SphericalHarmonics::SphericalHarmonics(std::int64_t truncation, std::int64_t nla
       wind_weight_.push_back(0.5 * rule.weight[index(j)] / cosine2);
     }
   } else {
-    for (int64_t j = 0; j < nlat; ++j)
-      mu_.push_back(std::sin(std::numbers::pi * ((static_cast<double>(j) + 0.5) / static_cast<double>(nlat) - 0.5)));
+    for (int64_t j = 0; j < nlat_; ++j)
+      mu_.push_back(std::sin(std::numbers::pi * ((static_cast<double>(j) + 0.5) / static_cast<double>(nlat_) - 0.5)));
   }
+}
 
-  // Legendre functions in the southern half; where l - m is odd they change sign across the equator. A stride that is
-  // no power of two keeps columns apart in the cache.
+/// Legendre functions in the southern half; where l - m is odd they change sign across the equator. A stride that is no
+/// power of two keeps columns apart in the cache.
+void SphericalHarmonics::make_legendre_tables() {
   half_stride_ = half_ + 8;
   int64_t offset = 0;
   int64_t rows = 0;
   int64_t entries = 0;
-  for (int64_t m = 0; m <= truncation; ++m) {
+  for (int64_t m = 0; m <= truncation_; ++m) {
     Order order{};
     order.offset = offset;
-    const int64_t degrees = truncation + 2 - m;
+    const int64_t degrees = truncation_ + 2 - m;
     for (const int64_t odd : {0, 1}) {
       order.count[odd] = (degrees + 1 - odd) / 2;
       order.padded[odd] = rounded_up(order.count[odd]);
@@ -235,9 +94,9 @@ SphericalHarmonics::SphericalHarmonics(std::int64_t truncation, std::int64_t nla
   legendre_.resize(index(rows * half_stride_));
   transposed_.resize(index(entries));
   for (int64_t j = 0; j < half_; ++j)
-    for (int64_t m = 0; m <= truncation; ++m) {
+    for (int64_t m = 0; m <= truncation_; ++m) {
       const Order& order = orders_[index(m)];
-      const std::vector<double> p = associated_legendre(m, truncation + 1, mu(j));
+      const std::vector<double> p = associated_legendre(m, truncation_ + 1, mu(j));
       for (const int64_t odd : {0, 1})
         for (int64_t k = 0; k < order.count[odd]; ++k) {
           const double value = p[index(2 * k + odd)];
@@ -246,11 +105,13 @@ SphericalHarmonics::SphericalHarmonics(std::int64_t truncation, std::int64_t nla
           transposed_[index(order.by_degree[odd] + j * order.padded[odd] + k)] = value;
         }
     }
+}
 
-  // Cosines and sines of a quarter of the circle, at the middles of cells so that the four quarters share no point.
+/// Cosines and sines of a quarter of the circle, at the middles of cells so that the four quarters share no point.
+void SphericalHarmonics::make_fourier_tables() {
   const auto longitudes = static_cast<double>(nlon());
   for (int which = 0; which < 4; ++which) {
-    const int64_t count = class_count(truncation, which);
+    const int64_t count = class_count(truncation_, which);
     to_points_[which].resize(index(quarter_ * count));
     from_points_[which].resize(index(quarter_ * count));
     for (int64_t k = 0; k < count; ++k)
@@ -262,12 +123,14 @@ SphericalHarmonics::SphericalHarmonics(std::int64_t truncation, std::int64_t nla
         from_points_[which][index(k * quarter_ + i)] = value / longitudes;
       }
   }
+}
 
-  // d/dmu and i m, for winds and from them. With H = (1 - mu^2) d/dmu:
-  // H P_l = (l + 1) epsilon_l P_{l-1} - l epsilon_{l+1} P_{l+1}.
+/// d/dmu and i m, for winds and from them. With H = (1 - mu^2) d/dmu:
+/// H P_l = (l + 1) epsilon_l P_{l-1} - l epsilon_{l+1} P_{l+1}.
+void SphericalHarmonics::make_derivative_tables() {
   const auto table = [&](int64_t last, const auto& value) {
     Coefficients result(index(size_), 0.0);
-    for (int64_t m = 0; m <= truncation; ++m)
+    for (int64_t m = 0; m <= truncation_; ++m)
       for (int64_t l = m; l <= last; ++l) {
         const double v = value(l, m);
         result[index(at(l, m))] = v;
@@ -276,15 +139,16 @@ SphericalHarmonics::SphericalHarmonics(std::int64_t truncation, std::int64_t nla
     return result;
   };
   const auto real = [](int64_t n) { return static_cast<double>(n); };
-  const int64_t wind_last = truncation + 1;
+  const int64_t wind_last = truncation_ + 1;
   order_over_degree_ =
       table(wind_last, [&](int64_t l, int64_t m) { return l == 0 ? 0 : real(m) / (real(l) * real(l + 1)); });
-  above_ =
-      table(wind_last, [&](int64_t l, int64_t m) { return l >= truncation ? 0 : epsilon(l + 1, m) / real(l + 1); });
-  below_ = table(wind_last, [&](int64_t l, int64_t m) { return l == m ? 0 : epsilon(l, m) / real(l); });
-  order_ = table(truncation, [&](int64_t, int64_t m) { return real(m); });
-  from_below_ = table(truncation, [&](int64_t l, int64_t m) { return l == m ? 0 : real(l + 1) * epsilon(l, m); });
-  from_above_ = table(truncation, [&](int64_t l, int64_t m) { return real(l) * epsilon(l + 1, m); });
+  above_ = table(wind_last,
+                 [&](int64_t l, int64_t m) { return l >= truncation_ ? 0 : legendre_epsilon(l + 1, m) / real(l + 1); });
+  below_ = table(wind_last, [&](int64_t l, int64_t m) { return l == m ? 0 : legendre_epsilon(l, m) / real(l); });
+  order_ = table(truncation_, [&](int64_t, int64_t m) { return real(m); });
+  from_below_ =
+      table(truncation_, [&](int64_t l, int64_t m) { return l == m ? 0 : real(l + 1) * legendre_epsilon(l, m); });
+  from_above_ = table(truncation_, [&](int64_t l, int64_t m) { return real(l) * legendre_epsilon(l + 1, m); });
 }
 
 std::int64_t SphericalHarmonics::at(std::int64_t l, std::int64_t m) const {
@@ -523,74 +387,5 @@ void SphericalHarmonics::wind_analysis(std::span<const double> grid, std::span<d
                                        Workspace& work) const {
   analyse(grid, wind_weight_, coefficients, work);
 }
-
-void SphericalHarmonics::wind(const double* vorticity, const double* divergence, double* u, double* v) const {
-  // Of the stream function and the potential: U = dchi/dlongitude - H psi, V = dpsi/dlongitude + H chi.
-  for (int64_t m = 0; m <= truncation_; ++m) {
-    const Order& order = orders_[index(m)];
-    for (const int64_t part : {0, 1}) {
-      const double sign = part == 0 ? 1 : -1;  // i (x + i y) = -y + i x
-      const int64_t own = order.offset + part * order.row;
-      const int64_t other = order.offset + (1 - part) * order.row;
-      for (const int64_t odd : {0, 1}) {
-        const int64_t at_l = odd * order.padded[0];
-        const int64_t next = odd == 0 ? order.padded[0] : 1;          // degree l + 1
-        const int64_t previous = odd == 0 ? order.padded[0] - 1 : 0;  // degree l - 1
-        const double* __restrict ratio = order_over_degree_.data() + own + at_l;
-        const double* __restrict above = above_.data() + own + at_l;
-        const double* __restrict below = below_.data() + own + at_l;
-        const double* __restrict z = vorticity + own;
-        const double* __restrict d = divergence + own;
-        const double* __restrict z_other = vorticity + other + at_l;
-        const double* __restrict d_other = divergence + other + at_l;
-        double* __restrict to_u = u + own + at_l;
-        double* __restrict to_v = v + own + at_l;
-        for (int64_t k = 0; k < order.padded[odd]; ++k) {
-          to_u[k] = sign * ratio[k] * d_other[k] + above[k] * z[k + next] - below[k] * z[k + previous];
-          to_v[k] = sign * ratio[k] * z_other[k] - above[k] * d[k + next] + below[k] * d[k + previous];
-        }
-      }
-    }
-  }
-  std::fill(u + size_ - 8, u + size_, 0.0);
-  std::fill(v + size_ - 8, v + size_, 0.0);
-}
-
-template <bool Curl>
-void SphericalHarmonics::derivative(const double* a, const double* b, double* out) const {
-  // By parts: divergence_l = i m a_l - ((l + 1) epsilon_l b_{l-1} - l epsilon_{l+1} b_{l+1}), curl of (a, b) is the
-  // divergence of (b, -a).
-  const double* const straight = Curl ? b : a;
-  const double* const crossed = Curl ? a : b;
-  const double sign_crossed = Curl ? 1 : -1;
-  for (int64_t m = 0; m <= truncation_; ++m) {
-    const Order& order = orders_[index(m)];
-    for (const int64_t part : {0, 1}) {
-      const double sign = part == 0 ? -1 : 1;
-      const int64_t own = order.offset + part * order.row;
-      const int64_t other = order.offset + (1 - part) * order.row;
-      for (const int64_t odd : {0, 1}) {
-        const int64_t at_l = odd * order.padded[0];
-        const int64_t next = odd == 0 ? order.padded[0] : 1;
-        const int64_t previous = odd == 0 ? order.padded[0] - 1 : 0;
-        const double* __restrict factor = order_.data() + own + at_l;
-        const double* __restrict below = from_below_.data() + own + at_l;
-        const double* __restrict above = from_above_.data() + own + at_l;
-        const double* __restrict x = straight + other + at_l;
-        const double* __restrict y = crossed + own;
-        double* __restrict to = out + own + at_l;
-        for (int64_t k = 0; k < order.padded[odd]; ++k)
-          to[k] = sign * factor[k] * x[k] + sign_crossed * (below[k] * y[k + previous] - above[k] * y[k + next]);
-      }
-    }
-  }
-  std::fill(out + size_ - 8, out + size_, 0.0);
-}
-
-void SphericalHarmonics::divergence(const double* a, const double* b, double* out) const {
-  derivative<false>(a, b, out);
-}
-
-void SphericalHarmonics::curl(const double* a, const double* b, double* out) const { derivative<true>(a, b, out); }
 
 }  // namespace levda::models

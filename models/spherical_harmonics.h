@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "models/legendre.h"
+
 namespace levda::models {
 
 /// Vectors that begin at a line of the cache.
@@ -23,33 +25,6 @@ struct CacheLineAllocator {
   bool operator==(const CacheLineAllocator&) const { return true; }
 };
 using Coefficients = std::vector<double, CacheLineAllocator<double>>;
-
-/// Normalised associated Legendre functions P_lm(mu), l = m .. last, of mean square 1 over [-1, 1] and without the
-/// alternating sign, by the three-term recurrence in l. Where P_mm underflows, so close to a pole, it and the others
-/// are 0 to double precision as long as last is below some thousand.
-std::vector<double> associated_legendre(std::int64_t m, std::int64_t last, double mu);
-
-/// Abscissae in (-1, 1), ascending, and weights of sum 2, of the Gauss-Legendre rule of n points.
-struct GaussRule {
-  std::vector<double> abscissa;
-  std::vector<double> weight;
-};
-GaussRule gauss_rule(std::int64_t n);
-
-/// Fields of harmonics from evenly spaced latitudes (SphericalHarmonics::Latitudes::even) to the Gaussian ones of a
-/// grid of the same size, which has an analysis. Along a great circle through the poles a field is a trigonometric
-/// polynomial, of as many terms as there are rows: exact where the truncation is below nlat. Winds: times
-/// cos(latitude).
-class EvenToGaussian {
- public:
-  explicit EvenToGaussian(std::int64_t nlat);
-  /// Both (fields, nlat, 2 nlat). Throws Error when the sizes do not fit.
-  void operator()(std::span<const double> even, std::span<double> gaussian) const;
-
- private:
-  std::int64_t nlat_;
-  std::vector<double> even_orders_, odd_orders_;  ///< (Gaussian, even latitude), of orders m even and odd
-};
 
 /// Fields f(longitude, mu = sin latitude) = sum over |m| <= T and l >= |m| of f_lm P_lm(mu) exp(i m longitude), l <= T:
 /// triangular truncation. As P_00 = 1, f_00 is the mean over the sphere. Degree T + 1 is held too, as the winds of
@@ -118,6 +93,10 @@ class SphericalHarmonics {
     std::int64_t by_degree[2];         ///< the same as (half of the latitudes, l)
   };
 
+  void make_latitudes(Latitudes latitudes);
+  void make_legendre_tables();
+  void make_fourier_tables();
+  void make_derivative_tables();
   void check_sizes(std::size_t coefficients, std::size_t grid) const;
   std::int64_t stride(std::int64_t fields) const { return fields * nlat_ + 8; }
   void to_classes(const double* coefficients, std::int64_t fields, Workspace& work) const;

@@ -187,126 +187,163 @@ std::string content(const Surrogate& s) {
   return text;
 }
 
-Surrogate load_surrogate(const std::filesystem::path& path) {
-  const nn::TensorFile file = nn::read_safetensors(path);
-  const Metadata m(path, file.metadata);
-  const auto format = file.metadata.find("format");
-  if (format == file.metadata.end() || format->second != format_name)
-    throw InputError(path.string(), "format", fmt::format("not a surrogate of levda (\"{}\" expected)", format_name));
+namespace {
 
-  Description about;
-  about.case_name = m.text("case");
-  about.parameter_names = m.list("parameter_names");
-  about.parameter_units = m.list("parameter_units");
-  about.channel_names = m.list("channel_names");
-  about.channel_units = m.list("channel_units");
-  constexpr std::int64_t most = 1 << 20;
-  about.grid = {.nx = m.positive("grid_nx", most),
-                .ny = m.positive("grid_ny", most),
-                .x0 = m.number<double>("grid_x0"),
-                .y0 = m.number<double>("grid_y0"),
-                .dx = m.number<double>("grid_dx"),
-                .dy = m.number<double>("grid_dy"),
-                .offset_x = {},
-                .offset_y = {},
-                .x = {},
-                .y = {},
-                .geometry = m.geometry("grid_geometry")};
-  about.time_unit = m.text("time_unit");
-  about.place_unit = m.text("place_unit");
-  about.frames = m.positive("frames", most);
-  about.first_time = m.number<double>("first_time");
-  about.frame_interval = m.number<double>("frame_interval");
-  if (!(about.frame_interval > 0)) throw InputError(path.string(), "frame_interval", "not positive");
-  const LdnetArchitecture architecture{.latent = m.positive("latent", 4096),
-                                       .parameters = about.parameters(),
-                                       .channels = about.channels(),
-                                       .fourier_features = m.whole("fourier_features", 0, 4096),
-                                       .fourier_scale = m.number<double>("fourier_scale"),
-                                       .latent_dt = m.number<double>("latent_dt"),
-                                       .dynamics_depth = m.positive("dynamics_depth", 1000),
-                                       .dynamics_width = m.positive("dynamics_width", 8192),
-                                       .decoder_depth = m.positive("decoder_depth", 1000),
-                                       .decoder_width = m.positive("decoder_width", 8192),
-                                       .geometry = m.geometry("embedding"),
-                                       .dynamics_layers = m.hidden("dynamics_layers"),
-                                       .decoder_layers = m.hidden("decoder_layers"),
-                                       .fourier_uniform = m.flag("fourier_uniform"),
-                                       .fourier_trainable = m.flag("fourier_trainable")};
+/// Reads a file part by part.
+class SurrogateFile {
+ public:
+  explicit SurrogateFile(const std::filesystem::path& path)
+      : path_(path), file_(nn::read_safetensors(path)), metadata_(path, file_.metadata) {
+    const auto format = file_.metadata.find("format");
+    if (format == file_.metadata.end() || format->second != format_name)
+      throw InputError(path.string(), "format", fmt::format("not a surrogate of levda (\"{}\" expected)", format_name));
+  }
 
-  const auto tensor = [&](const std::string& name, const Shape& shape, DType dtype) {
-    return finite_tensor(path, file, name, shape, dtype);
-  };
-  const auto numbers = [&](const std::string& name, std::int64_t size) {
-    return tensor(name, {size}, DType::float64).to_vector();
-  };
-  const std::int64_t p = about.parameters();
-  const std::int64_t c = about.channels();
-  const auto need = [&](bool good, const char* field, const char* message) {
-    if (!good) throw InputError(path.string(), field, message);
-  };
-  need(about.parameter_units.size() == about.parameter_names.size(), "parameter_units",
-       "not as many as parameter_names");
-  need(about.channel_units.size() == about.channel_names.size(), "channel_units", "not as many as channel_names");
-  if (file.tensors.count("grid.x") > 0) {
-    try {
-      about.grid = Grid::of_points(numbers("grid.x", about.grid.nx), numbers("grid.y", about.grid.nx), c);
-    } catch (const InputError&) {
-      throw;
-    } catch (const Error& error) {
-      throw InputError(path.string(), "grid.x", error.what());
+  Surrogate read() {
+    read_description();
+    read_grid();
+    const Description& about = about_;
+    const std::int64_t p = about.parameters();
+    const std::int64_t c = about.channels();
+    about_.parameter_min = numbers("normalisation.parameter_min", p);
+    about_.parameter_max = numbers("normalisation.parameter_max", p);
+    for (std::int64_t i = 0; i < p; ++i)
+      need(about.parameter_min[i] < about.parameter_max[i], "normalisation.parameter_max", "not above parameter_min");
+    Surrogate s{.about = about,
+                .net = Ldnet(architecture(), 0),
+                .field_mean = numbers("normalisation.field_mean", c),
+                .field_std = numbers("normalisation.field_std", c),
+                .training_parameters = {},
+                .training_latents = {},
+                .error_variance = tensor("error_variance", {about.frames, c}, DType::float64),
+                .between_variance = tensor("between_variance", {about.frames - 1, c}, DType::float64),
+                .provenance = file_.metadata};
+    if (holds("normalisation.offset") || holds("normalisation.scale")) {
+      s.scaling = {numbers("normalisation.offset", c), numbers("normalisation.scale", c)};
+      for (const double scale : s.scaling->scale) need(scale > 0, "normalisation.scale", "not positive");
     }
-  } else {
-    need(about.grid.nx > 1, "grid_nx", "at least two nodes are needed");
-    need(about.grid.ny > 1, "grid_ny", "at least two nodes are needed");
-    need(about.grid.dx > 0, "grid_dx", "not positive");
-    need(about.grid.dy > 0, "grid_dy", "not positive");
+    for (const double deviation : s.field_std) need(deviation > 0, "normalisation.field_std", "not positive");
+    for (const double variance : s.error_variance.to_vector()) need(variance >= 0, "error_variance", "negative");
+    for (const double variance : s.between_variance.to_vector()) need(variance >= 0, "between_variance", "negative");
+    nn::Parameters& weights = s.net.parameters();
+    for (std::size_t i = 0; i < weights.size(); ++i)
+      weights.set(i, tensor(weights.name(i), weights[i].shape(), DType::float32));
+    read_prior(s);
+    return s;
   }
-  if (const std::string fault = about.grid.fault(); !fault.empty())
-    throw InputError(path.string(), "grid_geometry", fault);
-  need(architecture.latent_dt > 0, "latent_dt", "not positive");
-  about.grid.offset_x = numbers("grid.offset_x", c);
-  about.grid.offset_y = numbers("grid.offset_y", c);
-  about.parameter_min = numbers("normalisation.parameter_min", p);
-  about.parameter_max = numbers("normalisation.parameter_max", p);
-  for (std::int64_t i = 0; i < p; ++i)
-    need(about.parameter_min[i] < about.parameter_max[i], "normalisation.parameter_max", "not above parameter_min");
 
-  // The architecture must fit the file before so many weights are made.
-  const std::int64_t in = architecture.features() + architecture.latent;
-  const auto check_layers = [&](const char* network, std::int64_t inputs, std::int64_t width, std::int64_t depth) {
-    for (std::int64_t k = 0; k < depth; ++k)
-      tensor(fmt::format("{}.{}.weight", network, k), {k == 0 ? inputs : width, width}, DType::float32);
-  };
-  check_layers("decoder", in, architecture.decoder_width, architecture.decoder_depth);
-  check_layers("dynamics", p + architecture.latent, architecture.dynamics_width, architecture.dynamics_depth);
-  Surrogate s{.about = about,
-              .net = Ldnet(architecture, 0),
-              .field_mean = numbers("normalisation.field_mean", c),
-              .field_std = numbers("normalisation.field_std", c),
-              .training_parameters = {},
-              .training_latents = {},
-              .error_variance = tensor("error_variance", {about.frames, c}, DType::float64),
-              .between_variance = tensor("between_variance", {about.frames - 1, c}, DType::float64),
-              .provenance = file.metadata};
-  if (file.tensors.count("normalisation.offset") > 0 || file.tensors.count("normalisation.scale") > 0) {
-    s.scaling = {numbers("normalisation.offset", c), numbers("normalisation.scale", c)};
-    for (const double scale : s.scaling->scale) need(scale > 0, "normalisation.scale", "not positive");
+ private:
+  bool holds(const char* name) const { return file_.tensors.count(name) > 0; }
+  Tensor tensor(const std::string& name, const Shape& shape, DType dtype) const {
+    return finite_tensor(path_, file_, name, shape, dtype);
   }
-  for (const double deviation : s.field_std) need(deviation > 0, "normalisation.field_std", "not positive");
-  for (const double variance : s.error_variance.to_vector()) need(variance >= 0, "error_variance", "negative");
-  for (const double variance : s.between_variance.to_vector()) need(variance >= 0, "between_variance", "negative");
-  nn::Parameters& weights = s.net.parameters();
-  for (std::size_t i = 0; i < weights.size(); ++i)
-    weights.set(i, tensor(weights.name(i), weights[i].shape(), DType::float32));
-  const auto prior = file.tensors.find("prior.parameters");
-  const std::int64_t members =
-      prior != file.tensors.end() && prior->second.shape().rank() >= 1 ? prior->second.shape()[0] : 0;
-  const bool varying = prior != file.tensors.end() && prior->second.shape().rank() == 3;
-  s.training_parameters =
-      tensor("prior.parameters", varying ? Shape{members, about.frames, p} : Shape{members, p}, DType::float64);
-  s.training_latents = tensor("prior.latents", {members, about.frames, architecture.latent}, DType::float32);
-  return s;
-}
+  std::vector<double> numbers(const std::string& name, std::int64_t size) const {
+    return tensor(name, {size}, DType::float64).to_vector();
+  }
+  void need(bool good, const char* field, const std::string& message) const {
+    if (!good) throw InputError(path_.string(), field, message);
+  }
+
+  void read_description() {
+    const Metadata& m = metadata_;
+    about_.case_name = m.text("case");
+    about_.parameter_names = m.list("parameter_names");
+    about_.parameter_units = m.list("parameter_units");
+    about_.channel_names = m.list("channel_names");
+    about_.channel_units = m.list("channel_units");
+    about_.time_unit = m.text("time_unit");
+    about_.place_unit = m.text("place_unit");
+    about_.frames = m.positive("frames", most_);
+    about_.first_time = m.number<double>("first_time");
+    about_.frame_interval = m.number<double>("frame_interval");
+    need(about_.frame_interval > 0, "frame_interval", "not positive");
+    need(about_.parameter_units.size() == about_.parameter_names.size(), "parameter_units",
+         "not as many as parameter_names");
+    need(about_.channel_units.size() == about_.channel_names.size(), "channel_units", "not as many as channel_names");
+  }
+
+  void read_grid() {
+    const Metadata& m = metadata_;
+    Grid& grid = about_.grid;
+    const std::int64_t c = about_.channels();
+    grid = {.nx = m.positive("grid_nx", most_),
+            .ny = m.positive("grid_ny", most_),
+            .x0 = m.number<double>("grid_x0"),
+            .y0 = m.number<double>("grid_y0"),
+            .dx = m.number<double>("grid_dx"),
+            .dy = m.number<double>("grid_dy"),
+            .offset_x = {},
+            .offset_y = {},
+            .x = {},
+            .y = {},
+            .geometry = m.geometry("grid_geometry")};
+    if (holds("grid.x")) {
+      const std::vector<double> x = numbers("grid.x", grid.nx);
+      const std::vector<double> y = numbers("grid.y", grid.nx);
+      try {
+        grid = Grid::of_points(x, y, c);
+      } catch (const Error& error) {
+        throw InputError(path_.string(), "grid.x", error.what());
+      }
+    } else {
+      need(grid.nx > 1, "grid_nx", "at least two nodes are needed");
+      need(grid.ny > 1, "grid_ny", "at least two nodes are needed");
+      need(grid.dx > 0, "grid_dx", "not positive");
+      need(grid.dy > 0, "grid_dy", "not positive");
+    }
+    const std::string fault = grid.fault();
+    need(fault.empty(), "grid_geometry", fault);
+    grid.offset_x = numbers("grid.offset_x", c);
+    grid.offset_y = numbers("grid.offset_y", c);
+  }
+
+  /// It must fit the file before so many weights are made.
+  LdnetArchitecture architecture() const {
+    const Metadata& m = metadata_;
+    const LdnetArchitecture a{.latent = m.positive("latent", 4096),
+                              .parameters = about_.parameters(),
+                              .channels = about_.channels(),
+                              .fourier_features = m.whole("fourier_features", 0, 4096),
+                              .fourier_scale = m.number<double>("fourier_scale"),
+                              .latent_dt = m.number<double>("latent_dt"),
+                              .dynamics_depth = m.positive("dynamics_depth", 1000),
+                              .dynamics_width = m.positive("dynamics_width", 8192),
+                              .decoder_depth = m.positive("decoder_depth", 1000),
+                              .decoder_width = m.positive("decoder_width", 8192),
+                              .geometry = m.geometry("embedding"),
+                              .dynamics_layers = m.hidden("dynamics_layers"),
+                              .decoder_layers = m.hidden("decoder_layers"),
+                              .fourier_uniform = m.flag("fourier_uniform"),
+                              .fourier_trainable = m.flag("fourier_trainable")};
+    need(a.latent_dt > 0, "latent_dt", "not positive");
+    const auto check_layers = [&](const char* network, std::int64_t inputs, std::int64_t width, std::int64_t depth) {
+      for (std::int64_t k = 0; k < depth; ++k)
+        tensor(fmt::format("{}.{}.weight", network, k), {k == 0 ? inputs : width, width}, DType::float32);
+    };
+    check_layers("decoder", a.features() + a.latent, a.decoder_width, a.decoder_depth);
+    check_layers("dynamics", a.parameters + a.latent, a.dynamics_width, a.dynamics_depth);
+    return a;
+  }
+
+  void read_prior(Surrogate& s) const {
+    const auto prior = file_.tensors.find("prior.parameters");
+    const Shape shape = prior != file_.tensors.end() ? prior->second.shape() : Shape{0};
+    const std::int64_t members = shape.rank() >= 1 ? shape[0] : 0;
+    const std::int64_t p = about_.parameters();
+    s.training_parameters = tensor(
+        "prior.parameters", shape.rank() == 3 ? Shape{members, about_.frames, p} : Shape{members, p}, DType::float64);
+    s.training_latents = tensor("prior.latents", {members, about_.frames, s.net.architecture().latent}, DType::float32);
+  }
+
+  static constexpr std::int64_t most_ = 1 << 20;
+  std::filesystem::path path_;
+  nn::TensorFile file_;
+  Metadata metadata_;
+  Description about_;
+};
+
+}  // namespace
+
+Surrogate load_surrogate(const std::filesystem::path& path) { return SurrogateFile(path).read(); }
 
 }  // namespace levda::models

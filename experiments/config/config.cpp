@@ -8,8 +8,8 @@
 #include <cmath>
 
 #include "autodiff/error.h"
-#include "experiments/config/checksum.h"
 #include "experiments/config/presets.h"
+#include "models/checksum.h"
 #include "nn/atomic_file.h"
 
 namespace levda::experiments {
@@ -219,7 +219,7 @@ std::string fingerprint(Config config, const std::vector<std::string>& sections)
     // What the file says counts, not where it lies.
     std::error_code missing;
     if (key.name == "data.initial" && std::filesystem::is_regular_file(value, missing))
-      value = checksum(nn::read_text_file(value));
+      value = models::checksum(nn::read_text_file(value));
     if (key.later && value == text_of(defaults[i])) continue;
     text += fmt::format("{} = {}\n", key.name, value);
   }

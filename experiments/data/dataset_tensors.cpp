@@ -8,6 +8,7 @@
 
 #include "autodiff/error.h"
 #include "experiments/config/version.h"
+#include "models/dataset_checks.h"
 #include "nn/safetensors.h"
 
 namespace levda::experiments {
@@ -53,6 +54,12 @@ class Reader {
       between.y = floats("between_y", {members, intervals, between.points});
       between.values = floats("between_field", {members, intervals, between.points, c});
     }
+    const std::string source = path_.string();
+    models::settle_outline(set_, members, c, source);
+    models::check_between(set_.between, about, members, source);
+    models::FieldSummary summary(set_);
+    set_.each_member(0, members, [&](std::int64_t, std::span<const float> fields) { summary.add(fields, source); });
+    summary.finish(source);
     return std::move(set_);
   }
 
@@ -95,19 +102,9 @@ class Reader {
     } catch (const Json::exception& error) {
       fail("description", error.what());
     }
-    const std::size_t p = about.parameter_names.size();
-    const std::size_t c = about.channel_names.size();
     constexpr std::int64_t most = 1'000'000'000;
-    const auto all = [](std::initializer_list<bool> conditions) {
-      return std::all_of(conditions.begin(), conditions.end(), [](bool one) { return one; });
-    };
-    if (!all({p >= 1, about.parameter_units.size() == p, about.parameter_min.size() == p,
-              about.parameter_max.size() == p, c >= 1, about.channel_units.size() == c, grid.offset_x.size() == c,
-              grid.offset_y.size() == c}))
-      fail("description", "lists of different lengths");
     for (const std::int64_t extent : {grid.nx, grid.ny, about.frames, set_.train, set_.valid, set_.test})
       if (extent < 1 || extent > most) fail("description", fmt::format("{} is not in 1 .. {}", extent, most));
-    if (!(grid.dx > 0 && grid.dy > 0 && about.frame_interval > 0)) fail("description", "a step that is not positive");
   }
 
   const Tensor& tensor(const std::string& name, const Shape& shape, DType dtype) const {
@@ -119,17 +116,11 @@ class Reader {
                              autodiff::name(dtype), shape.text()));
     return found;
   }
-  template <typename T>
-  std::vector<T> finite(const std::string& name, std::vector<T> values) const {
-    for (const T value : values)
-      if (!std::isfinite(value)) fail(name, "holds a value that is not finite");
-    return values;
-  }
   std::vector<float> floats(const std::string& name, const Shape& shape) const {
-    return finite(name, tensor(name, shape, DType::float32).to_floats());
+    return tensor(name, shape, DType::float32).to_floats();
   }
   std::vector<double> doubles(const std::string& name, const Shape& shape) const {
-    return finite(name, tensor(name, shape, DType::float64).to_vector());
+    return tensor(name, shape, DType::float64).to_vector();
   }
 
   std::filesystem::path path_;

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace levda::experiments {
+namespace levda::models {
 
 /// FNV-1a, 64 bits.
 class Checksum {
@@ -26,4 +26,4 @@ class Checksum {
 
 std::string checksum(std::string_view bytes);
 
-}  // namespace levda::experiments
+}  // namespace levda::models

@@ -1,8 +1,8 @@
-#include "experiments/config/checksum.h"
+#include "models/checksum.h"
 
 #include <fmt/format.h>
 
-namespace levda::experiments {
+namespace levda::models {
 
 void Checksum::add(std::string_view bytes) {
   std::uint64_t hash = hash_;
@@ -18,4 +18,4 @@ std::string checksum(std::string_view bytes) {
   return sum.text();
 }
 
-}  // namespace levda::experiments
+}  // namespace levda::models

@@ -1,0 +1,56 @@
+#pragma once
+
+/// The checks that every data set passes, whether it is made of arrays or read from a file. All throw InputError with
+/// `source`, for example the name of the file, and the field.
+
+#include "models/checksum.h"
+#include "models/dataset.h"
+
+namespace levda::models {
+
+/// Names, or with `units` units, of `count` things: as many, without commas; names neither empty nor equal.
+void check_names(const std::vector<std::string>& names, std::int64_t count, bool units, const std::string& source,
+                 const std::string& field);
+
+/// Fills in and checks all but the values, by the rules of make_dataset.
+void settle_outline(Dataset& outline, std::int64_t members, std::int64_t channels, const std::string& source);
+
+/// Values between frames, of `members` members.
+void check_between(const BetweenFrames& between, const Description& about, std::int64_t members,
+                   const std::string& source);
+
+/// Sums for moments: over frames, one after the other, by area.
+class MomentSums {
+ public:
+  explicit MomentSums(const Description& about);
+  /// (c, ny, nx)
+  void add(std::span<const float> frame);
+  /// Throws Error when a channel is constant or has no values.
+  Moments moments() const;
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<double> areas_;
+  std::vector<double> sum_, squares_, count_;  // per channel
+};
+
+/// What a set needs to know of all its fields, gathered member by member.
+class FieldSummary {
+ public:
+  /// set: a settled outline, which must outlive this.
+  explicit FieldSummary(Dataset& set);
+  /// The next member's fields (frames, c, ny, nx).
+  void add(std::span<const float> fields, const std::string& source);
+  /// Once all are there: sets moments, and the fingerprint where it is empty.
+  void finish(const std::string& source) const;
+
+ private:
+  Dataset& set_;
+  MomentSums moments_;
+  Checksum checksum_;
+  std::int64_t member_ = 0;
+  bool any_value_ = false;
+  std::vector<bool> any_valid_;  // per channel: a validation member has a value
+};
+
+}  // namespace levda::models
