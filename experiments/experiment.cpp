@@ -8,7 +8,7 @@
 #include <cstdlib>
 
 #include "autodiff/error.h"
-#include "experiments/config/checksum.h"
+#include "models/checksum.h"
 #include "experiments/training/training.h"
 #include "experiments/twin/fine_truths.h"
 #include "experiments/twin/twin.h"

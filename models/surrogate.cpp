@@ -88,6 +88,21 @@ Tensor decode_states(const Ldnet& net, const Tensor& s, const Tensor& x, std::in
   return fields;
 }
 
+std::vector<float> predict(const Surrogate& s, std::span<const double> parameters) {
+  const std::int64_t frames = s.about.frames;
+  const std::int64_t c = s.about.channels();
+  const Tensor latents = latent_trajectories(s.net, s.normal_parameters(parameters), 1, frames);
+  const Tensor fields =
+      decode_states(s.net, latents.reshaped({frames, s.net.architecture().latent}), grid_points(s.about.grid, 1));
+  std::vector<float> physical;
+  for (std::int64_t frame = 0; frame < frames; ++frame)
+    for (std::int64_t k = 0; k < c; ++k)
+      for (std::int64_t i = 0; i < s.about.grid.cells(); ++i)
+        physical.push_back(static_cast<float>(
+            s.offset(k) + s.scale(k) * fields.data<float>()[(frame * s.about.grid.cells() + i) * c + k]));
+  return physical;
+}
+
 namespace {
 
 constexpr const char* format_name = "levda-surrogate-2";

@@ -55,6 +55,10 @@ autodiff::Tensor latent_trajectories(const Ldnet& net, std::span<const double> u
 autodiff::Tensor decode_states(const Ldnet& net, const autodiff::Tensor& s, const autodiff::Tensor& x,
                                std::int64_t most = rows_at_once);
 
+/// Fields of the trajectory with these parameters, (p) or (frames, p) in physical units, at the nodes of the grid:
+/// (frames, c, ny, nx), physical units.
+std::vector<float> predict(const Surrogate& surrogate, std::span<const double> parameters);
+
 /// Throws InputError naming the file and the field.
 void save_surrogate(const std::filesystem::path& path, const Surrogate& surrogate);
 Surrogate load_surrogate(const std::filesystem::path& path);

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "autodiff/error.h"
-#include "experiments/config/checksum.h"
+#include "models/checksum.h"
 #include "experiments/config/presets.h"
 #include "nn/atomic_file.h"
 
@@ -124,7 +124,7 @@ TEST_CASE("fingerprints are those of version 0.1.0, since files and shipped weig
   std::getline(lines, line);  // the case
   while (std::getline(lines, line)) apply_setting(config, line.replace(line.find(" = "), 3, "="));
   CHECK(fingerprint(config, all_sections) == every_key);
-  CHECK(checksum(fingerprint(own_config(), all_sections)) == "7e9116a8a81b72a7");
+  CHECK(levda::models::checksum(fingerprint(own_config(), all_sections)) == "7e9116a8a81b72a7");
   const std::vector<std::pair<std::string, std::string>> sums{
       {"atmosphere-paper", "73d658708c0f9974"}, {"atmosphere-small", "e64ac4f9f66165ce"},
       {"kolmogorov-modes", "1acbc755fa1ab0e5"}, {"kolmogorov-paper", "a2218d2fa07ff766"},
@@ -133,7 +133,7 @@ TEST_CASE("fingerprints are those of version 0.1.0, since files and shipped weig
   for (const auto& [name, sum] : sums) {
     CAPTURE(name);
     const std::size_t dash = name.find('-');
-    CHECK(checksum(fingerprint(load_preset(name.substr(0, dash), name.substr(dash + 1)), all_sections)) == sum);
+    CHECK(levda::models::checksum(fingerprint(load_preset(name.substr(0, dash), name.substr(dash + 1)), all_sections)) == sum);
   }
   CHECK(sums.size() == presets().size());
 }
