@@ -8,10 +8,10 @@
 #include <cstdlib>
 
 #include "autodiff/error.h"
-#include "models/checksum.h"
 #include "experiments/training/training.h"
 #include "experiments/twin/fine_truths.h"
 #include "experiments/twin/twin.h"
+#include "models/checksum.h"
 #include "nn/atomic_file.h"
 #include "nn/safetensors.h"
 
