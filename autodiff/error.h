@@ -31,6 +31,12 @@ class InputError : public Error {
   }
 };
 
+/// The caller asked a long computation to stop. Everything finished is saved where the computation saves it.
+class Interrupted : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A computation under guard produced a NaN or an infinity. The message names the operation, and the shapes and ranges
 /// of its inputs.
 class NonFiniteError : public Error {

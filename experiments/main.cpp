@@ -8,7 +8,6 @@
 
 #include "autodiff/error.h"
 #include "experiments/commands.h"
-#include "experiments/config/interrupted.h"
 
 int main(int argc, char** argv) {
   using namespace levda::experiments;

@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "autodiff/error.h"
-#include "experiments/config/interrupted.h"
 #include "experiments/config/version.h"
 #include "experiments/data/shards.h"
 #include "experiments/data/observation_file.h"

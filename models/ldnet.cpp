@@ -59,9 +59,8 @@ std::optional<nn::FourierFeatures> make_fourier(nn::Parameters& parameters, cons
     return nn::FourierFeatures{
         parameters.add(name, periodic_frequencies(a.fourier_features, a.fourier_scale, random), a.fourier_trainable)};
   const std::int64_t coordinates = a.geometry == Geometry::sphere ? 3 : 2;
-  using Draw = nn::FourierFeatures::Draw;
   return nn::FourierFeatures::make(parameters, name, a.fourier_features, coordinates, a.fourier_scale, random,
-                                   a.fourier_uniform ? Draw::uniform : Draw::normal, a.fourier_trainable);
+                                   a.fourier_init, a.fourier_trainable);
 }
 
 /// Of longitude / 180 and latitude / 90, in degrees, the place on the unit sphere: (rows, 2) -> (rows, 3).

@@ -30,7 +30,8 @@ struct LdnetArchitecture {
   /// Of the published networks (LD-EnSF): relu, residual_relu.
   nn::Hidden dynamics_layers = nn::Hidden::residual_silu;
   nn::Hidden decoder_layers = nn::Hidden::residual_silu;
-  bool fourier_uniform = false;  ///< frequencies start uniform in [-scale, scale] instead of normal; not on a torus
+  nn::FourierFeatures::Draw fourier_init = nn::FourierFeatures::Draw::normal;  ///< uniform: in [-scale, scale], not on
+                                                                               ///< a torus
   bool fourier_trainable = false;
 
   /// Numbers that the decoder sees of a place: sines and cosines, or without Fourier features its coordinates, on a

@@ -147,7 +147,7 @@ nn::TensorFile packed(const Surrogate& s) {
   m["decoder_width"] = number(a.decoder_width);
   m["dynamics_layers"] = name_of(a.dynamics_layers);
   m["decoder_layers"] = name_of(a.decoder_layers);
-  m["fourier_uniform"] = a.fourier_uniform ? "1" : "0";
+  m["fourier_uniform"] = a.fourier_init == nn::FourierFeatures::Draw::uniform ? "1" : "0";
   m["fourier_trainable"] = a.fourier_trainable ? "1" : "0";
 
   for (std::size_t i = 0; i < s.net.parameters().size(); ++i)
@@ -328,7 +328,8 @@ class SurrogateFile {
                               .geometry = m.geometry("embedding"),
                               .dynamics_layers = m.hidden("dynamics_layers"),
                               .decoder_layers = m.hidden("decoder_layers"),
-                              .fourier_uniform = m.flag("fourier_uniform"),
+                              .fourier_init = m.flag("fourier_uniform") ? nn::FourierFeatures::Draw::uniform
+                                                                        : nn::FourierFeatures::Draw::normal,
                               .fourier_trainable = m.flag("fourier_trainable")};
     need(a.latent_dt > 0, "latent_dt", "not positive");
     const auto check_layers = [&](const char* network, std::int64_t inputs, std::int64_t width, std::int64_t depth) {

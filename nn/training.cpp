@@ -96,7 +96,7 @@ TrainingResult train(Parameters& parameters, Optimiser& optimiser, const Trainin
   double seconds = 0;
   double smooth = 0;
   double weight = 0;
-  std::string validation;
+  std::optional<double> validation;
   Clock::time_point saved = Clock::now();
   Step one(parameters, optimiser, settings, task);
   while (optimiser.steps() < settings.steps) {
@@ -122,13 +122,17 @@ TrainingResult train(Parameters& parameters, Optimiser& optimiser, const Trainin
     if (validate) {
       std::optional<AverageInPlace> average;
       if (task.average != nullptr) average.emplace(parameters, *task.average);
-      validation = fmt::format("  validation {:.4f}", task.validate());
+      validation = task.validate();
     }
     if (save) {
       task.checkpoint(seconds);
       saved = Clock::now();
     }
-    progress.update(optimiser.steps(), fmt::format("loss {:.3e}{}", smooth / weight, validation));
+    const double loss = smooth / weight;
+    progress.update(optimiser.steps(), fmt::format("loss {:.3e}{}", loss,
+                                                   validation ? fmt::format("  validation {:.4f}", *validation) : ""));
+    if (task.report)
+      task.report({.step = optimiser.steps(), .loss = loss, .validation = validation, .seconds = seconds});
   }
   if (task.average != nullptr) task.average->apply(parameters);
   return {.seconds = seconds, .finished = true};

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <functional>
+#include <optional>
 
 #include "autodiff/derivatives.h"
 #include "nn/adam.h"
@@ -32,6 +33,14 @@ struct LossAndGradients {
   std::vector<autodiff::Tensor> gradients;  ///< in the order of the trainable parameters
 };
 
+/// What the host sees when it reads the loss.
+struct TrainingReport {
+  std::int64_t step = 0;                            ///< steps taken
+  double loss = 0;                                  ///< a running mean over about 50 readings
+  std::optional<double> validation = std::nullopt;  ///< the last one; nullopt: there was none yet
+  double seconds = 0;                               ///< of training so far, without validation
+};
+
 /// The functions of a model for its training. All are called from the training thread.
 struct TrainingTask {
   /// The part of a step on the host, for example the choice of a batch. It stores for loss() everything random. May be
@@ -47,6 +56,8 @@ struct TrainingTask {
   std::function<void(double seconds)> checkpoint;
   /// Called after each step: true to stop early, for example when the user interrupts. May be empty.
   std::function<bool()> stop;
+  /// Called each time the host reads the loss, and not when the training stops early. May be empty.
+  std::function<void(const TrainingReport&)> report;
   /// Average of the weights, updated after each step; null: none. Validation uses the average, and a finished training
   /// leaves it in the parameters. Checkpoints see the weights, and must save the state of the average too.
   Ema* average = nullptr;

@@ -264,7 +264,7 @@ int run(int argc, char** argv) {
   for (const PaperCase& c : paper_cases())
     if (c.name == options.wanted) chosen = c;
   chosen = scaled(chosen, options.scale);
-  if (options.tile == 0) options.tile = experiments::tile_of(chosen.net, chosen.training, chosen.points, backend);
+  if (options.tile == 0) options.tile = models::tile_of(chosen.net, chosen.training, chosen.points, backend);
   Json result{{"program", "levda " + experiments::version()},
               {"device", backend.description()},
               {"machine", experiments::machine()},

@@ -36,13 +36,14 @@ inline std::vector<PaperCase> paper_cases() {
   for (const Published& p : {Published{"T-paper", "tsunami", 0.0168}, Published{"K-paper", "kolmogorov", 0.0123},
                              Published{"A-paper", "atmosphere", 0.0656}}) {
     const experiments::Config config = experiments::load_preset(p.system, "paper");
-    all.push_back({.name = p.name,
-                   .net = experiments::architecture_of(config, experiments::find_case(p.system).describe(config.data)),
-                   .training = config.training,
-                   .trajectories = config.training.trajectories,
-                   .frames = config.data.frames,
-                   .points = config.training.points,
-                   .published_error = p.error});
+    all.push_back(
+        {.name = p.name,
+         .net = models::architecture_of(config.surrogate, experiments::find_case(p.system).describe(config.data)),
+         .training = config.training,
+         .trajectories = config.training.trajectories,
+         .frames = config.data.frames,
+         .points = config.training.points,
+         .published_error = p.error});
   }
   return all;
 }

@@ -15,7 +15,7 @@
 #include "autodiff/choices.h"
 #include "da/latent_control.h"
 #include "da/levda.h"
-#include "models/ldnet.h"
+#include "models/training_settings.h"
 
 namespace levda::experiments {
 
@@ -51,24 +51,8 @@ struct DataConfig {
   std::int64_t refinement = 1;  ///< no key: of a grid for truths, so many times as fine as the data set's
 };
 
-struct TrainingConfig {
-  std::int64_t seed = 1;
-  std::string optimiser = "soap";
-  std::int64_t steps = 20000;
-  std::int64_t trajectories = 8;
-  std::int64_t points = 16;
-  std::int64_t pool = 0;  ///< 0: all nodes
-  std::int64_t between = 16;
-  double rate = 3e-3;
-  double clip = 1;
-  std::int64_t tile = 16;
-  std::int64_t validate_every = 500;
-  std::string schedule = "cosine";
-  double decay = 0.5;
-  std::int64_t decay_epochs = 200;
-  std::string draw = "afresh";
-  std::int64_t finetune_steps = 0;
-  double finetune_rate = 1e-4;
+struct TrainingConfig : models::TrainingSettings {
+  std::int64_t pool = 0;  ///< nodes of each frame that are kept in memory; 0: all nodes
 };
 
 struct ObservationConfig {
@@ -127,14 +111,7 @@ struct Config {
   double checkpoint_seconds = 30;  ///< between checkpoints of a training; no output depends on it
   double shard_megabytes = 32;     ///< of a data set, in one file; the values do not depend on it
   DataConfig data;
-  models::LdnetArchitecture surrogate;
-  std::string embedding = "natural";
-  std::string dynamics_layers = "residual_silu";
-  std::string decoder_layers = "residual_silu";
-  std::string fourier_init = "normal";
-  std::int64_t fourier_trainable = 0;
-  std::vector<double> field_min;  ///< per channel; empty: z-scores
-  std::vector<double> field_max;
+  models::NetworkSettings surrogate;
   TrainingConfig training;
   ObservationConfig observations;
   EncoderConfig encoder;
@@ -161,7 +138,7 @@ struct EnumSetting {
 /// A key as a user sets it.
 struct Key {
   std::string name;  ///< "section.key"
-  std::variant<std::int64_t*, double*, std::string*, std::vector<double>*, EnumSetting> value;
+  std::variant<std::int64_t*, bool*, double*, std::string*, std::vector<double>*, EnumSetting> value;
   std::string unit;  ///< empty: none
   std::string help;
   double minimum = 0;  ///< of numbers

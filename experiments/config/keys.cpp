@@ -50,7 +50,7 @@ std::vector<Key> data_keys(DataConfig& d) {
 }
 
 std::vector<Key> surrogate_keys(Config& c) {
-  models::LdnetArchitecture& s = c.surrogate;
+  models::NetworkSettings& s = c.surrogate;
   return {
       {"surrogate.latent", &s.latent, "", "latent variables", 1, 4096},
       {"surrogate.latent_dt", &s.latent_dt, "latent time", "time of one frame; 0: 4 in a whole trajectory", 0, 1e9},
@@ -58,19 +58,19 @@ std::vector<Key> surrogate_keys(Config& c) {
        "random frequencies of the coordinates; 0: the coordinates themselves", 0, 4096},
       {"surrogate.fourier_scale", &s.fourier_scale, "",
        "standard deviation of normal frequencies, bound of uniform ones", 1e-9, 1e9},
-      added({"surrogate.embedding", &c.embedding, "",
+      added({"surrogate.embedding", &s.embedding, "",
              "coordinates: natural (periodic where the domain is, points in space on a sphere) or plane"}),
-      added({"surrogate.fourier_init", &c.fourier_init, "",
+      added({"surrogate.fourier_init", &s.fourier_init, "",
              "initial frequencies: normal, or uniform in [-scale, scale]"}),
-      added({"surrogate.fourier_trainable", &c.fourier_trainable, "", "1: the frequencies are trained, too", 0, 1}),
-      added({"surrogate.dynamics_layers", &c.dynamics_layers, "",
+      added({"surrogate.fourier_trainable", &s.fourier_trainable, "", "1: the frequencies are trained, too", 0, 1}),
+      added({"surrogate.dynamics_layers", &s.dynamics_layers, "",
              "hidden layers of the dynamics; relu is a plain network, as published; residual_relu has blocks of two"}),
-      added({"surrogate.decoder_layers", &c.decoder_layers, "",
+      added({"surrogate.decoder_layers", &s.decoder_layers, "",
              "hidden layers of the decoder; residual_relu as published"}),
-      added({"surrogate.field_min", &c.field_min, "channel",
+      added({"surrogate.field_min", &s.field_min, "channel",
              "per channel; field_min and field_max become -1 and 1 for the network; []: z-scores", -infinity, infinity,
              false, true}),
-      added({"surrogate.field_max", &c.field_max, "channel", "per channel, as field_min", -infinity, infinity, false,
+      added({"surrogate.field_max", &s.field_max, "channel", "per channel, as field_min", -infinity, infinity, false,
              true}),
       {"surrogate.dynamics_depth", &s.dynamics_depth, "layers", "hidden layers of the dynamics", 1, 1000},
       {"surrogate.dynamics_width", &s.dynamics_width, "units", "width of the dynamics' layers", 1, 8192},
@@ -206,6 +206,8 @@ std::string text_of(const Key& key) {
           return std::string(value.get());
         else if constexpr (std::is_same_v<T, std::vector<double>*>)
           return fmt::format("[{}]", fmt::join(*value, ", "));
+        else if constexpr (std::is_same_v<T, bool*>)
+          return *value ? "1" : "0";
         else
           return fmt::format("{}", *value);
       },

@@ -12,7 +12,6 @@
 #include <set>
 
 #include "autodiff/error.h"
-#include "experiments/config/interrupted.h"
 #include "experiments/data/dataset_file.h"
 #include "experiments/data/generate.h"
 #include "experiments/data/leave_one_out.h"

@@ -7,7 +7,6 @@
 #include <optional>
 
 #include "autodiff/error.h"
-#include "experiments/config/interrupted.h"
 #include "experiments/config/version.h"
 #include "experiments/study/score_files.h"
 #include "experiments/twin/assimilation.h"

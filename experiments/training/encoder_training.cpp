@@ -10,9 +10,7 @@
 #include "autodiff/random.h"
 #include "autodiff/streams.h"
 #include "autodiff/tiled_sum.h"
-#include "experiments/config/interrupted.h"
 #include "experiments/config/version.h"
-#include "experiments/training/checkpoint.h"
 #include "experiments/twin/twin.h"
 #include "nn/training.h"
 
@@ -222,6 +220,45 @@ void check_prior(const models::Surrogate& s, const Dataset& data) {
 
 std::string surrogate_checksum(const models::Surrogate& s) { return checksum(models::content(s)); }
 
+/// With random weights and everything that its file says of its inputs.
+models::TrainedEncoder untrained(const Config& config, const Dataset& data, const models::Surrogate& s,
+                                 const models::SequenceFrames& seen) {
+  const models::Description& about = data.about;
+  const std::vector<std::int64_t> cells = sensor_cells(config, about.grid);
+  const Moments moments = field_moments(data);
+  const models::EncoderArchitecture architecture{.observed = static_cast<std::int64_t>(cells.size()) * about.channels(),
+                                                 .hidden = config.encoder.hidden,
+                                                 .latent = s.net.architecture().latent,
+                                                 .parameters = about.parameters()};
+  return {.net = models::ObservationEncoder(architecture, static_cast<std::uint64_t>(config.encoder.seed)),
+          .sequences = seen,
+          .cells = cells,
+          .channel_names = about.channel_names,
+          .field_mean = moments.mean,
+          .field_std = moments.deviation,
+          .surrogate = surrogate_checksum(s),
+          .provenance = {}};
+}
+
+/// Errors over trajectories, into the provenance and to the progress.
+void report_errors(const Config& config, const char* name, const Trajectories& of, std::FILE* progress,
+                   models::TrainedEncoder& encoder) {
+  const double sigma = config.observations.sigma;
+  const EncoderErrors clean = errors(encoder, of, 0, config.encoder.seed);
+  const EncoderErrors noisy = errors(encoder, of, sigma, config.encoder.seed);
+  const auto note = [&](const char* field, double value) {
+    encoder.provenance[fmt::format("{}_{}", name, field)] = fmt::format("{:.6f}", value);
+  };
+  note("latent_error", clean.latent);
+  note("parameter_error", clean.parameter);
+  note("latent_error_with_noise", noisy.latent);
+  note("parameter_error_with_noise", noisy.parameter);
+  if (progress != nullptr)
+    fmt::print(progress,
+               "encode: {}, {}: latents {:.4f}, parameters {:.4f} of their range; with noise of {}: {:.4f}, {:.4f}\n",
+               encoder.sequences.experiment, name, clean.latent, clean.parameter, sigma, noisy.latent, noisy.parameter);
+}
+
 }  // namespace
 
 models::SequenceFrames sequence_frames(const Config& config, const models::Description& about,
@@ -263,24 +300,9 @@ models::TrainedEncoder read_encoder(const std::filesystem::path& path, const mod
 models::TrainedEncoder train_encoder(const Config& config, const Dataset& data, const models::Surrogate& s,
                                      const std::string& experiment, const TrainingOptions& options) {
   const EncoderConfig& training = config.encoder;
-  const models::Description& about = data.about;
-  const std::vector<std::int64_t> cells = sensor_cells(config, about.grid);
-  const models::SequenceFrames seen = sequence_frames(config, about, experiment);
+  const models::SequenceFrames seen = sequence_frames(config, data.about, experiment);
   check_prior(s, data);
-  const Moments moments = field_moments(data);
-  const models::EncoderArchitecture architecture{.observed = static_cast<std::int64_t>(cells.size()) * about.channels(),
-                                                 .hidden = training.hidden,
-                                                 .latent = s.net.architecture().latent,
-                                                 .parameters = about.parameters()};
-  models::TrainedEncoder encoder{
-      .net = models::ObservationEncoder(architecture, static_cast<std::uint64_t>(training.seed)),
-      .sequences = seen,
-      .cells = cells,
-      .channel_names = about.channel_names,
-      .field_mean = moments.mean,
-      .field_std = moments.deviation,
-      .surrogate = surrogate_checksum(s),
-      .provenance = {}};
+  models::TrainedEncoder encoder = untrained(config, data, s, seen);
   const Trajectories trained = trajectories(encoder, s, data, 0, data.train);
   const Trajectories validation = trajectories(encoder, s, data, data.train, data.first_test());
   const Trajectories tests = trajectories(encoder, s, data, data.first_test(), data.members());
@@ -292,12 +314,12 @@ models::TrainedEncoder train_encoder(const Config& config, const Dataset& data, 
   const auto tensor = [&](std::int64_t width) {
     return Tensor::zeros({data.train, seen.times(), width}, DType::float32, backend);
   };
-  Tensor observed = tensor(architecture.observed);
-  Tensor target = tensor(architecture.outputs());
+  Tensor observed = tensor(encoder.net.architecture().observed);
+  Tensor target = tensor(encoder.net.architecture().outputs());
 
   nn::Adam optimiser(parameters);
   const std::string configuration = encoder_fingerprint(config, data, s, experiment);
-  const Checkpoint saved(options.checkpoint, configuration);
+  const models::Checkpoint saved(options.checkpoint, configuration);
   const double before = saved.restore(parameters, optimiser);
   const std::string title = "encode " + experiment;
   const nn::TrainingSettings settings{.steps = training.steps,
@@ -343,25 +365,8 @@ models::TrainedEncoder train_encoder(const Config& config, const Dataset& data, 
   if (device) encoder.provenance["device"] = backend.description();
   if (options.progress != nullptr)
     fmt::print(options.progress, "encode: {}: {:.1f} s of training\n", experiment, seconds);
-  const auto report = [&](const char* name, const Trajectories& own) {
-    const EncoderErrors clean = errors(encoder, own, 0, training.seed);
-    const EncoderErrors with = errors(encoder, own, config.observations.sigma, training.seed);
-    const auto note = [&](const char* what, double value) {
-      encoder.provenance[fmt::format("{}_{}", name, what)] = fmt::format("{:.6f}", value);
-    };
-    note("latent_error", clean.latent);
-    note("parameter_error", clean.parameter);
-    note("latent_error_with_noise", with.latent);
-    note("parameter_error_with_noise", with.parameter);
-    if (options.progress != nullptr)
-      fmt::print(options.progress,
-                 "encode: {}, {}: latents {:.4f}, parameters {:.4f} of their range; with noise of {}: {:.4f}, "
-                 "{:.4f}\n",
-                 experiment, name, clean.latent, clean.parameter, config.observations.sigma, with.latent,
-                 with.parameter);
-  };
-  report("validation", validation);
-  report("test", tests);
+  report_errors(config, "validation", validation, options.progress, encoder);
+  report_errors(config, "test", tests, options.progress, encoder);
   parameters.move(autodiff::cpu());
   return encoder;
 }

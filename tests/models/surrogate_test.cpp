@@ -212,7 +212,8 @@ TEST_CASE("surrogate: published networks and their scaling survive the file; wha
       architecture.fourier_features = features;
       architecture.dynamics_layers = dynamics;
       architecture.decoder_layers = decoder;
-      architecture.fourier_uniform = architecture.fourier_trainable = features > 0;
+      architecture.fourier_trainable = features > 0;
+      if (features > 0) architecture.fourier_init = levda::nn::FourierFeatures::Draw::uniform;
       Surrogate a = example();
       a.net = Ldnet(architecture, 3);
       a.scaling = Scaling{{0.1, 0.2, 0.3}, {1.0 / 3, 4, 5}};

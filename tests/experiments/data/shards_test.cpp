@@ -13,7 +13,6 @@
 
 #include "autodiff/error.h"
 #include "autodiff/tensor.h"
-#include "experiments/config/interrupted.h"
 #include "experiments/data/dataset_file.h"
 #include "experiments/data/generate.h"
 #include "experiments/data/info.h"

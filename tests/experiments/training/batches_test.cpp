@@ -1,4 +1,4 @@
-#include "experiments/training/batches.h"
+#include "models/batches.h"
 
 #include <doctest/doctest.h>
 
@@ -16,6 +16,10 @@ using namespace levda::experiments;
 using levda::autodiff::Random;
 using levda::autodiff::Tensor;
 using levda::testing::devices;
+using models::Batch;
+using models::Batches;
+using models::Placement;
+using models::Samples;
 
 namespace {
 
@@ -178,7 +182,7 @@ TEST_CASE("what a step reads stays in place, so that it can be recorded before t
 
 TEST_CASE("drawn once: the same points of a trajectory and frame whenever it comes, others of others") {
   Example e;
-  e.config.training.draw = "once";
+  e.config.training.draw = models::PointDraw::once;
   using Points = std::vector<float>;
   std::map<std::pair<std::vector<float>, std::int64_t>, Points> known;  // by (parameters of the trajectory, time)
   std::map<std::pair<std::vector<float>, std::int64_t>, Points> known_between;

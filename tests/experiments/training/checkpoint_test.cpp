@@ -39,7 +39,7 @@ TEST_CASE("checkpoint: what cannot be is refused with the file and the field") {
             [&](TensorFile& f) { f.metadata["seconds"] = seconds; });
   refused(
       "format: \"levda-checkpoint-0\" of another version, where \"levda-checkpoint-1\" is needed; remove it, or "
-      "choose another --out",
+      "train in another folder",
       [](TensorFile& f) { f.metadata["format"] = "levda-checkpoint-0"; });
   refused("steps: missing from the metadata", [](TensorFile& f) { f.metadata.erase("steps"); });
   refused("[weights] weights.decoder.out.bias is missing",

@@ -64,10 +64,10 @@ TEST_CASE("the step schedule counts in epochs, the cosine in steps") {
   config.rate = 1e-3;
   config.trajectories = 6;
   config.steps = 40000;
-  CHECK(schedule_of(config, 120)(39999) <= 1e-18);
-  config.schedule = "step";
+  CHECK(models::schedule_of(config, 120)(39999) <= 1e-18);
+  config.schedule = models::RateSchedule::step;
   config.decay = 0.5;
-  const nn::Schedule schedule = schedule_of(config, 120);  // 20 steps are an epoch, 4000 to a decay
+  const nn::Schedule schedule = models::schedule_of(config, 120);  // 20 steps are an epoch, 4000 to a decay
   CHECK(schedule(3999) == 1e-3);
   CHECK(schedule(4000) == 0.5e-3);
   CHECK(schedule(39999) == 1e-3 * std::pow(0.5, 9));
@@ -138,8 +138,11 @@ TEST_CASE("configurations that cannot be are refused") {
   TinyTraining tiny;
   const auto refused = [&](const std::vector<const char*>& settings, const char* message) {
     Config config = tiny.config;
-    for (const char* setting : settings) apply_setting(config, setting);
-    CHECK_THROWS_WITH_AS(check(config), doctest::Contains(message), InputError);
+    const auto apply = [&] {
+      for (const char* setting : settings) apply_setting(config, setting);
+      check(config);
+    };
+    CHECK_THROWS_WITH_AS(apply(), doctest::Contains(message), InputError);
   };
   refused({"surrogate.decoder_layers=gelu"}, "surrogate.decoder_layers: \"gelu\" is none of residual_silu");
   refused({"surrogate.fourier_init=zero"}, "surrogate.fourier_init");
@@ -151,15 +154,16 @@ TEST_CASE("configurations that cannot be are refused") {
   apply_setting(tiny.config, "surrogate.field_min=[]");  // back to z-scores
   CHECK_THROWS_AS(apply_setting(tiny.config, "assimilation.annealing=[]"), InputError);
   const TemporaryFolder folder;
-  tiny.config.field_min = {0};
-  tiny.config.field_max = {1};
+  tiny.config.surrogate.field_min = {0};
+  tiny.config.surrogate.field_max = {1};
   CHECK_THROWS_WITH_AS(tiny.train(folder / "a"), "configuration: surrogate.field_min: 1 numbers for 3 channels",
                        InputError);
   models::Description torus = tiny.data.about;
   torus.grid.geometry = models::Geometry::torus;
   Config config = tiny.config;
-  config.fourier_trainable = 1;
-  CHECK_THROWS_WITH_AS(architecture_of(config, torus), doctest::Contains("surrogate.fourier_trainable"), InputError);
-  config.embedding = "plane";
-  CHECK_NOTHROW(architecture_of(config, torus));
+  config.surrogate.fourier_trainable = true;
+  CHECK_THROWS_WITH_AS(models::architecture_of(config.surrogate, torus),
+                       doctest::Contains("surrogate.fourier_trainable"), InputError);
+  config.surrogate.embedding = models::Embedding::plane;
+  CHECK_NOTHROW(models::architecture_of(config.surrogate, torus));
 }

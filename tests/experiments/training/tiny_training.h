@@ -2,7 +2,6 @@
 
 /// A training of three steps, for what is done with its files.
 
-#include "experiments/config/interrupted.h"
 #include "experiments/data/generate.h"
 #include "experiments/training/training.h"
 
@@ -32,7 +31,7 @@ struct TinyTraining {
     try {
       train({.checkpoint = checkpoint, .stop = [&] { return --steps <= 0; }});
       return false;
-    } catch (const experiments::Interrupted&) {
+    } catch (const levda::Interrupted&) {
       return true;
     }
   }

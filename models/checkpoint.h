@@ -10,7 +10,7 @@
 #include "nn/optimiser.h"
 #include "nn/safetensors.h"
 
-namespace levda::experiments {
+namespace levda::models {
 
 class Checkpoint {
  public:
@@ -21,6 +21,8 @@ class Checkpoint {
   /// Parameters, the optimiser's state, the seconds of training so far, and the stage where a training has several.
   /// Throws InputError.
   void save(const nn::Parameters& parameters, const nn::Optimiser& optimiser, double seconds, int stage = 0) const;
+
+  const std::string& configuration() const { return configuration_; }
 
   /// The stage that was left; 0 when there is nothing to go on from. Throws InputError as restore does.
   int stage() const;
@@ -39,4 +41,4 @@ class Checkpoint {
   std::string configuration_;
 };
 
-}  // namespace levda::experiments
+}  // namespace levda::models

@@ -1,4 +1,4 @@
-#include "experiments/training/checkpoint.h"
+#include "models/checkpoint.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 #include "autodiff/error.h"
 #include "nn/safetensors.h"
 
-namespace levda::experiments {
+namespace levda::models {
 
 namespace {
 
@@ -55,12 +55,12 @@ std::optional<nn::TensorFile> Checkpoint::read() const {
   };
   if (text("format") != checkpoint_format)
     throw InputError(path_.string(), "format",
-                     fmt::format("\"{}\" of another version, where \"{}\" is needed; remove it, or choose another "
-                                 "--out",
+                     fmt::format("\"{}\" of another version, where \"{}\" is needed; remove it, or train in another "
+                                 "folder",
                                  text("format"), checkpoint_format));
   if (text("levda_configuration") != configuration_)
     throw InputError(path_.string(), "levda_configuration",
-                     "an unfinished training of another configuration; remove it, or choose another --out");
+                     "an unfinished training of another configuration; remove it, or train in another folder");
   return file;
 }
 
@@ -89,4 +89,4 @@ double Checkpoint::restore(nn::Parameters& parameters, nn::Optimiser& optimiser)
   return seconds;
 }
 
-}  // namespace levda::experiments
+}  // namespace levda::models

@@ -1,4 +1,4 @@
-#include "experiments/training/batches.h"
+#include "models/batches.h"
 
 #include <oneapi/tbb/parallel_for.h>
 
@@ -9,7 +9,7 @@
 #include "autodiff/random.h"
 #include "autodiff/streams.h"
 
-namespace levda::experiments {
+namespace levda::models {
 
 using autodiff::Backend;
 using autodiff::DType;
@@ -19,7 +19,7 @@ using autodiff::Var;
 
 namespace {
 
-/// Of a device, beside the training fields: 1 GiB of a step's activations (tile_of in training.cpp) and about as much
+/// Of a device, beside the training fields: 1 GiB of a step's activations (tile_of) and about as much
 /// for its gradients, weights and what the optimiser remembers, the evaluation, workspaces of the device's libraries.
 constexpr std::int64_t reserve = std::int64_t{4} << 30;
 
@@ -28,7 +28,7 @@ struct Normal {
   std::vector<float> mean;
   std::vector<float> scale;
 
-  explicit Normal(const models::Surrogate& s) {
+  explicit Normal(const Surrogate& s) {
     for (std::size_t c = 0; c < s.field_mean.size(); ++c) {
       mean.push_back(static_cast<float>(s.offset(c)));
       scale.push_back(static_cast<float>(1 / s.scale(c)));
@@ -63,30 +63,30 @@ void send(const Samples& from, Samples& to, Backend& device) {
 
 double Samples::count() const { return mask ? sum(Var(*mask)).value().item() : static_cast<double>(y.size()); }
 
-Batches::Batches(const TrainingConfig& config, const Dataset& data, const models::Surrogate& s, Backend& device,
+Batches::Batches(const TrainingSettings& settings, const Dataset& data, const Surrogate& s, Backend& device,
                  Placement placement)
-    : config_(config),
+    : settings_(settings),
       data_(data),
       missing_(training_has_missing(data)),
       device_(device),
       streamed_(placement == Placement::streamed || (placement == Placement::automatic && !fits())),
       home_(streamed_ ? autodiff::cpu() : device),
       step_(no_rows(1, home_)),
-      states_(no_rows(data.about.frames * config.trajectories, device)),
+      states_(no_rows(data.about.frames * settings.trajectories, device)),
       frames_(frame_table(s)) {
   const std::int64_t times = data.varying ? data.about.frames : 1;
   const std::int64_t p = data.about.parameters();
   parameters_ = Tensor::from(std::span<const double>(s.normal_parameters(data.parameters)), {data.members() * times, p},
                              DType::float32, home_);
-  parameter_rows_ = no_rows(times * config.trajectories, home_);
+  parameter_rows_ = no_rows(times * settings.trajectories, home_);
   if (data.between.points > 0) {
     const std::int64_t intervals = data.about.frames - 1;
     between_ = between_table(s);
     fractions_ = Tensor::from(std::span<const double>(data.between.fraction), {data.members() * intervals, 1},
                               DType::float32, home_);
-    fraction_rows_ = no_rows(intervals * config.trajectories, home_);
+    fraction_rows_ = no_rows(intervals * settings.trajectories, home_);
   }
-  if (config.draw == "once")
+  if (settings.draw == PointDraw::once)
     for (Table* table : {&frames_, between_ ? &*between_ : nullptr}) {
       if (table == nullptr) continue;
       table->rows = no_rows(table->base.size() * table->points, home_);
@@ -105,21 +105,21 @@ bool Batches::fits() const {
   return device_.available() - reserve >= values * static_cast<std::int64_t>(sizeof(float));
 }
 
-Batches::Table Batches::frame_table(const models::Surrogate& s) const {
+Batches::Table Batches::frame_table(const Surrogate& s) const {
   const std::int64_t frames = data_.about.frames;
   const std::int64_t cells = data_.about.grid.cells();
   const std::int64_t c = data_.about.channels();
   const Pool& pool = data_.pool;
   const std::int64_t places = pool.points > 0 ? pool.points : cells;
   const std::int64_t rows = frames * places;  // of a member
-  const std::int64_t groups = frames * config_.trajectories;
-  const Tensor nodes = models::grid_points(data_.about.grid, 1);
+  const std::int64_t groups = frames * settings_.trajectories;
+  const Tensor nodes = grid_points(data_.about.grid, 1);
   Table table{.x = nodes.to(home_),
               .y = Tensor::empty({data_.train * rows, c}, DType::float32, home_),
               .mask = std::nullopt,
               .places = places,
               .times = frames,
-              .points = config_.points,
+              .points = settings_.points,
               .stream = streams::batch_points,
               .once_stream = streams::points_once,
               .base = no_rows(groups, home_),
@@ -167,7 +167,7 @@ Batches::Table Batches::frame_table(const models::Surrogate& s) const {
   return table;
 }
 
-Batches::Table Batches::between_table(const models::Surrogate& s) const {
+Batches::Table Batches::between_table(const Surrogate& s) const {
   const BetweenFrames& between = data_.between;
   const std::int64_t intervals = data_.about.frames - 1;
   const std::int64_t c = data_.about.channels();
@@ -181,14 +181,14 @@ Batches::Table Batches::between_table(const models::Surrogate& s) const {
     for (std::int64_t channel = 0; channel < c; ++channel)
       y.push_back(normal(between.values[i * c + channel], channel));
   }
-  const Tensor base = no_rows(intervals * config_.trajectories, home_);
+  const Tensor base = no_rows(intervals * settings_.trajectories, home_);
   return {.x = Tensor::from(std::span<const float>(x), {rows, 2}, DType::float32, home_),
           .y = Tensor::from(std::span<const float>(y), {rows, c}, DType::float32, home_),
           .mask = std::nullopt,
           .places = between.points,
           .times = intervals,
-          .points = config_.between,
-          .stream = streams::batch_points + static_cast<std::uint32_t>(data_.about.frames * config_.trajectories),
+          .points = settings_.between,
+          .stream = streams::batch_points + static_cast<std::uint32_t>(data_.about.frames * settings_.trajectories),
           .once_stream = streams::points_between_once,
           .base = base,
           .base_of_x = base,
@@ -197,9 +197,9 @@ Batches::Table Batches::between_table(const models::Surrogate& s) const {
 }
 
 void Batches::select(std::int64_t step) {
-  const std::int64_t size = config_.trajectories;
+  const std::int64_t size = settings_.trajectories;
   const std::int64_t per_epoch = data_.train / size;
-  const auto seed = static_cast<std::uint64_t>(config_.seed);
+  const auto seed = static_cast<std::uint64_t>(settings_.seed);
   const std::vector<std::int64_t> order =
       Random(seed, streams::training_order, static_cast<std::uint32_t>(step / per_epoch)).permutation(data_.train);
   const std::span<const std::int64_t> chosen =
@@ -241,7 +241,7 @@ void Batches::draw_once(const std::vector<std::int64_t>& states, Table& table) c
   std::vector<std::int64_t> rows_of_x(rows.size());
   oneapi::tbb::parallel_for(std::int64_t{0}, table.base.size(), [&](std::int64_t group) {
     const std::int64_t state = states[static_cast<std::size_t>(group)];
-    Random random(static_cast<std::uint64_t>(config_.seed), table.once_stream, static_cast<std::uint32_t>(state));
+    Random random(static_cast<std::uint64_t>(settings_.seed), table.once_stream, static_cast<std::uint32_t>(state));
     for (std::int64_t i = group * table.points; i < (group + 1) * table.points; ++i) {
       const std::int64_t place = random.below(table.places);
       rows[i] = state * table.places + place;
@@ -253,7 +253,7 @@ void Batches::draw_once(const std::vector<std::int64_t>& states, Table& table) c
 }
 
 Batch Batches::assemble() const {
-  const std::int64_t size = config_.trajectories;
+  const std::int64_t size = settings_.trajectories;
   Batch batch{.u = picked(parameters_, parameter_rows_)
                        .reshaped({parameter_rows_.size() / size, size, data_.about.parameters()}),
               .frames = draw(frames_),
@@ -277,7 +277,7 @@ Samples Batches::draw(const Table& table) const {
   const auto part = [&](std::int64_t begin, std::int64_t end) {
     const auto first = static_cast<std::uint32_t>(begin);
     const autodiff::RandomRows random{
-        .seed = static_cast<std::uint64_t>(config_.seed), .stream = table.stream + first, .choices = table.places};
+        .seed = static_cast<std::uint64_t>(settings_.seed), .stream = table.stream + first, .choices = table.places};
     const bool once = static_cast<bool>(table.rows);
     Tensor rows = once ? table.rows.rows(begin * points, end * points)
                        : Tensor::empty({(end - begin) * points}, DType::int64, home_);
@@ -307,4 +307,4 @@ Samples Batches::draw(const Table& table) const {
   return samples;
 }
 
-}  // namespace levda::experiments
+}  // namespace levda::models

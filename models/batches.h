@@ -4,9 +4,11 @@
 
 #include <optional>
 
-#include "experiments/data/dataset.h"
+#include "models/dataset.h"
+#include "models/surrogate.h"
+#include "models/training_settings.h"
 
-namespace levda::experiments {
+namespace levda::models {
 
 /// Normalised values at network coordinates, in groups that share a latent state.
 struct Samples {
@@ -33,8 +35,8 @@ enum class Placement : std::uint8_t { automatic, resident, streamed };
 class Batches {
  public:
   /// For a training on `device`. automatic: resident where the fields and what else a training needs fit there.
-  Batches(const TrainingConfig& config, const Dataset& data, const models::Surrogate& surrogate,
-          autodiff::Backend& device, Placement placement = Placement::automatic);
+  Batches(const TrainingSettings& settings, const Dataset& data, const Surrogate& surrogate, autodiff::Backend& device,
+          Placement placement = Placement::automatic);
 
   /// The host's part: chooses the trajectories of a step, and leaves what the rest needs in tensors that stay in place.
   void select(std::int64_t step);
@@ -65,13 +67,13 @@ class Batches {
   };
 
   bool fits() const;
-  Table frame_table(const models::Surrogate& surrogate) const;
-  Table between_table(const models::Surrogate& surrogate) const;
+  Table frame_table(const Surrogate& surrogate) const;
+  Table between_table(const Surrogate& surrogate) const;
   Batch assemble() const;
   Samples draw(const Table& table) const;
   void draw_once(const std::vector<std::int64_t>& states, Table& table) const;
 
-  TrainingConfig config_;
+  TrainingSettings settings_;
   const Dataset& data_;
   bool missing_;
   autodiff::Backend& device_;
@@ -88,4 +90,4 @@ class Batches {
   Batch sent_;                      // streamed: what the device sees
 };
 
-}  // namespace levda::experiments
+}  // namespace levda::models
