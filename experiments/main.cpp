@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
   using namespace levda::experiments;
   try {
     return run_command_line(argc, argv);
-  } catch (const Interrupted& stop) {
+  } catch (const levda::Interrupted& stop) {
     fmt::print(stderr, "levda: {}\n", stop.what());
     return interrupted != 0 ? 130 : 0;  // by the user, or by the clock as asked
   } catch (const levda::Error& error) {

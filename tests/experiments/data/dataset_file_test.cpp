@@ -113,6 +113,34 @@ TEST_CASE("a foreign grid: what is left out is filled in") {
   CHECK(set.between.points == 0);
 }
 
+TEST_CASE("the arrays of a file make the data set of the file") {
+  for (const bool listed : {false, true}) {
+    Foreign foreign;
+    foreign.listed = listed;
+    if (listed) {
+      foreign.x = even(15, 0, 1);
+      foreign.y = even(15, 5, -0.5);
+    }
+    foreign.field[3] = std::nanf("");
+    const Dataset set = foreign.read();
+    models::Grid grid{.nx = 5, .ny = 3, .x0 = -1, .y0 = 10, .dx = 0.25, .dy = 2};
+    if (listed) grid = models::Grid::of_points(foreign.x, foreign.y, 2);
+    const Dataset arrays = models::make_dataset({.about = {.grid = grid,
+                                                           .frames = 4,
+                                                           .first_time = 7,
+                                                           .frame_interval = 0.5,
+                                                           .time_unit = "hours",
+                                                           .place_unit = "degrees_east"},
+                                                 .parameters = foreign.parameters,
+                                                 .fields = foreign.field},
+                                                10);
+    CHECK(arrays.fingerprint == set.fingerprint);
+    CHECK(arrays.moments->mean == set.moments->mean);
+    CHECK(arrays.about.channel_names == set.about.channel_names);
+    CHECK(arrays.train == set.train);
+  }
+}
+
 TEST_CASE("names by string coordinates, members by attributes, the prior range and staggering as said") {
   Foreign foreign;
   foreign.more = [](NetcdfWriter& file) {

@@ -81,3 +81,19 @@ TEST_CASE("parameters that change in time but do not are constant ones, to the b
   varying.data.parameters[static_cast<std::size_t>(2 * (constant.data.about.frames - 1))] += 0.1;
   CHECK(weights_of(varying) != weights);
 }
+
+TEST_CASE("the library makes the program's surrogate of the same arrays, to the bit") {
+  const TinyTraining tiny = with({"data.steps_per_frame=4", "data.between=5", "training.steps=20"});
+  const Dataset& set = tiny.data;
+  const Dataset arrays = models::make_dataset({.about = set.about,
+                                               .train = set.train,
+                                               .valid = set.valid,
+                                               .test = set.test,
+                                               .parameters = set.parameters,
+                                               .fields = set.fields,
+                                               .between = set.between},
+                                              set.members());
+  const levda::testing::TemporaryFolder folder;
+  CHECK(models::content(models::train_surrogate(arrays, tiny.config.surrogate, tiny.config.training)) ==
+        models::content(tiny.train(folder / "checkpoint")));
+}
