@@ -30,26 +30,27 @@ bool near(std::span<const double> a, std::span<const double> b) {
 void check_match(const models::Surrogate& s, const Dataset& data, const fs::path& weights, bool with_case) {
   const models::Description& a = s.about;
   const models::Description& b = data.about;
-  const auto need = [&](bool equal, const char* field) {
+  const models::Grid& g = a.grid;
+  const models::Grid& h = b.grid;
+  const std::pair<const char*, bool> fields[]{
+      {"case", !with_case || a.case_name == b.case_name},
+      {"channel_names", a.channel_names == b.channel_names},
+      {"parameter_names", a.parameter_names == b.parameter_names},
+      {"parameter_min", near(a.parameter_min, b.parameter_min)},
+      {"parameter_max", near(a.parameter_max, b.parameter_max)},
+      {"grid", g.nx == h.nx && g.ny == h.ny && g.listed() == h.listed()},
+      {"grid_geometry", g.geometry == h.geometry},
+      {"grid_x0", std::abs(g.x0 - h.x0) + std::abs(g.y0 - h.y0) <= 1e-6 * g.dx},
+      {"grid_dx", std::abs(g.dx - h.dx) <= 1e-9 * g.dx && std::abs(g.dy - h.dy) <= 1e-9 * g.dy},
+      {"grid.x", near(g.x, h.x)},
+      {"grid.y", near(g.y, h.y)},
+      {"grid.offset_x", near(g.offset_x, h.offset_x)},
+      {"grid.offset_y", near(g.offset_y, h.offset_y)},
+      {"frames", a.frames == b.frames},
+      {"first_time", std::abs(a.first_time - b.first_time) <= 1e-9 * a.frame_interval},
+      {"frame_interval", std::abs(a.frame_interval - b.frame_interval) <= 1e-9 * a.frame_interval}};
+  for (const auto& [field, equal] : fields)
     if (!equal) throw InputError(weights.string(), field, "differs from the data set's");
-  };
-  need(!with_case || a.case_name == b.case_name, "case");
-  need(a.channel_names == b.channel_names, "channel_names");
-  need(a.parameter_names == b.parameter_names, "parameter_names");
-  need(near(a.parameter_min, b.parameter_min), "parameter_min");
-  need(near(a.parameter_max, b.parameter_max), "parameter_max");
-  need(a.grid.nx == b.grid.nx && a.grid.ny == b.grid.ny && a.grid.listed() == b.grid.listed(), "grid");
-  need(a.grid.geometry == b.grid.geometry, "grid_geometry");
-  need(std::abs(a.grid.x0 - b.grid.x0) + std::abs(a.grid.y0 - b.grid.y0) <= 1e-6 * a.grid.dx, "grid_x0");
-  need(std::abs(a.grid.dx - b.grid.dx) <= 1e-9 * a.grid.dx && std::abs(a.grid.dy - b.grid.dy) <= 1e-9 * a.grid.dy,
-       "grid_dx");
-  need(near(a.grid.x, b.grid.x), "grid.x");
-  need(near(a.grid.y, b.grid.y), "grid.y");
-  need(near(a.grid.offset_x, b.grid.offset_x), "grid.offset_x");
-  need(near(a.grid.offset_y, b.grid.offset_y), "grid.offset_y");
-  need(a.frames == b.frames, "frames");
-  need(std::abs(a.first_time - b.first_time) <= 1e-9 * a.frame_interval, "first_time");
-  need(std::abs(a.frame_interval - b.frame_interval) <= 1e-9 * a.frame_interval, "frame_interval");
 }
 
 /// Latent states of the prior come from the weights' training trajectories, full states from the data set's.

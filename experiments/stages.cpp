@@ -8,8 +8,8 @@
 
 #include "autodiff/error.h"
 #include "experiments/config/version.h"
-#include "experiments/data/shards.h"
 #include "experiments/data/observation_file.h"
+#include "experiments/data/shards.h"
 #include "experiments/study/calibration.h"
 #include "experiments/study/report_data.h"
 #include "experiments/study/results.h"

@@ -87,6 +87,16 @@ void add_dataset(Lines& lines, const Dataset& set, const std::string& source) {
   lines.add_configuration(set.fingerprint);
 }
 
+/// The errors of a training that are named, and how it was done.
+void add_provenance(Lines& lines, const std::map<std::string, std::string>& provenance, std::vector<const char*> keys) {
+  for (const char* key : {"train_seconds", "command", "seed", "version", "machine", "device", "trained"})
+    keys.push_back(key);
+  for (const char* key : keys)
+    if (const auto entry = provenance.find(key); entry != provenance.end()) lines.add(key, "{}", entry->second);
+  if (const auto entry = provenance.find("levda_configuration"); entry != provenance.end())
+    lines.add_configuration(entry->second);
+}
+
 std::string describe_weights(const std::filesystem::path& path) {
   const models::Surrogate s = models::load_surrogate(path);
   const models::LdnetArchitecture& a = s.net.architecture();
@@ -111,11 +121,7 @@ std::string describe_weights(const std::filesystem::path& path) {
               std::sqrt(sum / static_cast<double>(s.about.frames)),
               std::sqrt(sum / static_cast<double>(s.about.frames)) * s.field_std[c], s.about.channel_units[c]);
   }
-  for (const char* key : {"test_rel_rmse", "test_rel_rmse_between", "train_seconds", "command", "seed", "version",
-                          "machine", "device", "trained"})
-    if (const auto entry = s.provenance.find(key); entry != s.provenance.end()) lines.add(key, "{}", entry->second);
-  if (const auto entry = s.provenance.find("levda_configuration"); entry != s.provenance.end())
-    lines.add_configuration(entry->second);
+  add_provenance(lines, s.provenance, {"test_rel_rmse", "test_rel_rmse_between"});
   return lines.text();
 }
 
@@ -127,19 +133,15 @@ std::string describe_encoder(const std::filesystem::path& path) {
   const models::SequenceFrames& sequences = encoder.sequences;
   lines.add("experiment", "{}: {} frames from one on in {} .. {}", sequences.experiment, sequences.frames,
             sequences.first_start, sequences.last_start);
-  lines.add("sensors", "{}, of each {} at every {}", encoder.cells.size(), fmt::join(encoder.channel_names, ", "),
+  lines.add("sensors", "{}, each with {} at every {}", encoder.cells.size(), fmt::join(encoder.channel_names, ", "),
             sequences.every == 1 ? "frame" : fmt::format("{} frames", sequences.every));
   lines.add("LSTM", "{} hidden units; {} latent variables and {} parameters", a.hidden, a.latent, a.parameters);
   lines.add("trainable weights", "{}", encoder.net.parameters().count());
   lines.add("surrogate", "{} (checksum of its contents)", encoder.surrogate);
-  for (const char* key : {"noise", "sigma", "validation_latent_error", "validation_latent_error_with_noise",
-                          "validation_parameter_error", "validation_parameter_error_with_noise", "test_latent_error",
-                          "test_latent_error_with_noise", "test_parameter_error", "test_parameter_error_with_noise",
-                          "train_seconds", "command", "seed", "version", "machine", "device", "trained"})
-    if (const auto entry = encoder.provenance.find(key); entry != encoder.provenance.end())
-      lines.add(key, "{}", entry->second);
-  if (const auto entry = encoder.provenance.find("levda_configuration"); entry != encoder.provenance.end())
-    lines.add_configuration(entry->second);
+  add_provenance(lines, encoder.provenance,
+                 {"noise", "sigma", "validation_latent_error", "validation_latent_error_with_noise",
+                  "validation_parameter_error", "validation_parameter_error_with_noise", "test_latent_error",
+                  "test_latent_error_with_noise", "test_parameter_error", "test_parameter_error_with_noise"});
   return lines.text();
 }
 
@@ -184,7 +186,7 @@ std::string describe_netcdf(const std::filesystem::path& path) {
   };
   Lines lines;
   if (format.starts_with("levda-dataset-") || (format.empty() && file.has_variable("field"))) {
-    // One in shards need not fit into memory, and misses nothing.
+    // A set in shards need not fit into memory, and has no missing values.
     add_dataset(lines, read_dataset(path, file.has_variable("shard") ? 1 : 0), text("source"));
   } else if (format.starts_with("levda-shard-")) {
     const double first = file.number("first_member");
@@ -198,7 +200,7 @@ std::string describe_netcdf(const std::filesystem::path& path) {
     const std::vector<double> time = file.read<double>("time");
     const std::vector<std::int64_t> channel = file.read<std::int64_t>("channel");
     const std::vector<std::int32_t> qc = file.read<std::int32_t>("qc");
-    lines.add("values", "{}, of which {} are to be used", time.size(), std::count(qc.begin(), qc.end(), 0));
+    lines.add("values", "{}, of which {} are used", time.size(), std::count(qc.begin(), qc.end(), 0));
     if (!time.empty()) {
       const auto [first, last] = std::minmax_element(time.begin(), time.end());
       lines.add("times", "{:g} .. {:g} {} after the start of the assimilation", *first, *last,

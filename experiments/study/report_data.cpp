@@ -27,85 +27,80 @@ TimeUnit shown_time_unit(const models::Description& about) {
   return {about.time_unit == "1" ? "" : about.time_unit, 1};
 }
 
-/// Which values of a truth's analysis to show.
+/// Values of a truth's analysis that are shown.
 struct Shown {
-  std::int64_t times = 1;   ///< at most, evenly spaced over all, first and last among them
-  std::int64_t stride = 1;  ///< of nodes in x and y
+  std::int64_t times = 1;   ///< at most; evenly spaced from the first to the last
+  std::int64_t stride = 1;  ///< between nodes, in x and y
   bool prior_and_spread = true;
 };
 
 /// Moments of an analysis by (stride, time): maps and movie share them.
 using Decoded = std::map<std::pair<std::int64_t, std::int64_t>, da::FieldMoments>;
 
+/// Maps of one channel without times: grid, and sensors with their shares of the degrees of freedom for signal.
+FieldMaps empty_maps(const models::Description& about, const ShownTruth& one, std::int64_t stride, std::int64_t k) {
+  const models::Grid& grid = about.grid;
+  const bool metres = about.place_unit == "m" && grid.geometry != models::Geometry::sphere;
+  const double scale = metres ? 1e-3 : 1;
+  FieldMaps map;
+  map.channel = about.channel_names[k];
+  map.unit = about.channel_units[k];
+  map.nx = (grid.nx + stride - 1) / stride;
+  map.ny = (grid.ny + stride - 1) / stride;
+  map.x_min = grid.x0 * scale;
+  map.x_max = (grid.x0 + static_cast<double>((map.nx - 1) * stride) * grid.dx) * scale;
+  map.y_min = grid.y0 * scale;
+  map.y_max = (grid.y0 + static_cast<double>((map.ny - 1) * stride) * grid.dy) * scale;
+  map.length_unit = metres ? "km" : about.place_unit;
+  map.geometry = grid.geometry;
+  std::map<std::pair<double, double>, double> places;
+  const da::Observations& o = one.observations.observations;
+  const std::vector<double>& share = one.analysis.details.share;
+  const bool shares = share.size() == static_cast<std::size_t>(o.size());
+  for (std::int64_t i = 0; i < o.size(); ++i)
+    if (o.channel[i] == k && o.qc[i] == da::used)
+      places[{o.x[i] * scale, o.y[i] * scale}] += shares ? share[static_cast<std::size_t>(i)] : 0;
+  for (const auto& [place, sum] : places) {
+    map.sensors.push_back(place);
+    if (shares) map.shares.push_back(sum);
+  }
+  return map;
+}
+
 std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data, const ShownTruth& one,
                                  const Shown& shown, Decoded& decoded) {
   const models::Grid& grid = s.about.grid;
   const Tensor points = models::grid_points(grid, shown.stride);
-  const std::int64_t nx = (grid.nx + shown.stride - 1) / shown.stride;
-  const std::int64_t ny = (grid.ny + shown.stride - 1) / shown.stride;
-  const std::int64_t c = s.about.channels();
   const auto times = static_cast<std::int64_t>(one.analysis.times.size());
   const Truth& truth = one.observations.truth.value();
   const TimeUnit time = shown_time_unit(s.about);
-  const bool metres = s.about.place_unit == "m" && grid.geometry != models::Geometry::sphere;
-  const double scale = metres ? 1e-3 : 1;
-  // Of a label: two digits of a frame's length.
+  // Labels have two digits of a frame's length.
   const int decimals =
       std::clamp(static_cast<int>(std::ceil(0.5 - std::log10(s.about.frame_interval / time.length))), 0, 9);
   std::vector<FieldMaps> maps;
-  for (std::int64_t k = 0; k < c; ++k) {
-    FieldMaps map{.channel = s.about.channel_names[k],
-                  .unit = s.about.channel_units[k],
-                  .nx = nx,
-                  .ny = ny,
-                  .x_min = grid.x0 * scale,
-                  .x_max = (grid.x0 + static_cast<double>((nx - 1) * shown.stride) * grid.dx) * scale,
-                  .y_min = grid.y0 * scale,
-                  .y_max = (grid.y0 + static_cast<double>((ny - 1) * shown.stride) * grid.dy) * scale,
-                  .length_unit = metres ? "km" : s.about.place_unit,
-                  .geometry = grid.geometry,
-                  .times = {},
-                  .truth = {},
-                  .prior_mean = {},
-                  .analysis_mean = {},
-                  .spread = {},
-                  .sensors = {},
-                  .shares = {}};
-    std::map<std::pair<double, double>, double> places;
-    const da::Observations& o = one.observations.observations;
-    const std::vector<double>& share = one.analysis.details.share;
-    const bool shares = share.size() == static_cast<std::size_t>(o.size());
-    for (std::int64_t i = 0; i < o.size(); ++i)
-      if (o.channel[i] == k && o.qc[i] == da::used)
-        places[{o.x[i] * scale, o.y[i] * scale}] += shares ? share[static_cast<std::size_t>(i)] : 0;
-    for (const auto& [place, sum] : places) {
-      map.sensors.push_back(place);
-      if (shares) map.shares.push_back(sum);
-    }
-    maps.push_back(std::move(map));
-  }
+  for (std::int64_t k = 0; k < s.about.channels(); ++k) maps.push_back(empty_maps(s.about, one, shown.stride, k));
+  const auto channel = [&](const std::vector<float>& fields, std::size_t k) {
+    const auto begin = fields.begin() + static_cast<std::int64_t>(k) * maps[k].nx * maps[k].ny;
+    return std::vector<float>(begin, begin + maps[k].nx * maps[k].ny);
+  };
   const std::int64_t columns = std::min(shown.times, times);
   for (std::int64_t column = 0; column < columns; ++column) {
     const std::int64_t t = columns == 1 ? 0 : column * (times - 1) / (columns - 1);
     const auto [entry, fresh] = decoded.try_emplace({shown.stride, t});
     if (fresh) entry->second = field_moments(s, one.analysis.ensembles[t], points);
     const da::FieldMoments& analysis = entry->second;
-    const auto channel = [&](const std::vector<float>& of, std::int64_t k) {
-      const auto begin = of.begin() + k * nx * ny;
-      return std::vector<float>(begin, begin + nx * ny);
-    };
     const std::span<const float> field = data.frame(truth.member, truth.first_frame() + t);
-    for (std::int64_t k = 0; k < c; ++k) {
+    for (std::size_t k = 0; k < maps.size(); ++k) {
       maps[k].times.push_back(fmt::format("t = {:.{}f} {}", one.analysis.times[t] / time.length, decimals, time.name));
       std::vector<float>& values = maps[k].truth.emplace_back();
       for (std::int64_t j = 0; j < grid.ny; j += shown.stride)
         for (std::int64_t i = 0; i < grid.nx; i += shown.stride)
-          values.push_back(field[(k * grid.ny + j) * grid.nx + i]);
+          values.push_back(field[(static_cast<std::int64_t>(k) * grid.ny + j) * grid.nx + i]);
       maps[k].analysis_mean.push_back(channel(analysis.mean, k));
     }
     if (!shown.prior_and_spread) continue;
     const da::FieldMoments prior = field_moments(s, one.analysis.prior[t], points);
-    for (std::int64_t k = 0; k < c; ++k) {
+    for (std::size_t k = 0; k < maps.size(); ++k) {
       maps[k].prior_mean.push_back(channel(prior.mean, k));
       maps[k].spread.push_back(channel(analysis.spread, k));
     }
@@ -113,10 +108,10 @@ std::vector<FieldMaps> make_maps(const models::Surrogate& s, const Dataset& data
   return maps;
 }
 
-/// What keeps a page's movies below a megabyte or two: fewer frames, then fewer nodes; on a sphere, a stride that goes
-/// round evenly.
+/// The largest movies that keep a page below a megabyte or two: fewer frames, then fewer nodes. On a sphere the stride
+/// divides the number of longitudes.
 Shown movie_extent(const models::Description& about, std::int64_t experiments) {
-  constexpr std::int64_t most = 2'000'000;  // values, of about half a byte each
+  constexpr std::int64_t most = 2'000'000;  // values; each takes about half a byte
   const models::Grid& grid = about.grid;
   const std::int64_t fields = experiments * about.channels() * 3;  // truth, analysis, error
   Shown shown{.times = std::clamp<std::int64_t>(most / (fields * grid.cells()), 12, 20), .prior_and_spread = false};
@@ -129,7 +124,7 @@ Shown movie_extent(const models::Description& about, std::int64_t experiments) {
   return shown;
 }
 
-/// Parameter k of all members, physical units.
+/// Parameter k of all members, in physical units.
 std::vector<double> parameter_members(const models::Surrogate& s, const da::Ensemble& ensemble, std::int64_t k) {
   const std::vector<double> all = physical_parameters(s, ensemble);
   std::vector<double> values;

@@ -12,41 +12,68 @@ namespace {
 
 constexpr const char* format_name = "levda-scores-1";
 
-/// Iterations as a list of objects.
-Json convergence(const std::vector<da::Iteration>& iterations) {
+/// Numbers of an iteration by their key.
+constexpr std::pair<const char*, double da::Iteration::*> iteration_numbers[]{
+    {"factor", &da::Iteration::factor},
+    {"cost_background", &da::Iteration::cost_background},
+    {"cost_observations", &da::Iteration::cost_observations},
+    {"gradient_norm", &da::Iteration::gradient_norm},
+    {"gradient_difference", &da::Iteration::gradient_difference},
+    {"damping", &da::Iteration::damping}};
+
+Json json_of(const std::vector<da::FieldScores>& frames) {
   Json list = Json::array();
-  for (const da::Iteration& one : iterations)
-    list.push_back({{"window", one.window},
-                    {"factor", json_number(one.factor)},
-                    {"cost_background", json_number(one.cost_background)},
-                    {"cost_observations", json_number(one.cost_observations)},
-                    {"gradient_norm", json_number(one.gradient_norm)},
-                    {"gradient_difference", json_number(one.gradient_difference)},
-                    {"damping", json_number(one.damping)}});
+  for (const da::FieldScores& frame : frames) list.push_back(json_numbers(frame.pack()));
   return list;
+}
+
+std::vector<da::FieldScores> frames_of(const Json& list) {
+  std::vector<da::FieldScores> frames;
+  for (const Json& frame : list) {
+    std::vector<double> sums;
+    for (const Json& sum : frame) sums.push_back(value_or_nan(sum));
+    frames.push_back(da::FieldScores::unpack(sums));
+  }
+  return frames;
+}
+
+Json json_of(const MethodScores& method) {
+  Json parameters = Json::array();
+  for (const da::ParameterScore& p : method.parameters)
+    parameters.push_back({{"error", json_number(p.error)}, {"z", json_number(p.z)}});
+  Json json{{"frames", json_of(method.frames)},
+            {"parameters", parameters},
+            {"seconds", method.seconds},
+            {"iterations", json_number(method.iterations.value_or(NAN))}};
+  if (!method.forecast.empty()) json["forecast"] = json_of(method.forecast);
+  if (!method.failure.empty()) json["failure"] = method.failure;
+  for (const da::Iteration& one : method.convergence) {
+    Json& entry = json["convergence"].emplace_back(Json{{"window", one.window}});
+    for (const auto& [key, number] : iteration_numbers) entry[key] = json_number(one.*number);
+  }
+  return json;
+}
+
+MethodScores scores_of(const Json& json) {
+  MethodScores method{.frames = frames_of(json.at("frames"))};
+  if (json.contains("forecast")) method.forecast = frames_of(json.at("forecast"));
+  for (const Json& p : json.at("parameters"))
+    method.parameters.push_back({value_or_nan(p.at("error")), value_or_nan(p.at("z"))});
+  method.seconds = json.at("seconds");
+  if (!json.at("iterations").is_null()) method.iterations = json.at("iterations").get<double>();
+  for (const Json& entry : json.value("convergence", Json::array())) {
+    da::Iteration& one = method.convergence.emplace_back(da::Iteration{.window = entry.at("window")});
+    for (const auto& [key, number] : iteration_numbers) one.*number = value_or_nan(entry.at(key));
+  }
+  method.failure = json.value("failure", "");
+  return method;
 }
 
 }  // namespace
 
 void write_truth_scores(const std::filesystem::path& path, const TruthScores& scores, const std::string& fingerprint) {
   Json methods;
-  for (const auto& [name, method] : scores.methods) {
-    Json frames = Json::array();
-    for (const da::FieldScores& frame : method.frames) frames.push_back(json_numbers(frame.pack()));
-    Json parameters = Json::array();
-    for (const da::ParameterScore& p : method.parameters)
-      parameters.push_back({{"error", json_number(p.error)}, {"z", json_number(p.z)}});
-    methods[name] = {{"frames", frames},
-                     {"parameters", parameters},
-                     {"seconds", method.seconds},
-                     {"iterations", json_number(method.iterations.value_or(NAN))}};
-    if (!method.forecast.empty()) {
-      Json& forecast = methods[name]["forecast"] = Json::array();
-      for (const da::FieldScores& frame : method.forecast) forecast.push_back(json_numbers(frame.pack()));
-    }
-    if (!method.failure.empty()) methods[name]["failure"] = method.failure;
-    if (!method.convergence.empty()) methods[name]["convergence"] = convergence(method.convergence);
-  }
+  for (const auto& [name, method] : scores.methods) methods[name] = json_of(method);
   const Json all{
       {"format", format_name},
       {"configuration", fingerprint},
@@ -66,32 +93,7 @@ std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, 
     TruthScores scores;
     const Json& truth = all.at("truth");
     scores.truth = {truth.at("index"), truth.at("member"), truth.at("start")};
-    for (const auto& [name, entry] : all.at("methods").items()) {
-      MethodScores& method = scores.methods[name];
-      const auto read_frames = [](const Json& list, std::vector<da::FieldScores>& to) {
-        for (const Json& frame : list) {
-          std::vector<double> sums;
-          for (const Json& sum : frame) sums.push_back(value_or_nan(sum));
-          to.push_back(da::FieldScores::unpack(sums));
-        }
-      };
-      read_frames(entry.at("frames"), method.frames);
-      if (entry.contains("forecast")) read_frames(entry.at("forecast"), method.forecast);
-      for (const Json& p : entry.at("parameters"))
-        method.parameters.push_back({value_or_nan(p.at("error")), value_or_nan(p.at("z"))});
-      method.seconds = entry.at("seconds");
-      if (!entry.at("iterations").is_null()) method.iterations = entry.at("iterations").get<double>();
-      if (entry.contains("convergence"))
-        for (const Json& one : entry.at("convergence"))
-          method.convergence.push_back({.window = one.at("window"),
-                                        .factor = value_or_nan(one.at("factor")),
-                                        .cost_background = value_or_nan(one.at("cost_background")),
-                                        .cost_observations = value_or_nan(one.at("cost_observations")),
-                                        .gradient_norm = value_or_nan(one.at("gradient_norm")),
-                                        .gradient_difference = value_or_nan(one.at("gradient_difference")),
-                                        .damping = value_or_nan(one.at("damping"))});
-      if (entry.contains("failure")) method.failure = entry.at("failure");
-    }
+    for (const auto& [name, entry] : all.at("methods").items()) scores.methods[name] = scores_of(entry);
     for (const std::string& method : methods)
       if (const MethodScores& there = scores.methods[method]; there.frames.empty() && there.failure.empty())
         throw InputError(path.string(), method, "no scores");

@@ -163,7 +163,7 @@ TEST_CASE("info explains every file of a run; scattered observations go the whol
   REQUIRE(run.code == 0);
   for (const auto& [name, part] : {std::pair{"data.nc", "8 for training, 2 for validation, 3 for tests"},
                                    {"weights.safetensors", "test_rel_rmse"},
-                                   {"observations/warm-00.nc", "60, of which 60 are to be used"},
+                                   {"observations/warm-00.nc", "60, of which 60 are used"},
                                    {"analysis/cold-01.nc", "6 at 6 times"},
                                    {"analysis/warm-01.json", "scores of one truth"},
                                    {"results.json", "warm levda"}}) {

@@ -322,7 +322,7 @@ TEST_CASE("levda encode: trained, explained, refused where it does not fit") {
   CHECK(info.code == 0);
   for (const char* part :
        {"observation encoder of LD-EnSF", "cold: 12 frames from one on in 0 .. 0",
-        "16, of each u, v, eta at every frame", "8 hidden units", "3 latent variables and 2 parameters",
+        "16, each with u, v, eta at every frame", "8 hidden units", "3 latent variables and 2 parameters",
         "test_latent_error", "levda encode tsunami", "encoder.noise = 0.1", "observations.sensors = grid:4x4"})
     CHECK_MESSAGE(info.output.find(part) != std::string::npos, part);
 
