@@ -81,15 +81,15 @@ struct Command {
   const char* name;
   const char* help;
   std::vector<std::string_view> options;
-  std::vector<std::string> sections;  ///< of the configuration, that it reads; empty: all
-  bool netcdf;                        ///< needs a build with NetCDF
+  std::vector<std::string> sections;  ///< of the configuration that it reads; empty: all
+  bool netcdf;                        ///< whether it needs a build with NetCDF
   void (*work)(const Arguments&, const Request&);
 };
 
 using Words = std::vector<std::string>;
 
-/// Twin experiments on finished data and weights: the weights' fingerprint has surrogate and training, the solver of
-/// finer truths and scattered sensors has data.
+/// Sections that twin experiments on finished data and weights read. surrogate and training are in the fingerprint of
+/// the weights; the solver for finer truths and scattered sensors reads data.
 const Words twin_sections{"seed", "data", "surrogate", "training", "observations", "assimilation"};
 
 const Command commands[]{
@@ -226,7 +226,7 @@ void add_inputs(const Command& command, CLI::App& c, Arguments& a) {
                  "with SOAP of more than seven times (25 MB, too much for places that take files of 16 MiB)");
 }
 
-/// Methods, and what is asked of them.
+/// Methods, and the observations that they get.
 void add_methods(CLI::App& c, Arguments& a) {
   std::string known;
   for (const MethodRow& row : methods())
@@ -328,7 +328,7 @@ void check_arguments(const Command& command, const Arguments& a) {
   if (a.out.empty()) throw InputError("--out", "", "is needed where CASE is left out");
 }
 
-/// The device of the options, set to their products. Throws InputError when there is none, or it has no such products.
+/// The device of --device with the products of --matmul. Throws InputError when this machine does not have them.
 autodiff::Backend& chosen_device(const Arguments& a) {
   using autodiff::MatmulPrecision;
   autodiff::Backend* backend = &autodiff::cpu();

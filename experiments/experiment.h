@@ -1,7 +1,7 @@
 #pragma once
 
-/// The folder of a run, and what the stages of an experiment work on: settled configuration, data set, surrogate. Files
-/// in the folder:
+/// The folder of a run, and the experiment that its stages share: settled configuration, data set, surrogate. Files in
+/// the folder:
 ///   data.nc (data.safetensors in a build without NetCDF, which stops before the observations) ->
 ///   weights.safetensors (-> encoder-EXPERIMENT.safetensors) -> observations/EXPERIMENT-NN.nc ->
 ///   analysis/EXPERIMENT-NN.nc, .json -> results.json -> report.html, pictures/EXPERIMENT-CHANNEL.png
@@ -18,14 +18,14 @@
 
 namespace levda::experiments {
 
-/// What every stage is told.
+/// Settings that every stage gets.
 struct Request {
   Config config;
   std::filesystem::path out;
   std::filesystem::path data;       ///< empty: dataset_name() in out
   std::filesystem::path weights;    ///< empty: weights.safetensors in out, see open
   std::string command = {};         ///< as typed, for provenance
-  std::function<bool()> stop = {};  ///< asked in long work: whether to leave; may be empty
+  std::function<bool()> stop = {};  ///< long work calls it and leaves when it is true; may be empty
   int threads = 1;
   autodiff::Backend* backend = &autodiff::cpu();  ///< computes with the surrogate
 
@@ -36,9 +36,9 @@ struct Request {
   bool stopped() const { return stop && stop(); }
 };
 
-/// What a stage needs of its experiment.
+/// Parts of an experiment that a stage needs.
 struct Needs {
-  /// Fields of the data set in memory. Without a training.pool there is memory enough, and all are kept.
+  /// Fields of the data set that stay in memory. Without a training.pool there is enough memory, and all stay.
   Keep keep = Keep::none;
   bool surrogate = true;
   /// Twin experiments: a complete gridded data set, with a settled configuration and finer truths where
@@ -47,7 +47,7 @@ struct Needs {
   bool members = false;  ///< the surrogate was trained on this data set's trajectories
 };
 
-/// An experiment that was checked as a whole. It is not changed any more; copies share what is large.
+/// An experiment that open() has checked as a whole. It is immutable; copies share data set and surrogate.
 struct Experiment {
   Request request;  ///< with the settled configuration and the weights that were found
   Needs needs;
@@ -60,8 +60,9 @@ struct Experiment {
 };
 
 /// Reads and checks everything once. Where the folder has no weights and none are given, the shipped ones are taken if
-/// they are of this configuration. What `from` has in memory is shared where it is enough. Throws InputError naming the
-/// file and the field: data and weights that do not match, a configuration that contradicts the data set.
+/// they are of this configuration. The data set and the surrogate of `from` are shared where they suffice. Throws
+/// InputError naming the file and the field: data and weights that do not match, a configuration that contradicts the
+/// data set.
 Experiment open(Request request, const Needs& needs, const Experiment* from = nullptr);
 
 /// The data set of the request. Throws InputError when it is of another case; see read_dataset.
@@ -81,7 +82,7 @@ class RunFolder {
 };
 
 /// Takes the weights in the folder if they are of this configuration and data set, else the shipped ones if these are.
-/// False when neither are. Given weights are taken as they are.
+/// Returns false when neither are. Given weights are not checked here.
 bool choose_weights(Request& request, const Dataset& data);
 
 /// The configuration in the metadata of weights or of an encoder; "" where the file is missing.

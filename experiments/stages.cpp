@@ -34,7 +34,7 @@ void say(fmt::format_string<Args...> format, Args&&... args) {
   std::fputc('\n', stderr);
 }
 
-/// What analyses and their scores depend on.
+/// Text that is equal exactly where analyses and their scores are.
 std::string assimilation_fingerprint(const Experiment& e) {
   constexpr int format = 1;  // counts changes of what analyses and scores mean
   return observation_fingerprint(e.config(), *e.data) + fingerprint(e.config(), {"assimilation"}) +
@@ -52,12 +52,12 @@ ObservationFile read_twin(const Experiment& e, const std::string& experiment, st
   return file;
 }
 
-/// Scores of an experiment's truths, as far as they are there for this configuration.
+/// Scores of an experiment's truths; nullopt where there are none of this configuration.
 std::vector<std::optional<TruthScores>> finished_scores(const Experiment& e, const std::string& experiment) {
   const std::string configuration = assimilation_fingerprint(e);
   std::vector<std::optional<TruthScores>> scores;
   for (std::int64_t i = 0; i < e.config().observations.truths; ++i) {
-    // Both files, and both of this configuration: a kill may have come between them.
+    // Both files must be of this configuration: a kill may have come between them.
     const bool there = fingerprint_of(e.request.analysis_path(experiment, i, "nc")) == configuration;
     scores.push_back(there ? read_truth_scores(e.request.analysis_path(experiment, i, "json"), configuration)
                            : std::nullopt);
@@ -65,7 +65,7 @@ std::vector<std::optional<TruthScores>> finished_scores(const Experiment& e, con
   return scores;
 }
 
-/// The scores of all truths. Throws InputError when those of one are missing.
+/// The scores of all truths. Throws InputError when the scores of a truth are missing.
 std::vector<TruthScores> all_scores(const Experiment& e, const std::string& experiment) {
   std::vector<TruthScores> all;
   for (std::optional<TruthScores>& scores : finished_scores(e, experiment)) {
@@ -84,7 +84,7 @@ std::vector<Summary> summaries_of(const Experiment& e) {
   return summaries;
 }
 
-/// The truth with the median error: a typical one.
+/// The truth with the median error, a typical truth.
 std::int64_t median_truth(const std::vector<double>& errors) {
   std::vector<std::pair<double, std::int64_t>> sorted;
   for (const double error : errors) sorted.emplace_back(error, static_cast<std::int64_t>(sorted.size()));
@@ -213,7 +213,7 @@ void assimilate(const Experiment& e, std::int64_t batch) {
       done += finished[i] ? 1 : 0;
     }
   }
-  std::optional<TrainingTable> table;  // where the training trajectories are not in memory
+  std::optional<TrainingTable> table;  // only where the training trajectories are not in memory
   if (e.data->in_memory > 0 && !open.empty()) table.emplace(e.config(), *e.surrogate, *e.data, open);
   const std::int64_t all = done + static_cast<std::int64_t>(open.size());
   nn::Progress progress("assimilate", all, stderr, done);
@@ -260,7 +260,7 @@ void assimilate_file(const Request& request, const FileOptions& options) {
                        fmt::format("row {}: {} is before the first frame, {}, where a cold start has no fields yet", i,
                                    o.time[i], about.frame_interval));
   }
-  // The frames up to the last observation; the first one of a cold start comes one step after the control vector.
+  // Frames up to the last observation. The first frame of a cold start comes one step after the control vector.
   const double span = last_observed(observations.observations) / about.frame_interval;
   const auto observed = static_cast<std::int64_t>(observations.experiment == "cold" ? std::ceil(span - slack)
                                                                                     : std::floor(span + slack) + 1);
@@ -314,7 +314,8 @@ void compare(const Request& request, const CompareOptions& options) {
   if (options.validation && request.config.observations.refinement > 1)
     throw InputError("configuration", "observations.refinement",
                      "--validation takes truths from the data set's own solver");
-  for (const std::string& name : options.methods) choose_method(request.config, name);  // before hours of other work
+  for (const std::string& name : options.methods)
+    choose_method(request.config, name);  // wrong names are refused before hours of other work
   const Experiment e = provide(request, {.keep = Keep::all, .members = true}, false);
   const fs::path folder = request.out / (options.validation ? "validation" : "compare");
   const Summary summary = compare_into(folder, e, options);
@@ -329,12 +330,12 @@ void sweep(const Request& request, const CompareOptions& options, const std::str
   SweepResult result{.sweep = parse_sweep(over, base.data->about.grid), .summaries = {}};
   const auto request_of = [&](std::size_t i) {
     Request changed = base.request;
-    changed.config = request.config;  // not settled yet
+    changed.config = request.config;  // not yet settled
     for (const std::string& setting : result.sweep.settings[i]) apply_setting(changed.config, setting);
     check(changed.config);
     return changed;
   };
-  for (std::size_t i = 0; i < result.sweep.values.size(); ++i)  // before the first one is computed
+  for (std::size_t i = 0; i < result.sweep.values.size(); ++i)  // check all before the first is computed
     open(with_own_truths(request_of(i)), base.needs, &base);
   const fs::path folder = request.out / "sweep" / result.sweep.name;
   Experiment e = base;

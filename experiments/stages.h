@@ -1,7 +1,7 @@
 #pragma once
 
-/// The stages of a run. Each does its work anew, but goes on where the same stage of the same configuration was
-/// interrupted. All throw InputError, and Interrupted when told to stop.
+/// The stages of a run. A stage that was interrupted goes on where it was, if the configuration is the same. All throw
+/// InputError, and Interrupted when told to stop.
 
 #include <string>
 #include <vector>
@@ -13,7 +13,8 @@ namespace levda::experiments {
 /// The solver's data set: OUT/data.*.
 void generate(const Request& request);
 
-/// The surrogate: OUT/weights.safetensors. data: null, or the data set in memory, which serves where there is no pool.
+/// The surrogate: OUT/weights.safetensors. data: null, or the data set in memory, which is
+/// used unless there is a training.pool.
 void train(const Request& request, const Dataset* data = nullptr);
 
 /// LD-EnSF's encoders for both experiments: OUT/encoder-EXPERIMENT.safetensors.
@@ -26,7 +27,7 @@ void observe(const Experiment& experiment);
 /// together; 0: one on the CPU, all on a GPU.
 void assimilate(const Experiment& experiment, std::int64_t batch = 0);
 
-/// Assimilates one file of observations, for which no data set is needed: OUT/analysis.nc.
+/// Assimilates one file of observations; needs no data set: OUT/analysis.nc.
 struct FileOptions {
   std::filesystem::path observations;
   std::string experiment;  ///< warm or cold; empty: as the file says, else warm
@@ -36,7 +37,7 @@ void assimilate_file(const Request& request, const FileOptions& options);
 /// OUT/report.html and OUT/pictures/ of finished analyses; prints the score table.
 void report(const Experiment& experiment);
 
-/// Fits LEVDA's uncertainty on validation truths of an experiment; prints the keys to be set.
+/// Fits LEVDA's error variances on validation truths of an experiment (warm or cold); prints the keys to set.
 void calibrate(const Request& request, const std::string& experiment);
 
 struct CompareOptions {
@@ -45,14 +46,14 @@ struct CompareOptions {
   std::string experiment = "warm";
   bool validation = false;  ///< truths are validation trajectories, into OUT/validation/
 };
-/// Methods beside each other, from the data and weights of run: OUT/compare/.
+/// Scores methods on the same truths and noise, with the data and weights of run: OUT/compare/.
 void compare(const Request& request, const CompareOptions& options);
 
 /// compare for each value of over, NAME=a,b,c: OUT/sweep/NAME/VALUE/.
 void sweep(const Request& request, const CompareOptions& options, const std::string& over);
 
-/// generate, train, observe, assimilate and report; those whose outputs match the configuration are skipped. retrain:
-/// instead of taking the shipped weights.
+/// generate, train, observe, assimilate and report; stages whose outputs match the configuration are skipped. retrain:
+/// trains instead of taking the shipped weights.
 void run(const Request& request, bool retrain = false, std::int64_t batch = 0);
 
 }  // namespace levda::experiments

@@ -1,4 +1,4 @@
-/// In place of cublas_rate.cpp where there is no cuBLAS.
+/// Replaces cublas_rate.cpp where there is no cuBLAS.
 
 #include "experiments/bench/cublas_rate.h"
 

@@ -3,8 +3,8 @@
 ///   levda_gpu_bench --case T-paper --device cuda --out T-paper.json
 ///   levda_gpu_bench --truths 256 --device cuda --out truths.json       how fast it assimilates them (many_truths.h)
 /// A step is all that nn::train records: rollout, decoder loss, gradient, clipping, Adam. Its batch is drawn once,
-/// before the clock starts, and stays in the device's memory. Peak memory is of the process, so each case wants one of
-/// its own.
+/// before the clock starts, and stays in the device's memory. Peak memory is of the process, so each case needs a
+/// separate process.
 
 #include <fmt/format.h>
 #include <oneapi/tbb/global_control.h>
@@ -51,7 +51,7 @@ struct Options {
   std::vector<std::string> precisions{"float32"};
   std::string out;
   double scale = 1;
-  std::int64_t tile = 0;    ///< 0: as training has it
+  std::int64_t tile = 0;    ///< 0: as in training
   double seconds = 8;       ///< for the samples of one figure
   std::int64_t truths = 0;  ///< to be assimilated; 0: a training is timed
   int threads = oneapi::tbb::info::default_concurrency();
@@ -112,7 +112,7 @@ class Step {
     adam_.begin_step(1e-3);
     recording_->run();
   }
-  /// Of the last step.
+  /// Loss of the last step.
   double loss() const { return loss_.item(); }
   const models::Ldnet& net() const { return net_; }
 
@@ -230,7 +230,7 @@ Options parse(int argc, char** argv) {
   app.add_option("--seconds", o.seconds, "For the samples of a figure; fewer than 50 where they do not fit")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--truths", o.truths, "Assimilate the first so many of 256 truths instead")->check(CLI::Range(1, 256));
+  app.add_option("--truths", o.truths, "Assimilate the first N of 256 truths instead")->check(CLI::Range(1, 256));
   app.add_option("--threads", o.threads, "Of the CPU")->check(CLI::Range(1, 1024))->capture_default_str();
   try {
     app.parse(argc, argv);

@@ -10,7 +10,7 @@
 namespace levda::bench {
 
 /// Warm experiments of the first `truths` of 256 trajectories that the surrogate has never seen, assimilated together.
-/// seconds: from observations to posterior ensembles, once after a first time that does not count; posterior: mean and
+/// seconds: from observations to posterior ensembles, after one run that is not timed; posterior: mean and
 /// deviation of the parameters of each truth. Throws Error.
 nlohmann::ordered_json many_truths(std::int64_t truths, autodiff::Backend& backend);
 

@@ -1,6 +1,6 @@
 #pragma once
 
-/// The trainings of Xiao et al., LD-EnSF (arXiv 2411.19305), as sizes: what one step of each has to compute.
+/// Sizes of the trainings of Xiao et al., LD-EnSF (arXiv 2411.19305).
 
 #include <algorithm>
 #include <cmath>
@@ -16,7 +16,7 @@ struct PaperCase {
   std::string name;
   models::LdnetArchitecture net;
   experiments::TrainingConfig training;
-  std::int64_t trajectories;  ///< of a batch, whole
+  std::int64_t trajectories;  ///< whole ones, in a batch
   std::int64_t frames;
   std::int64_t points;     ///< per frame
   double published_error;  ///< relative RMSE of their surrogate on test trajectories
@@ -25,7 +25,7 @@ struct PaperCase {
   std::int64_t rows() const { return groups() * points; }
 };
 
-/// Those of the presets "paper", networks and all.
+/// The sizes of the presets "paper", with their networks.
 inline std::vector<PaperCase> paper_cases() {
   struct Published {
     const char* name;

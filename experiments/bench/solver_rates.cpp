@@ -21,7 +21,7 @@ namespace {
 
 using namespace levda::models;
 
-/// A trajectory of its own: advances it by one step.
+/// Advances a separate trajectory by one step.
 using Trajectory = std::function<void()>;
 
 struct Solver {
@@ -79,7 +79,7 @@ void measure(const Solver& solver, int threads, double seconds) {
              threads == 1 ? "1 thread" : fmt::format("{} threads", threads), rates.back(), rates[rates.size() / 2]);
 }
 
-/// What jax_cfd_rate.py compares: Kolmogorov's initial field and the one an outer step later, in double precision.
+/// States that jax_cfd_rate.py compares: Kolmogorov's initial field and the field an outer step later, in float64.
 void write_states(const std::string& file, std::int64_t nodes) {
   const Kolmogorov model({.nodes = nodes});
   std::vector<double> state(static_cast<std::size_t>(model.state_size()));

@@ -87,7 +87,7 @@ void add_dataset(Lines& lines, const Dataset& set, const std::string& source) {
   lines.add_configuration(set.fingerprint);
 }
 
-/// The errors of a training that are named, and how it was done.
+/// The entries of a training's provenance: these keys, then how it was done.
 void add_provenance(Lines& lines, const std::map<std::string, std::string>& provenance, std::vector<const char*> keys) {
   for (const char* key : {"train_seconds", "command", "seed", "version", "machine", "device", "trained"})
     keys.push_back(key);

@@ -16,7 +16,7 @@ using autodiff::Tensor;
 
 namespace {
 
-/// The unit in which times are shown, and its length in the data set's.
+/// The unit in which times are shown, and its length in the data set's time unit.
 struct TimeUnit {
   std::string name;
   double length;

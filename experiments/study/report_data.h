@@ -1,6 +1,6 @@
 #pragma once
 
-/// What the report of a study shows.
+/// From the scores of a study to its report.
 
 #include <filesystem>
 #include <vector>

@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// key and key_error.
+/// Adds KEY and KEY_error.
 void add(Json& to, const std::string& key, const Figure& figure) {
   to[key] = json_number(figure.value);
   to[key + "_error"] = json_number(figure.error);

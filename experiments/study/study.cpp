@@ -64,15 +64,15 @@ std::vector<Entry> entries(const Config& config, const std::vector<std::string>&
   return all;
 }
 
-MethodScores scores_of(const MethodAnalysis& own, const ControlSpace& space, const Scorer& scorer,
+MethodScores scores_of(const MethodAnalysis& run, const ControlSpace& space, const Scorer& scorer,
                        const ObservationFile& file) {
-  const std::vector<da::Ensemble>& ensembles = own.analysis.ensembles;
+  const std::vector<da::Ensemble>& ensembles = run.analysis.ensembles;
   MethodScores scores =
       scorer.score([&](std::int64_t t) { return space.fields(ensembles[t]); },
                    space.model_error(file.experiment, ensembles.back()), space.parameters(ensembles.back()));
-  scores.seconds = own.seconds;
-  scores.convergence = own.analysis.iterations;
-  const da::Diagnostics& diagnostics = own.analysis.diagnostics;
+  scores.seconds = run.seconds;
+  scores.convergence = run.analysis.iterations;
+  const da::Diagnostics& diagnostics = run.analysis.diagnostics;
   if (const auto steps = diagnostics.find("iterations"); steps != diagnostics.end()) {
     scores.iterations = 0;
     for (const double window : steps->second) *scores.iterations += window;
@@ -80,7 +80,7 @@ MethodScores scores_of(const MethodAnalysis& own, const ControlSpace& space, con
   return scores;
 }
 
-/// Scores all entries on all truths and draws, and takes up the scores that are there.
+/// Scores all entries on all truths and draws. Scores in files of the same configuration are taken.
 class Runner {
  public:
   Runner(const Config& config, const models::Surrogate& surrogate, const Dataset& data, const StudyOptions& options)
@@ -139,7 +139,7 @@ class Runner {
            fmt::format("{}-{:02}-{}-{}.json", options_.experiment, truth.index, draw, entry.key);
   }
 
-  /// What the scores of one truth, draw and method depend on.
+  /// Text that is equal exactly where the scores of a truth, draw and method are.
   std::string cell_fingerprint(const Entry& entry, std::int64_t draw) const {
     constexpr int format = 1;  // counts changes of what the scores mean
     Config config = entry.config;
@@ -207,7 +207,7 @@ class Runner {
   std::vector<Truth> truths_;
   Moments moments_;
   LatentSpace latent_;
-  std::optional<FullSpace> full_;  // made where it is needed: a solver may have to burn in
+  std::optional<FullSpace> full_;  // made when a method needs it: a solver may have to burn in
   std::int64_t total_ = 0;         // runs of a method or baseline
   std::int64_t done_ = 0;
 };

@@ -1,6 +1,6 @@
 #pragma once
 
-/// A study: truths x draws of the observations' errors x methods, each of which has scores.
+/// A study: scores for each truth, draw of the observations' errors and method.
 
 #include <cstdio>
 #include <filesystem>
@@ -37,17 +37,17 @@ struct StudyOptions {
   std::string experiment = "warm";
   bool validation = false;
   bool baselines = true;         ///< false: only the methods that are named
-  std::filesystem::path folder;  ///< one file per truth, draw and method, which is taken up; empty: no files
+  std::filesystem::path folder;  ///< for one file per truth, draw and method; finished ones are taken; empty: none
   std::string weights;           ///< checksum of the surrogate
   const models::TrainedEncoder* encoder = nullptr;  ///< for ldensf
-  std::function<bool()> stop;                       ///< asked before each run of a method; may be empty
+  std::function<bool()> stop;                       ///< called before each run of a method; may be empty
   std::FILE* progress = nullptr;
   std::string name = "compare";  ///< in the line of progress
 };
 
-/// Runs one method after the other on each truth and draw, so that its seconds are not shared; methods use all threads
-/// themselves. config is settled (resolve). Throws InputError for an unknown method or experiment, and Interrupted when
-/// told to stop.
+/// Runs the methods one after the other on each truth and draw, each on all threads, so that seconds can be compared.
+/// config is settled (resolve). Throws InputError for an unknown method or experiment, and Interrupted when told to
+/// stop.
 Study run_study(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
                 const StudyOptions& options);
 

@@ -21,7 +21,7 @@ da::FieldScores total(const Frames& frames) {
   return sum;
 }
 
-/// f of the truths that count: all of them, and the jackknife error.
+/// f(all truths) and its jackknife error.
 template <typename F>
 Figure jackknife(std::size_t truths, const F& f) {
   std::vector<std::size_t> all(truths);

@@ -12,9 +12,9 @@ namespace levda::experiments {
 
 constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
-/// A score over truths, and its standard error: that of the jackknife over truths (one of them left out), which for a
-/// mean is the standard error of the mean. Means over draws are taken first. NaN where it has no meaning; one truth has
-/// no standard error.
+/// A score over truths and its standard error by the jackknife, which leaves out one truth at a time; for a mean this
+/// is the standard error of the mean. Means over draws are taken first. NaN where it has no meaning; the error is NaN
+/// for one truth.
 struct Figure {
   double value = no_value;
   double error = no_value;
@@ -46,7 +46,7 @@ struct MethodSummary {
   Figure iterations;
   std::vector<std::vector<double>> costs;  ///< per truth: J after each iteration of the first draw, where there are any
   std::int64_t failures = 0;               ///< runs that failed; where there are any, all scores are NaN
-  std::string failure;                     ///< message of the first one
+  std::string failure;                     ///< message of the first of them
 };
 
 struct Summary {
@@ -57,7 +57,7 @@ struct Summary {
   std::int64_t forecast = 0;  ///< frames
   std::vector<MethodSummary> methods;
 
-  /// Throws Error when it is not there.
+  /// Throws Error when no method has this key.
   const MethodSummary& method(const std::string& key) const;
 };
 

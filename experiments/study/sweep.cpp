@@ -25,7 +25,7 @@ double positive(const std::string& text) {
   return value;
 }
 
-/// Of n sensors, kx x ky = n with kx / ky nearest to nx / ny, both within the grid.
+/// grid:KXxKY with kx ky = n sensors and kx / ky nearest to nx / ny.
 std::string grid_of(const std::string& text, const models::Grid& grid) {
   const double wanted = positive(text);
   const auto n = static_cast<std::int64_t>(wanted);
@@ -36,16 +36,16 @@ std::string grid_of(const std::string& text, const models::Grid& grid) {
   double distance = std::numeric_limits<double>::infinity();
   for (std::int64_t kx = 1; kx <= std::min(n, grid.nx); ++kx) {
     if (n % kx != 0 || n / kx > grid.ny) continue;
-    const double own = std::abs(std::log(static_cast<double>(kx * kx) / static_cast<double>(n) / shape));
-    if (own >= distance) continue;
-    distance = own;
+    const double found = std::abs(std::log(static_cast<double>(kx * kx) / static_cast<double>(n) / shape));
+    if (found >= distance) continue;
+    distance = found;
     best = kx;
   }
-  if (best == 0) fail(text, "no grid has so many sensors; random:N takes any number");
+  if (best == 0) fail(text, "no grid has this number of sensors; random:N takes any number");
   return fmt::format("grid:{}x{}", best, n / best);
 }
 
-/// How many sensors "grid:4x4", "random:5" and "scattered:5" are.
+/// The number of sensors of "grid:4x4", "random:5" or "scattered:5".
 double count_of(const std::string& sensors) {
   long long a = 0;
   long long b = 1;

@@ -7,16 +7,16 @@
 
 namespace levda::experiments {
 
-/// What is swept, and over which values: "members=5,10,20".
+/// A quantity and its values: "members=5,10,20".
 struct Sweep {
   std::string name;                                ///< members, window, sensors, sigma, or a key of the configuration
   std::vector<std::string> values;                 ///< as typed
-  std::vector<double> x;                           ///< as numbers, > 0: of sensors how many
+  std::vector<double> x;                           ///< as numbers > 0; for sensors their number
   std::vector<std::vector<std::string>> settings;  ///< of each value, for apply_setting
 };
 
-/// sensors=64 is a grid of 64 sensors whose sides are as those of the domain's grid, as nearly as 64 has divisors;
-/// sensors=random:64 and grid:8x8 are taken as they are. window=5 shifts windows by their length. Throws InputError
+/// sensors=64 is the grid of 64 sensors whose sides are nearest to the ratio of the domain's grid; sensors=random:64
+/// and grid:8x8 are taken as they are. window=5 shifts windows by their length. Throws InputError
 /// (--over).
 Sweep parse_sweep(const std::string& text, const models::Grid& grid);
 

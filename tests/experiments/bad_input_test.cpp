@@ -1,4 +1,4 @@
-/// Bad input gets one line that names the file and the field, exit code 2, and leaves what was there.
+/// Bad input gets one line that names the file and the field, and exit code 2; files stay as they were.
 
 #include <doctest/doctest.h>
 
@@ -188,7 +188,7 @@ TEST_CASE("observations: missing, of another configuration, outside the time spa
   fs::remove(copy.out / "analysis/cold-00.json");
   check_refused("assimilate" + copy.options() + " --set observations.sigma=0.2",
                 {"cold-00.nc: levda_configuration: of another configuration"});
-  // Six observed frames where two are asked for.
+  // The file has six observed frames, the configuration two.
   check_refused("assimilate" + copy.options() + " --set assimilation.frames=2 --observations " + observations.string(),
                 {"cold-00.nc: time: row", "outside the time span"});
   truncate(observations, 0.6);

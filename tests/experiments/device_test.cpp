@@ -1,4 +1,4 @@
-/// Trainings on the devices of this build, and what the program says where there is none.
+/// Trainings on the devices of this build, and the messages of the program where a device is missing.
 
 #include "tests/autodiff/device.h"
 
@@ -78,7 +78,7 @@ TEST_CASE("every device trains the same surrogate, with either optimiser, and wi
       return train("training.optimiser=soap", steps, device).second;
     };
     const std::vector<double> reference = adam(autodiff::cpu());
-    // SOAP's first step looks only.
+    // SOAP's first step changes no weight.
     const double untrained = soap("training.steps=1", autodiff::cpu());
     const double trained = soap("training.steps=60", autodiff::cpu());
     REQUIRE(trained < untrained);
@@ -87,8 +87,8 @@ TEST_CASE("every device trains the same surrogate, with either optimiser, and wi
       // them.
       const double moved = 8 * TinyTraining().config.training.rate;
       CHECK_FALSE(!(levda::testing::largest_difference(adam(*device), reference) <= 1e-3 * moved));
-      // Where gradients have no part, SOAP's bases turn with the last digits, and weights that do not matter with them:
-      // not they, but what is learnt is the same.
+      // In directions without gradient SOAP's bases depend on the last digits, and so do weights that do not matter:
+      // the error that training reaches is the same, the weights are not.
       CHECK_FALSE(!(std::abs(soap("training.steps=60", *device) - trained) <= 0.05 * (untrained - trained)));
     }
   }
@@ -141,7 +141,7 @@ TEST_CASE("the program: devices and products that are not there, one line and ex
 TEST_CASE("the program on a GPU: trained, assimilated and reported; the weights are for every machine") {
   if (!levda::testing::why_no_gpu().empty()) return;
   const TemporaryFolder folder;
-  // As little as passes every stage: a stand-in for a GPU is slow.
+  // As little work as passes every stage: a stand-in for a GPU is slow.
   const std::string options =
       tiny +
       "--set assimilation.iterations=1 --set assimilation.starts=1 --set assimilation.annealing=[1] "
@@ -153,7 +153,7 @@ TEST_CASE("the program on a GPU: trained, assimilated and reported; the weights 
   CHECK(fs::exists(folder / "report.html"));
   const nn::TensorFile file = nn::read_safetensors(folder / "weights.safetensors");
   CHECK(file.metadata.at("device") == autodiff::cuda().description());
-  // A device is not a configuration: nothing is to be done again on the CPU.
+  // The device is not part of the configuration: nothing is done again on the CPU.
   const auto written = fs::last_write_time(folder / "analysis/cold-00.nc");
   REQUIRE(run_levda("run" + options).code == 0);
   CHECK(fs::last_write_time(folder / "analysis/cold-00.nc") == written);

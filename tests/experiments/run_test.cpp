@@ -97,7 +97,7 @@ TEST_CASE("run makes everything, and a second run only reads it") {
   CHECK(fs::last_write_time(out / "data.nc") == written);
   CHECK(fs::last_write_time(out / "observations/warm-01.nc") == observed);
 
-  // What a kill took away is made again, and nothing else.
+  // Only the missing file is made again.
   const std::string analysis = read_text_file(out / "analysis/warm-00.nc");
   fs::remove(out / "analysis/warm-00.json");
   REQUIRE(run_levda("assimilate" + options).code == 0);
@@ -140,14 +140,14 @@ TEST_CASE(
   REQUIRE(a.tensors.size() == b.tensors.size());
   for (const auto& [name, tensor] : a.tensors)
     CHECK_MESSAGE(levda::testing::same_bits(tensor, b.tensors.at(name)), name);
-  // The files of weights differ in their provenance (time, threads); the analyses know nothing of it.
+  // The files of weights differ in their provenance (time, threads); the analyses do not depend on it.
   const auto check_analyses = [&] {
     for (const char* name :
          {"analysis/warm-00.nc", "analysis/warm-01.nc", "analysis/cold-00.nc", "analysis/cold-01.nc"})
       CHECK_MESSAGE(read_text_file(one / name) == read_text_file(two / name), name);
   };
   check_analyses();
-  // Nor of the truths that they were made together with: here of one experiment two and of the other one.
+  // The analyses do not depend on the truths in the same batch: two of one experiment, one of the other.
   for (const char* name : {"analysis/warm-00.nc", "analysis/warm-01.nc", "analysis/cold-01.nc"}) fs::remove(two / name);
   const auto kept = fs::last_write_time(two / "analysis/cold-00.nc");
   REQUIRE(run_levda("assimilate" + tiny + "--batch 2 --out " + two.string()).code == 0);
@@ -205,7 +205,7 @@ TEST_CASE("compare: LEVDA's scores are those of the run; what is there is not do
   CHECK(methods.at("full_free").at("param_error") ==
         doctest::Approx(methods.at("free").at("param_error").get<double>()));
   CHECK(methods.at("etkf").at("rel_rmse").get<double>() < methods.at("full_free").at("rel_rmse").get<double>());
-  // The first draw of the errors is that of the run.
+  // The first draw of the errors is the one of the run.
   const auto frames = [&](const char* path) {
     return nlohmann::json::parse(read_text_file(out / path)).at("methods").at("levda").at("frames");
   };
@@ -374,7 +374,7 @@ TEST_CASE("an interrupted training goes on to the same weights") {
   REQUIRE(run_levda("train" + tiny + longer + "--out " + whole).code == 0);
   const fs::path checkpoint = parts + "/training.checkpoint.safetensors";
   for (int kill = 0; kill < 2; ++kill) {
-    // Killed some time after there is a checkpoint to go on from.
+    // Killed some time after the first checkpoint.
     const std::string killed = fmt::format(
         "{} train{}{} --set checkpoint_seconds=0.02 --out {}{} >/dev/null 2>&1 & process=$!; "
         "while [ ! -e {} ]; do sleep 0.01; done; sleep 0.2; kill -KILL $process",
@@ -440,7 +440,7 @@ TEST_CASE("two members, every minimiser and precision: the same minimum where J 
   CHECK(rmse("--set assimilation.precision=float64") == doctest::Approx(gauss_newton).epsilon(1e-4));
   CHECK(rmse("--set assimilation.minimiser=lbfgs --set assimilation.iterations=500") ==
         doctest::Approx(gauss_newton).epsilon(1e-3));
-  // The ensemble's own Y is another J: its analysis is another one, and is made.
+  // The ensemble's Y makes another J, and so another analysis.
   const double ensemble = rmse("--set assimilation.minimiser=ensemble");
   CHECK(ensemble > 0);
   CHECK(ensemble != gauss_newton);

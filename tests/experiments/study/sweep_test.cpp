@@ -1,4 +1,4 @@
-/// Sweeps: what is asked for, and slopes.
+/// Sweeps: their settings, and slopes.
 
 #include "experiments/study/sweep.h"
 
@@ -26,7 +26,7 @@ TEST_CASE("the exponent of a power law is its power; what is not positive does n
   CHECK_THROWS_AS(growth_exponent({1, 2}, {1}), levda::Error);
 }
 
-TEST_CASE("what a sweep sets") {
+TEST_CASE("settings of a sweep") {
   levda::models::Grid wide;
   wide.nx = 128;
   wide.ny = 64;
