@@ -114,7 +114,7 @@ Config load_preset(const std::string& case_name, const std::string& preset) {
     apply_table(config, parse(known.toml, name + ".toml"), name + ".toml");
     return config;
   }
-  std::vector<std::string> systems;  // as the presets' names have them
+  std::vector<std::string> systems;  // the first part of the presets' names
   std::vector<std::string> known;
   for (const Preset& own : presets()) {
     const std::size_t dash = own.name.find('-');
@@ -171,7 +171,7 @@ void check(const Config& config) {
 }
 
 void check_sections(const Config& config) {
-  if (config.case_name.empty()) return;  // the data are not of the configuration
+  if (config.case_name.empty()) return;  // the data are not known here
   const AssimilationConfig& a = config.assimilation;
   const AssimilationConfig settled = resolve(a, config.data.frames, config.data.frames / 2);
   if (settled.start_max < settled.start_min ||
@@ -209,7 +209,7 @@ std::string fingerprint(Config config, const std::vector<std::string>& sections)
     const std::string section = key.name.substr(0, key.name.find('.'));
     if (std::find(sections.begin(), sections.end(), section) == sections.end()) continue;
     std::string value = text_of(key);
-    // What the file says counts, not where it lies.
+    // The contents of the file count, not its place.
     std::error_code missing;
     if (key.name == "data.initial" && std::filesystem::is_regular_file(value, missing))
       value = models::checksum(nn::read_text_file(value));

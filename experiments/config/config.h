@@ -1,7 +1,7 @@
 #pragma once
 
-/// What a run is made of. A preset is a TOML file in experiments/presets/, compiled in; a user's own file and
-/// `--set section.key=value` change single keys of it.
+/// The configuration of a run. A preset is a TOML file in experiments/presets/, compiled in; a file of the user and
+/// `--set section.key=value` change single keys.
 
 #include <cstdint>
 #include <filesystem>
@@ -48,7 +48,7 @@ struct DataConfig {
   std::int64_t test = 30;
   std::string variant;
   std::string initial;
-  std::int64_t refinement = 1;  ///< no key: of a grid for truths, so many times as fine as the data set's
+  std::int64_t refinement = 1;  ///< no key; for truths: how many times finer the grid is than the data set's
 };
 
 struct TrainingConfig : models::TrainingSettings {
@@ -56,7 +56,7 @@ struct TrainingConfig : models::TrainingSettings {
 };
 
 struct ObservationConfig {
-  std::int64_t truths = 16;  ///< 0: as many as there are, at most 16
+  std::int64_t truths = 16;  ///< 0: all, at most 16
   std::string sensors = "grid:8x8";
   double sigma = 0.1;
   std::int64_t every = 1;
@@ -65,7 +65,7 @@ struct ObservationConfig {
   double gross_size = 10;
 };
 
-/// Of LD-EnSF's observation encoder.
+/// The training of LD-EnSF's observation encoder.
 struct EncoderConfig {
   std::int64_t seed = 1;
   std::int64_t hidden = 128;
@@ -75,7 +75,7 @@ struct EncoderConfig {
   std::int64_t validate_every = 100;
 };
 
-/// A length of 0 and a start_max of -1 stand for what resolve() makes of them.
+/// resolve() replaces lengths of 0 and a start_max of -1.
 struct AssimilationConfig {
   std::int64_t members = 20;
   std::int64_t frames = 0;
@@ -107,9 +107,9 @@ struct AssimilationConfig {
 struct Config {
   std::string case_name;  ///< empty for a system that this program does not know
   std::string preset;
-  std::int64_t seed = 1;           ///< of start frames, ensembles and observation noise
-  double checkpoint_seconds = 30;  ///< between checkpoints of a training; no output depends on it
-  double shard_megabytes = 32;     ///< of a data set, in one file; the values do not depend on it
+  std::int64_t seed = 1;           ///< seeds start frames, ensembles and observation noise
+  double checkpoint_seconds = 30;  ///< time between checkpoints of a training; no output depends on it
+  double shard_megabytes = 32;     ///< size of a data set's file; the values do not depend on it
   DataConfig data;
   models::NetworkSettings surrogate;
   TrainingConfig training;
@@ -147,7 +147,7 @@ struct Key {
   bool may_be_empty = false;  ///< a list
 };
 
-/// A key's value, as a user would set it.
+/// The value of a key as a user would set it.
 std::string text_of(const Key& key);
 
 /// The values that a key may have: "0 .. 10", "even, uniform", "text".
@@ -159,14 +159,14 @@ std::vector<Key> keys(Config& config);
 /// experiments/OPTIONS.md: the keys with default, values, unit and meaning, and the commands that read them.
 std::string options_page();
 
-/// For a system that this program does not know: what can be left open is.
+/// The configuration of a system that this program does not know. Settings that depend on its data are left open.
 Config own_config();
 
 /// The preset of a case. Throws InputError naming the option: unknown case or preset.
 Config load_preset(const std::string& case_name, const std::string& preset);
 
 /// Sets the keys of a TOML file. Throws InputError naming the file and the key: no such file, not TOML, unknown key, a
-/// value of the wrong type or out of range.
+/// value of the wrong type, out of range or none of the names.
 void apply_file(Config& config, const std::filesystem::path& path);
 
 /// Sets one key from "section.key=value"; strings need no quotes. Throws InputError.
@@ -179,12 +179,12 @@ void check(const Config& config);
 /// of a known case makes.
 void check_sections(const Config& config);
 
-/// Settles what was left open of the assimilation, for trajectories of `frames` frames, `observed` of which are to be
-/// analysed where the configuration does not say: one window over all of them, starts anywhere in the trajectory.
+/// Fills in the open settings of the assimilation for trajectories of `frames` frames. Defaults: `observed` frames are
+/// analysed, in one window, and starts lie anywhere in the trajectory.
 AssimilationConfig resolve(const AssimilationConfig& assimilation, std::int64_t frames, std::int64_t observed);
 
-/// The keys of some sections ("data", "surrogate", ..) as text, one "key = value" per line: what a stage's output
-/// depends on. Equal text, equal output.
+/// The keys of some sections ("data", "surrogate", ..) as text, one "key = value" per line, on which a stage's
+/// output depends. Equal text, equal output.
 std::string fingerprint(Config config, const std::vector<std::string>& sections);
 
 }  // namespace levda::experiments

@@ -11,10 +11,10 @@ std::string version();
 /// program has already made stay valid after an upgrade; it changes when numbers change.
 std::string results_version();
 
-/// Name of the processor and how many threads may run on it, for provenance.
+/// Name and number of cores of the processor, for provenance.
 std::string machine();
 
-/// Now, UTC, ISO 8601.
+/// The current time, UTC, ISO 8601.
 std::string timestamp();
 
 }  // namespace levda::experiments

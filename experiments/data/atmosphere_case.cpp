@@ -1,5 +1,5 @@
 /// The atmosphere benchmark: shallow water on the sphere under a heating of unknown strength and width (Xiao et al.,
-/// LD-EnSF, arXiv 2411.19305), from an initial condition of ours, or a user's.
+/// LD-EnSF, arXiv 2411.19305), from a built-in initial condition or one of the user.
 
 #include <fmt/format.h>
 
@@ -28,7 +28,7 @@ std::shared_ptr<const Atmosphere> model_of(const DataConfig& data) {
       data.initial.empty() ? Atmosphere(settings) : Atmosphere(settings, read_atmosphere_initial(data.initial)));
 }
 
-/// Sampled states become harmonics and come back.
+/// Transforms sampled states to spherical harmonics, steps, and samples again.
 models::Propagator propagator(const DataConfig& data) {
   const std::shared_ptr<const Atmosphere> model = model_of(data);
   const auto to_gaussian = std::make_shared<const models::EvenToGaussian>(data.nodes);

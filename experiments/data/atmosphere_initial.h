@@ -1,6 +1,6 @@
 #pragma once
 
-/// The atmosphere's initial state from a file, a reanalysis say.
+/// The atmosphere's initial state from a file, for example a reanalysis.
 
 #include <filesystem>
 

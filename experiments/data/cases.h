@@ -18,21 +18,21 @@ namespace levda::experiments {
 using Solver =
     std::function<void(std::span<const double> parameters, std::span<const std::int64_t> steps, std::span<float> out)>;
 
-/// A grid so many times as fine, for truths: the same domain, parameters and times. As many times more steps.
+/// Settings for a grid `times` times finer, for truths: same domain, parameters and times, `times` times more steps.
 DataConfig refined(const DataConfig& data, std::int64_t times);
 
 struct Case {
   std::string name;
   std::string about;  ///< a line for --help
-  /// Settings of the solver on such a grid.
+  /// Settings of the solver on a finer grid.
   DataConfig (*refine)(const DataConfig& data, std::int64_t times) = refined;
   /// Names, units, prior ranges, grid and times of the data set. Throws Error when the solver refuses the settings.
   models::Description (*describe)(const DataConfig& data);
-  /// What all trajectories share, a spin-up for example, is computed here.
+  /// Makes the solver and computes what all trajectories share, such as a spin-up.
   Solver (*solver)(const DataConfig& data);
-  /// The same solver from any state on, frame_interval / steps_per_frame at a step.
+  /// The solver from any state on; a step takes frame_interval / steps_per_frame.
   models::Propagator (*propagator)(const DataConfig& data);
-  /// Whether a spin-up on a finer grid ends in another flow: truths of one then go on from the data set's frame 0.
+  /// A spin-up on a finer grid ends in another flow, so finer truths start from the data set's frame 0.
   bool chaotic = false;
 };
 

@@ -1,5 +1,5 @@
 /// The Kolmogorov flow benchmark: unknown Reynolds number, and in the variant `modes` an unknown initial condition too
-/// (Xiao et al., LD-EnSF, arXiv 2411.19305; the variant is ours).
+/// (Xiao et al., LD-EnSF, arXiv 2411.19305; the variant is not from there).
 
 #include <fmt/format.h>
 
@@ -31,13 +31,13 @@ models::KolmogorovSettings settings_of(const DataConfig& data) {
 DataConfig refine(const DataConfig& data, std::int64_t times) {
   DataConfig fine = refined(data, times);
   models::KolmogorovSettings settings = settings_of(fine);
-  settings.modes = 0;  // no burn-in only to know a step
+  settings.modes = 0;  // the step does not need the burn-in
   const Kolmogorov model(settings);
   fine.steps_per_frame = std::llround(data.frame_interval / model.dt());
   return fine;
 }
 
-/// The scheme chooses its own steps; the frames must lie on them.
+/// The scheme chooses its steps; the frames must lie on them.
 void check_steps(const DataConfig& data, const Kolmogorov& model) {
   const double dt = data.frame_interval / static_cast<double>(data.steps_per_frame);
   if (!(std::abs(dt - model.dt()) <= 1e-9 * model.dt()))

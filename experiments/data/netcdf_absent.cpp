@@ -1,4 +1,4 @@
-/// In place of netcdf_file.cpp where there is no netCDF-C: every file is refused.
+/// Replaces netcdf_reader.cpp and netcdf_writer.cpp in a build without netCDF-C: every file is refused.
 
 #include <cstdlib>
 
@@ -45,10 +45,7 @@ Strings NetcdfReader::dimensions(const std::string&) const { std::abort(); }
 void NetcdfReader::require_shape(const std::string&, const std::vector<std::int64_t>&) const { std::abort(); }
 bool NetcdfReader::holds_strings(const std::string&) const { std::abort(); }
 Strings NetcdfReader::read_strings(const std::string&) const { std::abort(); }
-bool NetcdfReader::has_attribute(const std::string&) const { std::abort(); }
-std::string NetcdfReader::text(const std::string&) const { std::abort(); }
-double NetcdfReader::number(const std::string&) const { std::abort(); }
-std::vector<double> NetcdfReader::numbers(const std::string&) const { std::abort(); }
+std::vector<double> NetcdfReader::numbers(const std::string&, const std::string&) const { std::abort(); }
 bool NetcdfReader::has_attribute(const std::string&, const std::string&) const { std::abort(); }
 std::string NetcdfReader::text(const std::string&, const std::string&) const { std::abort(); }
 double NetcdfReader::number(const std::string&, const std::string&) const { std::abort(); }

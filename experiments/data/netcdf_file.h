@@ -8,7 +8,7 @@
 /// file in another.) Every failure throws InputError(path, variable or dimension or attribute, message);
 /// messages are one line. Numbers are converted between the file's type and the caller's; one out of range
 /// throws. To an integer, fractions are cut off and NaN is lost. _FillValue, missing_value, scale_factor and add_offset
-/// are applied by read_unpacked and read_unpacked_slab alone.
+/// are applied by read_unpacked and read_unpacked_slab only.
 
 #include <cstdint>
 #include <filesystem>
@@ -40,7 +40,7 @@ using Values = std::variant<std::span<const float>, std::span<const double>, std
 
 /// How a variable is stored.
 struct Storage {
-  /// zlib level, 1 to 9, after shuffling the bytes; 0 stores as it is.
+  /// zlib level, 1 to 9, after shuffling the bytes; 0 does not compress.
   int deflate = 0;
   /// Extents of a chunk, one per dimension; empty lets netCDF choose.
   std::vector<std::int64_t> chunk = {};
@@ -62,7 +62,7 @@ class NetcdfWriter {
   /// Row-major over `dimensions`, outermost first; none is a scalar.
   void variable(const std::string& name, Type type, const std::vector<std::string>& dimensions,
                 const Attributes& attributes = {}, const Storage& storage = {});
-  /// Of the whole file.
+  /// An attribute of the whole file.
   void attribute(const std::string& name, const AttributeValue& value);
 
   /// The whole variable: as many values as its shape holds (1 for a scalar).
@@ -108,12 +108,11 @@ class NetcdfReader {
   /// The whole variable, row-major. T: float, double, int32, int64.
   template <class T>
   std::vector<T> read(const std::string& variable) const;
-  /// The same as CF has it: scale_factor times the number plus add_offset; NaN where it is missing_value or
-  /// _FillValue, or what netCDF puts where nothing was written.
-  /// T: float, double.
+  /// The whole variable, unpacked as CF defines it: scale_factor times the number plus add_offset; NaN where it is
+  /// missing_value, _FillValue, or the value that netCDF puts where nothing was written. T: float, double.
   template <class T>
   std::vector<T> read_unpacked(const std::string& variable) const;
-  /// The block from index `start`, `count` long, one entry of each per dimension; as it is stored, or as CF has it.
+  /// The block from index `start`, `count` long, one entry of each per dimension; unpacked, or as it is stored.
   template <class T>
   std::vector<T> read_unpacked_slab(const std::string& variable, std::span<const std::int64_t> start,
                                     std::span<const std::int64_t> count) const;
@@ -124,23 +123,20 @@ class NetcdfReader {
   /// A variable of strings over one dimension.
   std::vector<std::string> read_strings(const std::string& variable) const;
 
-  /// Attributes of the whole file. Integers beyond 2^53 are rounded.
-  bool has_attribute(const std::string& name) const;
-  std::string text(const std::string& name) const;
-  double number(const std::string& name) const;
-  std::vector<double> numbers(const std::string& name) const;
-  /// Attributes of a variable.
+  /// Attributes of a variable, or of the whole file. Integers beyond 2^53 are rounded.
   bool has_attribute(const std::string& variable, const std::string& name) const;
   std::string text(const std::string& variable, const std::string& name) const;
   double number(const std::string& variable, const std::string& name) const;
+  std::vector<double> numbers(const std::string& variable, const std::string& name) const;
+  bool has_attribute(const std::string& name) const { return has_attribute("", name); }
+  std::string text(const std::string& name) const { return text("", name); }
+  double number(const std::string& name) const { return number("", name); }
+  std::vector<double> numbers(const std::string& name) const { return numbers("", name); }
 
  private:
   [[noreturn]] void fail(const std::string& field, const std::string& message) const;
   void check(int status, const std::string& field) const;
-  int find(const std::string& variable) const;
-  std::string text_of(int variable, const std::string& name, const std::string& field) const;
-  std::vector<double> numbers_of(int variable, const std::string& name, const std::string& field) const;
-  double number_of(int variable, const std::string& name, const std::string& field) const;
+  int find(const std::string& variable) const;  ///< empty: the whole file
 
   std::filesystem::path path_;
   int id_ = -1;

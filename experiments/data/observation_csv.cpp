@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <map>
 #include <optional>
 
 #include "autodiff/error.h"
@@ -14,21 +15,7 @@ namespace levda::experiments {
 
 namespace {
 
-constexpr std::array<const char*, 10> column_names{"time",      "x",  "y",  "channel",  "value",
-                                                   "error_std", "qc", "op", "extent_x", "extent_y"};
-
-enum Column : std::size_t {
-  time_column,
-  x_column,
-  y_column,
-  channel_column,
-  value_column,
-  error_column,
-  qc_column,  // from here on they may be left out
-  op_column,
-  extent_x_column,
-  extent_y_column
-};
+constexpr std::array other_columns{"channel", "qc", "op"};
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blank = " \t\r";
@@ -64,9 +51,7 @@ std::optional<T> number(std::string_view text) {
 
 class Parser {
  public:
-  Parser(const std::string& source, const models::Description& about) : source_(source), about_(about) {
-    position_.fill(absent);
-  }
+  Parser(const std::string& source, const models::Description& about) : source_(source), about_(about) {}
 
   void add_line(std::string_view line) {
     ++line_;
@@ -86,25 +71,24 @@ class Parser {
   }
 
  private:
-  static constexpr std::size_t absent = static_cast<std::size_t>(-1);
-
-  [[noreturn]] void fail(Column column, const std::string& message) const {
-    throw InputError(source_, column_names[column], fmt::format("line {}: {}", line_, message));
+  [[noreturn]] void fail(std::string_view column, const std::string& message) const {
+    throw InputError(source_, std::string(column), fmt::format("line {}: {}", line_, message));
   }
 
   void read_header(const std::vector<std::string_view>& fields) {
-    for (std::size_t i = 0; i < fields.size(); ++i) {
-      const auto known = std::find(column_names.begin(), column_names.end(), fields[i]);
-      if (known == column_names.end()) continue;
-      std::size_t& position = position_[known - column_names.begin()];
-      if (position != absent) fail(static_cast<Column>(known - column_names.begin()), "the column stands twice");
-      position = i;
-    }
-    for (std::size_t c = 0; c < qc_column; ++c)
-      if (position_[c] == absent && !(c == y_column && about_.grid.height() == 0))
-        fail(static_cast<Column>(c),
-             fmt::format("no such column; {} are needed",
-                         fmt::join(column_names.begin(), column_names.begin() + qc_column, ", ")));
+    const auto is_known = [](std::string_view name) {
+      return std::find(other_columns.begin(), other_columns.end(), name) != other_columns.end() ||
+             std::any_of(number_columns.begin(), number_columns.end(),
+                         [&](const NumberColumn& column) { return column.name == name; });
+    };
+    for (std::size_t i = 0; i < fields.size(); ++i)
+      if (is_known(fields[i]) && !position_.emplace(fields[i], i).second) fail(fields[i], "the column stands twice");
+    const auto require = [&](const char* name) {
+      if (!position_.contains(name)) fail(name, "no such column; time, x, y, channel, value, error_std are needed");
+    };
+    require("channel");
+    for (const NumberColumn& column : number_columns)
+      if (is_needed(column, about_)) require(column.name);
     width_ = fields.size();
   }
 
@@ -112,45 +96,50 @@ class Parser {
     if (fields.size() != width_)
       throw InputError(source_, fmt::format("line {}", line_),
                        fmt::format("{} fields, where the first line names {}", fields.size(), width_));
-    const auto real = [&](Column column) {
-      const std::string_view text = fields[position_[column]];
-      const auto value = number<double>(text);
-      if (!value) fail(column, fmt::format("\"{}\" is not a number", text));
+    const auto text_of = [&](const char* column) -> std::optional<std::string_view> {
+      const auto found = position_.find(column);
+      return found == position_.end() ? std::nullopt : std::optional(fields[found->second]);
+    };
+    const auto number_of = [&]<typename T>(const char* column, T without, const char* kind) {
+      const auto text = text_of(column);
+      const std::optional<T> value = text ? number<T>(*text) : without;
+      if (!value) fail(column, fmt::format("\"{}\" is not {}", *text, kind));
       return *value;
     };
-    std::int32_t quality = da::used;
-    if (position_[qc_column] != absent) {
-      const std::string_view text = fields[position_[qc_column]];
-      const auto value = number<std::int32_t>(text);
-      if (!value) fail(qc_column, fmt::format("\"{}\" is not a whole number", text));
-      quality = *value;
-    }
-    const auto real_or_0 = [&](Column column) { return position_[column] == absent ? 0 : real(column); };
-    const std::string op(position_[op_column] == absent ? "value" : fields[position_[op_column]]);
-    observations_.add(real(time_column), real(x_column), real_or_0(y_column),
-                      channel_of(fields[position_[channel_column]]), real(value_column), real(error_column), quality,
-                      op, real_or_0(extent_x_column), real_or_0(extent_y_column));
-  }
-
-  std::int64_t channel_of(std::string_view text) const {
-    const auto known = std::find(about_.channel_names.begin(), about_.channel_names.end(), text);
-    if (known != about_.channel_names.end()) return known - about_.channel_names.begin();
-    const auto position = number<std::int64_t>(text);
-    if (!position || *position < 0 || *position >= about_.channels())
-      fail(channel_column,
-           fmt::format("\"{}\" is not a channel of the surrogate ({})", text, fmt::join(about_.channel_names, ", ")));
-    return *position;
+    da::Observations& o = observations_;
+    for (const NumberColumn& column : number_columns)
+      (o.*column.values).push_back(number_of(column.name, 0.0, "a number"));
+    o.channel.push_back(
+        channel_of(*text_of("channel"), about_, source_, "channel", true, fmt::format("line {}: ", line_)));
+    o.qc.push_back(number_of("qc", static_cast<std::int32_t>(da::used), "a whole number"));
+    o.op.emplace_back(text_of("op").value_or("value"));
   }
 
   const std::string& source_;
   const models::Description& about_;
-  std::array<std::size_t, column_names.size()> position_{};
-  std::size_t width_ = 0;  // fields of a line; 0 before the header
+  std::map<std::string, std::size_t, std::less<>> position_;  // of the columns that there are
+  std::size_t width_ = 0;                                     // fields of a line; 0 before the header
   std::size_t line_ = 0;
   da::Observations observations_;
 };
 
 }  // namespace
+
+bool is_needed(const NumberColumn& column, const models::Description& about) {
+  return column.needed && !(column.values == &da::Observations::y && about.grid.height() == 0);
+}
+
+std::int64_t channel_of(std::string_view text, const models::Description& about, const std::string& source,
+                        const char* field, bool positions, const std::string& before) {
+  const auto known = std::find(about.channel_names.begin(), about.channel_names.end(), text);
+  if (known != about.channel_names.end()) return known - about.channel_names.begin();
+  const auto position = positions ? number<std::int64_t>(text) : std::nullopt;
+  if (!position || *position < 0 || *position >= about.channels())
+    throw InputError(source, field,
+                     fmt::format("{}\"{}\" is not a channel of the surrogate ({})", before, text,
+                                 fmt::join(about.channel_names, ", ")));
+  return *position;
+}
 
 da::Observations parse_observations_csv(std::string_view text, const std::string& source,
                                         const models::Description& about) {

@@ -46,14 +46,15 @@ void write_observations(const std::filesystem::path& path, const ObservationFile
     file.variable(name, type, {"row"}, attributes);
     file.write(name, values);
   };
-  column("time", Type::Float64, {{"units", about.time_unit}, {"long_name", "time after the start of the assimilation"}},
-         o.time);
-  column("x", Type::Float64, {{"units", about.place_unit}, {"long_name", "place of the value, eastward"}}, o.x);
-  column("y", Type::Float64, {{"units", about.place_unit}, {"long_name", "place of the value, northward"}}, o.y);
+  const bool values_only = std::all_of(o.op.begin(), o.op.end(), [](const auto& name) { return name == "value"; });
+  for (const NumberColumn& c : number_columns) {
+    if (!c.needed && values_only) continue;
+    Attributes attributes{{"long_name", c.long_name}};
+    if (c.unit != nullptr) attributes.emplace(attributes.begin(), "units", about.*c.unit);
+    column(c.name, Type::Float64, attributes, o.*c.values);
+  }
+  if (!values_only) file.write_strings("op", "row", o.op);
   column("channel", Type::Int64, {{"long_name", "position in channel_name"}}, o.channel);
-  column("value", Type::Float64, {{"long_name", "observed value, in the channel's unit"}}, o.value);
-  column("error_std", Type::Float64, {{"long_name", "standard deviation of the error, in the channel's unit"}},
-         o.error_std);
   column("qc", Type::Int32,
          {{"long_name", "quality control"},
           {"comment", "0 used, 4 operator failed, 5 not to be assimilated, 6 rejected before, 7 outlier"}},
@@ -61,12 +62,6 @@ void write_observations(const std::filesystem::path& path, const ObservationFile
   if (!content.gross.empty())
     column("gross", Type::Int32, {{"long_name", "1: this value was given a gross error; no method is told"}},
            content.gross);
-  const bool values_only = std::all_of(o.op.begin(), o.op.end(), [](const auto& name) { return name == "value"; });
-  if (!values_only) {
-    file.write_strings("op", "row", o.op);
-    column("extent_x", Type::Float64, {{"units", about.place_unit}, {"long_name", "of what op looks at"}}, o.extent_x);
-    column("extent_y", Type::Float64, {{"units", about.place_unit}, {"long_name", "of what op looks at"}}, o.extent_y);
-  }
   file.commit();
 }
 
@@ -83,7 +78,7 @@ bool equal_units(const std::string& a, const std::string& b) {
   return plain(a) == plain(b);
 }
 
-/// Covariances as a file has them.
+/// Covariances as they stand in a file.
 struct Correlations {
   const char* name = nullptr;
   std::vector<double> elements;
@@ -109,7 +104,7 @@ Correlations read_correlations(const NetcdfReader& file, const std::string& sour
   return found;
 }
 
-/// What is not to be used may hold anything, and stands by itself.
+/// Entries that are not used may hold anything; they are made independent of the others.
 std::shared_ptr<const da::ErrorCovariance> covariance_of(Correlations all, const da::Observations& o,
                                                          const std::string& source) {
   const bool full = all.name == std::string(full_name);
@@ -127,19 +122,49 @@ std::shared_ptr<const da::ErrorCovariance> covariance_of(Correlations all, const
   }
 }
 
-ObservationFile read_netcdf(const std::filesystem::path& path, const models::Description& about,
-                            Correlations& correlations) {
-  const NetcdfReader file(path);
-  const std::string source = path.string();
-  if (file.has_attribute("levda_format") && file.text("levda_format") != format_name)
-    throw InputError(source, "levda_format", fmt::format("not a file of observations (\"{}\" expected)", format_name));
-  if (!file.has_variable("value")) throw InputError(source, "value", "no such variable: not a file of observations");
-  const std::vector<std::int64_t> shape = file.shape("value");
-  if (shape.size() != 1) throw InputError(source, "value", "one dimension is needed, one entry per observation");
-  const std::int64_t rows = shape[0];
-  ObservationFile content;
-  if (file.has_attribute("experiment")) content.experiment = file.text("experiment");
-  content.fingerprint = file.has_attribute("levda_configuration") ? file.text("levda_configuration") : "";
+void check_unit(const NetcdfReader& file, const std::string& source, const NumberColumn& column,
+                const models::Description& about) {
+  if (column.unit == nullptr || !file.has_variable(column.name) || !file.has_attribute(column.name, "units")) return;
+  const std::string unit = file.text(column.name, "units");
+  if (!equal_units(unit, about.*column.unit))
+    throw InputError(source, std::string(column.name) + ":units",
+                     fmt::format("\"{}\", where the surrogate has \"{}\"", unit, about.*column.unit));
+}
+
+/// Standard deviations of the errors; a variance that is not positive as it is, to be refused.
+std::vector<double> deviations(const Correlations& all) {
+  const std::int64_t rows = static_cast<std::int64_t>(all.elements.size()) / all.columns;
+  const std::int64_t step = all.columns + (all.name == std::string(full_name) ? 1 : 0);
+  std::vector<double> result;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const double variance = all.elements[i * step];
+    result.push_back(variance > 0 ? std::sqrt(variance) : variance);
+  }
+  return result;
+}
+
+/// Channels are found by name where there are names: the file's order need not be the surrogate's.
+std::vector<std::int64_t> read_channels(const NetcdfReader& file, const std::string& source,
+                                        const models::Description& about) {
+  std::vector<std::int64_t> channels;
+  if (file.holds_strings("channel")) {
+    for (const std::string& name : file.read_strings("channel"))
+      channels.push_back(channel_of(name, about, source, "channel"));
+    return channels;
+  }
+  std::vector<std::string> names = about.channel_names;
+  if (file.has_variable("channel_name")) names = file.read_strings("channel_name");
+  for (const std::int64_t c : file.read<std::int64_t>("channel")) {
+    if (c < 0 || c >= static_cast<std::int64_t>(names.size()))
+      throw InputError(source, "channel",
+                       fmt::format("row {}: {} is not in 0 .. {}", channels.size(), c, names.size() - 1));
+    channels.push_back(channel_of(names[c], about, source, "channel_name"));
+  }
+  return channels;
+}
+
+std::optional<Truth> read_truth(const NetcdfReader& file, const std::string& source) {
+  if (!file.has_attribute("truth_member")) return std::nullopt;
   const auto whole = [&](const std::string& name, double least) {
     const double value = file.number(name);
     constexpr double most = 1e9;
@@ -147,88 +172,49 @@ ObservationFile read_netcdf(const std::filesystem::path& path, const models::Des
       throw InputError(source, name, fmt::format("{} is not in {} .. {}", value, least, most));
     return static_cast<std::int64_t>(value);
   };
-  if (file.has_attribute("truth_member"))
-    content.truth = Truth{
-        .index = whole("truth_index", 0), .member = whole("truth_member", 0), .start = whole("truth_start_frame", -1)};
+  return Truth{
+      .index = whole("truth_index", 0), .member = whole("truth_member", 0), .start = whole("truth_start_frame", -1)};
+}
 
-  const auto numbers = [&](const std::string& name) {
-    file.require_shape(name, {rows});
-    return file.read_unpacked<double>(name);
-  };
-  const auto same_unit = [&](const char* name, const std::string& wanted) {
-    if (!file.has_variable(name) || !file.has_attribute(name, "units")) return;
-    const std::string unit = file.text(name, "units");
-    if (!equal_units(unit, wanted))
-      throw InputError(source, std::string(name) + ":units",
-                       fmt::format("\"{}\", where the surrogate has \"{}\"", unit, wanted));
-  };
-  same_unit("time", about.time_unit);
-  same_unit("x", about.place_unit);
-  same_unit("y", about.place_unit);
-  same_unit("extent_x", about.place_unit);
-  same_unit("extent_y", about.place_unit);
+ObservationFile read_netcdf(const std::filesystem::path& path, const models::Description& about,
+                            Correlations& correlations) {
+  const NetcdfReader file(path);
+  const std::string source = path.string();
+  const auto text_or_empty = [&](const char* name) { return file.has_attribute(name) ? file.text(name) : ""; };
+  if (file.has_attribute("levda_format") && file.text("levda_format") != format_name)
+    throw InputError(source, "levda_format", fmt::format("not a file of observations (\"{}\" expected)", format_name));
+  if (!file.has_variable("value")) throw InputError(source, "value", "no such variable: not a file of observations");
+  const std::vector<std::int64_t> shape = file.shape("value");
+  if (shape.size() != 1) throw InputError(source, "value", "one dimension is needed, one entry per observation");
+  const auto rows = static_cast<std::size_t>(shape[0]);
+  ObservationFile content{.experiment = text_or_empty("experiment"),
+                          .observations = {},
+                          .truth = read_truth(file, source),
+                          .fingerprint = text_or_empty("levda_configuration"),
+                          .gross = {}};
   da::Observations& o = content.observations;
-  o.time = numbers("time");
-  o.x = numbers("x");
-  if (file.has_variable("y") || about.grid.height() > 0)
-    o.y = numbers("y");
-  else
-    o.y.assign(o.x.size(), 0.0);
-  o.value = numbers("value");
-  correlations = read_correlations(file, source, rows);
-  if (correlations.name == nullptr) {
-    o.error_std = numbers("error_std");
-  } else {
-    const std::int64_t step = correlations.columns + (correlations.name == std::string(full_name) ? 1 : 0);
-    for (std::int64_t i = 0; i < rows; ++i) {
-      const double variance = correlations.elements[i * step];
-      o.error_std.push_back(variance > 0 ? std::sqrt(variance) : variance);  // else refused
+  for (const NumberColumn& column : number_columns) check_unit(file, source, column, about);
+  correlations = read_correlations(file, source, shape[0]);
+  for (const NumberColumn& column : number_columns) {
+    std::vector<double>& values = o.*column.values;
+    if (column.values == &da::Observations::error_std && correlations.name != nullptr) {
+      values = deviations(correlations);
+    } else if (is_needed(column, about) || file.has_variable(column.name)) {
+      file.require_shape(column.name, shape);
+      values = file.read_unpacked<double>(column.name);
+    } else {
+      values.assign(rows, 0.0);
     }
   }
-  const auto numbers_or_0 = [&](const std::string& name) {
-    return file.has_variable(name) ? numbers(name) : std::vector<double>(static_cast<std::size_t>(rows), 0.0);
+  const auto present = [&](const char* name) {
+    if (file.has_variable(name)) file.require_shape(name, shape);
+    return file.has_variable(name);
   };
-  o.extent_x = numbers_or_0("extent_x");
-  o.extent_y = numbers_or_0("extent_y");
-  if (file.has_variable("op")) {
-    file.require_shape("op", {rows});
-    o.op = file.read_strings("op");
-  } else {
-    o.op.assign(o.value.size(), "value");
-  }
-  if (file.has_variable("qc")) {
-    file.require_shape("qc", {rows});
-    o.qc = file.read<std::int32_t>("qc");
-  } else {
-    o.qc.assign(o.value.size(), da::used);
-  }
-  if (content.truth && file.has_variable("gross")) {
-    file.require_shape("gross", {rows});
-    content.gross = file.read<std::int32_t>("gross");
-  }
-  file.require_shape("channel", {rows});
-  // Channels by name where there are names: the file's order need not be the surrogate's.
-  std::vector<std::string> names = about.channel_names;
-  if (file.has_variable("channel_name")) names = file.read_strings("channel_name");
-  const auto find = [&](const std::string& name, const char* field) {
-    const auto known = std::find(about.channel_names.begin(), about.channel_names.end(), name);
-    if (known == about.channel_names.end())
-      throw InputError(
-          source, field,
-          fmt::format("\"{}\" is not a channel of the surrogate ({})", name, fmt::join(about.channel_names, ", ")));
-    return static_cast<std::int64_t>(known - about.channel_names.begin());
-  };
-  if (file.holds_strings("channel")) {
-    for (const std::string& name : file.read_strings("channel")) o.channel.push_back(find(name, "channel"));
-    return content;
-  }
-  o.channel = file.read<std::int64_t>("channel");
-  for (std::int64_t i = 0; i < rows; ++i) {
-    std::int64_t& c = o.channel[i];
-    if (c < 0 || c >= static_cast<std::int64_t>(names.size()))
-      throw InputError(source, "channel", fmt::format("row {}: {} is not in 0 .. {}", i, c, names.size() - 1));
-    c = find(names[c], "channel_name");
-  }
+  o.op = present("op") ? file.read_strings("op") : std::vector<std::string>(rows, "value");
+  o.qc = present("qc") ? file.read<std::int32_t>("qc") : std::vector<std::int32_t>(rows, da::used);
+  if (content.truth && present("gross")) content.gross = file.read<std::int32_t>("gross");
+  file.require_shape("channel", shape);
+  o.channel = read_channels(file, source, about);
   return content;
 }
 

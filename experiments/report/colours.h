@@ -25,11 +25,11 @@ std::span<const Rgb> sequential_colours();
 /// a - b, value by value.
 Fields difference(const Fields& a, const Fields& b);
 
-/// What the ends of a diverging palette stand for, the same for all times: 0 -+ the size that 99.5% of the finite
-/// values do not exceed, since a few extremes must not bleach the rest. Around the mean where that is more than three
-/// standard deviations from 0: of 280 K +- 10 K, 0 says nothing. Never empty.
+/// Range of a diverging palette for all times: 0 -+ the size that 99.5% of the finite values do not exceed, since a few
+/// extremes must not bleach the rest. It is centred on the mean if that is more than three standard deviations from 0
+/// (as for 280 K +- 10 K). Never empty.
 Range diverging_range(const Fields& fields);
-/// From 0 to that size.
+/// The range from 0 to that size.
 Range sequential_range(const Fields& fields);
 
 }  // namespace levda::experiments

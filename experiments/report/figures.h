@@ -1,6 +1,6 @@
 #pragma once
 
-/// The report's figures, drawn by gnuplot as SVG to be set into an HTML page. Black is the page's text colour
+/// The figures of the report. gnuplot draws them as SVG elements of an HTML page. Black is the page's text colour
 /// (rules of class "plot"); point symbols refer to plot_symbols(), which the page must hold once. All throw
 /// Error as run_gnuplot does.
 
@@ -10,16 +10,15 @@
 
 namespace levda::experiments {
 
-/// Line of a method, the same in every figure and in the legend; both are colour and stroke as CSS knows
-/// them.
+/// Line of a method, the same in every figure and in the legend.
 struct LineStyle {
-  std::string colour;
+  std::string colour;  ///< of CSS
   bool dotted = false;
 };
 
 /// Whether it is the method that the report is about: "levda" in any case of letters.
 bool is_levda(const std::string& method);
-/// Of the i-th curve of an experiment.
+/// The style of the i-th curve of an experiment.
 LineStyle line_style(const ExperimentReport& experiment, std::size_t i);
 
 inline constexpr const char* prior_colour = "#8a8f98";
@@ -32,17 +31,16 @@ std::string plot_symbols();
 /// Rows truth, prior mean, analysis mean, error, spread; one column per time. A sphere in Robinson's projection.
 std::string map_figure(const FieldMaps& maps, const std::string& alternative);
 
-/// The same as a PNG file, for a page without style sheets: black on white; in 21 colours, or down to 7 where it
-/// would be larger than 240 kB.
+/// These maps as a PNG file, black on white, in 21 colours, or fewer (at least 7) if it would be larger than 240 kB.
 std::string map_picture(const FieldMaps& maps);
 
 enum class Quantity { error, spread };
 /// One quantity of all methods against time. Both quantities have the same axis.
 std::string curve_figure(const ExperimentReport& experiment, Quantity quantity, const std::string& alternative);
 
-/// One quantity of all methods against what is swept, on logarithmic axes, with names and exponents.
+/// One quantity of all methods against the swept quantity, on logarithmic axes, with names and exponents.
 std::string scaling_figure(const ScalingFigure& scaling, const std::string& alternative);
-/// The same as a PNG file, black on white.
+/// This figure as a PNG file, black on white.
 std::string scaling_picture(const ScalingFigure& scaling);
 
 enum class Extent { prior, posterior };

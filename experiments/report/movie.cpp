@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int64_t canvas_width = 480;
 
-/// What is between two numbers of a palette, in 0 .. 126.
+/// The colours of steps 0 .. 126, interpolated, 3 bytes each.
 std::vector<std::uint8_t> palette_bytes(std::span<const Rgb> colours) {
   std::vector<std::uint8_t> bytes;
   for (int step = 0; step < missing_step; ++step) {

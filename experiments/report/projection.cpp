@@ -19,7 +19,7 @@ constexpr std::array<double, entries> parallel_distances{0.0000, 0.0620, 0.1240,
                                                          0.4340, 0.4958, 0.5571, 0.6176, 0.6769, 0.7346, 0.7903,
                                                          0.8435, 0.8936, 0.9394, 0.9761, 1.0000};
 
-/// Of the table continued to the other hemisphere, where its values have the sign given.
+/// Value of the table, continued to the other hemisphere with the given sign.
 double tabulated(const std::array<double, entries>& table, double latitude, double sign) {
   const double position = std::clamp(latitude, -90., 90.) / 5 + (entries - 1);
   const models::CubicStencil stencil = models::cubic_stencil(position, 2 * entries - 1);

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Where the places of a field lie on a sheet of paper.
+/// Where the places of a field lie on a flat map.
 
 #include <cstdint>
 #include <numbers>
@@ -42,17 +42,17 @@ class Projection {
 
   Range x() const { return x_; }
   Range y() const { return y_; }
-  /// The place (x, y) of the data, on the projection.
+  /// The point of the map for a place (x, y) of the data.
   Point at(double x, double y) const;
-  /// Outline first; of a sphere then meridians every 60 and parallels every 30 degrees.
+  /// The outline first; for a sphere then meridians every 60 and parallels every 30 degrees.
   const std::vector<Line>& lines() const { return lines_; }
 
-  /// A row of a raster over the sheet: its height in rows of the field, and its width as a share of the sheet's.
+  /// A row of a raster over the map: its height in rows of the field, and its width as a share of the map's.
   struct Row {
     double position = 0;
     double width = 1;
   };
-  /// Of `count` rows, top first.
+  /// The places of `count` rows, top first.
   std::vector<Row> rows(std::int64_t count) const;
   /// Column of the field at a share of a row's length: first_column() + share * columns().
   double first_column() const { return first_column_; }

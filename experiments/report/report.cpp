@@ -178,7 +178,7 @@ void write_report(const std::filesystem::path& path, const Report& report) {
       html += fmt::format("<a href=\"#experiment-{}\">{}</a>", i + 1, escaped(report.experiments[i].name));
     html += "</p></nav>\n";
   }
-  // Side by side: they wait for gnuplot.
+  // In parallel, since they wait for gnuplot.
   std::vector<std::function<std::string()>> sections;
   for (std::size_t i = 0; i < report.experiments.size(); ++i) {
     const ExperimentReport& experiment = report.experiments[i];

@@ -29,7 +29,7 @@ struct FieldMaps {
   std::vector<std::vector<float>> analysis_mean;
   std::vector<std::vector<float>> spread;          ///< standard deviation of the analysis members
   std::vector<std::pair<double, double>> sensors;  ///< x, y in `length_unit`; may be empty
-  std::vector<double> shares;  ///< of the degrees of freedom for signal, one per sensor; empty: not known
+  std::vector<double> shares;  ///< share of the degrees of freedom for signal per sensor; empty: not known
 };
 
 /// Relative error and spread of one method against time, mean over truths; both are divided by the same size
@@ -50,11 +50,11 @@ struct ParameterPosterior {
   std::vector<double> posterior;
 };
 
-/// How a quantity of one method grows with what is swept.
+/// How a quantity of one method grows with the swept quantity.
 struct ScalingCurve {
   std::string method;
   std::vector<double> x;
-  std::vector<double> y;      ///< what is not positive is left out
+  std::vector<double> y;      ///< values that are not positive are left out
   std::vector<double> error;  ///< standard errors, drawn as bars; NaN: none
   double exponent = 0;        ///< slope in logarithms; NaN where there is none
 };
@@ -66,9 +66,9 @@ struct ScalingFigure {
   std::vector<ScalingCurve> curves;
 };
 
-/// What a minimisation had reached after each iteration; entries that are not positive are not drawn.
+/// State of a minimisation after each iteration; entries that are not positive are not drawn.
 struct Convergence {
-  std::vector<double> factor;  ///< of R
+  std::vector<double> factor;  ///< factor of R
   std::vector<double> cost_background;
   std::vector<double> cost_observations;
   std::vector<double> gradient;
@@ -85,7 +85,7 @@ struct ExperimentReport {
   std::string time_unit;
   std::vector<double> times;  ///< of the curves
   std::vector<MethodCurve> curves;
-  std::optional<double> forecast_from;  ///< a time of the curves: what comes after it is a forecast
+  std::optional<double> forecast_from;  ///< a time of the curves, after which they are forecasts
   double floor = 0;  ///< relative error of the surrogate from the true start; drawn as a line where positive
   std::vector<ParameterPosterior> parameters;
   Convergence convergence;    ///< of LEVDA's first window
@@ -97,12 +97,12 @@ struct ExperimentReport {
 
 struct Report {
   std::string title;
-  std::vector<std::pair<std::string, std::string>> facts;  ///< what was run: label, value
+  std::vector<std::pair<std::string, std::string>> facts;  ///< facts about the run: label, value
   std::vector<ExperimentReport> experiments;
 };
 
-/// A movie needs JavaScript, which the page holds; without it is left out, the rest is there. Draws with gnuplot and
-/// writes the file whole or not at all; it loads nothing from elsewhere. Throws InputError when the path cannot be
+/// Draws with gnuplot and writes the file whole or not at all. The page loads nothing from elsewhere. Movies need
+/// JavaScript; the rest shows without it. Throws InputError when the path cannot be
 /// written, Error when gnuplot is missing or fails.
 void write_report(const std::filesystem::path& path, const Report& report);
 

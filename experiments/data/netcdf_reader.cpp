@@ -1,5 +1,3 @@
-#include "experiments/data/netcdf_file.h"
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <netcdf.h>
@@ -12,6 +10,8 @@
 #include <type_traits>
 
 #include "autodiff/error.h"
+#include "experiments/data/netcdf_file.h"
+#include "experiments/data/netcdf_internal.h"
 
 namespace levda::experiments {
 
@@ -21,12 +21,7 @@ bool has_netcdf() { return true; }
 
 void require_netcdf(const std::string&) {}
 
-namespace {
-
-using Extents = std::span<const std::int64_t>;
-
-static_assert(sizeof(long long) == sizeof(std::int64_t) && sizeof(int) == sizeof(std::int32_t),
-              "netCDF's names of the integer types");
+namespace netcdf {
 
 std::string describe(int status) {
   switch (status) {
@@ -46,32 +41,6 @@ std::string describe(int status) {
 
 std::string describe(Extents shape) { return fmt::format("({})", fmt::join(shape, ", ")); }
 
-int code_of(Type type) {
-  switch (type) {
-    case Type::Float32: return NC_FLOAT;
-    case Type::Float64: return NC_DOUBLE;
-    case Type::Int32: return NC_INT;
-    case Type::Int64: return NC_INT64;
-  }
-  return NC_NAT;
-}
-
-bool is_number(nc_type type) { return type >= NC_BYTE && type <= NC_UINT64 && type != NC_CHAR; }
-
-/// What netCDF puts where nothing was written.
-std::optional<double> default_fill(nc_type type) {
-  switch (type) {
-    case NC_SHORT: return NC_FILL_SHORT;
-    case NC_USHORT: return NC_FILL_USHORT;
-    case NC_INT: return NC_FILL_INT;
-    case NC_UINT: return NC_FILL_UINT;
-    case NC_FLOAT: return NC_FILL_FLOAT;
-    case NC_DOUBLE: return NC_FILL_DOUBLE;
-    default: return std::nullopt;
-  }
-}
-
-/// Returns netCDF's status.
 int inquire_shape(int id, int variable, std::vector<std::int64_t>& shape) {
   int rank = 0;
   int status = nc_inq_varndims(id, variable, &rank);
@@ -86,6 +55,8 @@ int inquire_shape(int id, int variable, std::vector<std::int64_t>& shape) {
   return status;
 }
 
+namespace {
+
 bool is_inside(Extents shape, Extents start, Extents count) {
   if (start.size() != shape.size() || count.size() != shape.size()) return false;
   for (std::size_t i = 0; i < shape.size(); ++i)
@@ -93,11 +64,13 @@ bool is_inside(Extents shape, Extents start, Extents count) {
   return true;
 }
 
+}  // namespace
+
 std::string outside(Extents shape, Extents start, Extents count) {
+  if (is_inside(shape, start, count)) return "";
   return fmt::format("block {} from {} is outside of shape {}", describe(count), describe(start), describe(shape));
 }
 
-/// Number of values in a block, at most `limit` + 1.
 std::int64_t values_in(Extents count, std::int64_t limit) {
   std::int64_t size = 1;
   for (const std::int64_t extent : count)
@@ -109,19 +82,32 @@ std::int64_t values_in(Extents count, std::int64_t limit) {
   return size;
 }
 
-std::vector<std::size_t> unsigned_of(Extents extents) { return {extents.begin(), extents.end()}; }
+}  // namespace netcdf
 
-int put(int id, int variable, const std::size_t* start, const std::size_t* count, const float* values) {
-  return nc_put_vara_float(id, variable, start, count, values);
+using namespace netcdf;
+
+static_assert(sizeof(long long) == sizeof(std::int64_t) && sizeof(int) == sizeof(std::int32_t),
+              "netCDF's names of the integer types");
+
+namespace {
+
+std::string field_of(const std::string& variable, const std::string& name) {
+  return variable.empty() ? name : variable + ":" + name;
 }
-int put(int id, int variable, const std::size_t* start, const std::size_t* count, const double* values) {
-  return nc_put_vara_double(id, variable, start, count, values);
-}
-int put(int id, int variable, const std::size_t* start, const std::size_t* count, const std::int32_t* values) {
-  return nc_put_vara_int(id, variable, start, count, values);
-}
-int put(int id, int variable, const std::size_t* start, const std::size_t* count, const std::int64_t* values) {
-  return nc_put_vara_longlong(id, variable, start, count, reinterpret_cast<const long long*>(values));
+
+bool is_number(nc_type type) { return type >= NC_BYTE && type <= NC_UINT64 && type != NC_CHAR; }
+
+/// The value that netCDF puts where nothing was written.
+std::optional<double> default_fill(nc_type type) {
+  switch (type) {
+    case NC_SHORT: return NC_FILL_SHORT;
+    case NC_USHORT: return NC_FILL_USHORT;
+    case NC_INT: return NC_FILL_INT;
+    case NC_UINT: return NC_FILL_UINT;
+    case NC_FLOAT: return NC_FILL_FLOAT;
+    case NC_DOUBLE: return NC_FILL_DOUBLE;
+    default: return std::nullopt;
+  }
 }
 
 int get(int id, int variable, const std::size_t* start, const std::size_t* count, float* values) {
@@ -138,120 +124,6 @@ int get(int id, int variable, const std::size_t* start, const std::size_t* count
 }
 
 }  // namespace
-
-// --- writer
-
-NetcdfWriter::NetcdfWriter(fs::path final_path) : path_(std::move(final_path)), file_(path_) {
-  // HDF5 reports a disk that fills up, but where not even its first block fits it crashes when the program
-  // ends.
-  std::error_code ignored;
-  if (fs::space(file_.path(), ignored).available < 1 << 20) fail("", "the disk is full: less than 1 MiB is free");
-  check(nc_create(file_.path().c_str(), NC_NETCDF4 | NC_CLOBBER, &id_), "");
-}
-
-NetcdfWriter::~NetcdfWriter() {
-  // Not nc_abort(), which crashes when the disk is full.
-  if (id_ >= 0) nc_close(id_);
-}
-
-void NetcdfWriter::fail(const std::string& field, const std::string& message) {
-  failed_ = true;
-  throw InputError(path_.string(), field, message);
-}
-
-void NetcdfWriter::check(int status, const std::string& field) {
-  if (status != NC_NOERR) fail(field, describe(status));
-}
-
-void NetcdfWriter::dimension(const std::string& name, std::int64_t size) {
-  if (size < 1) fail(name, fmt::format("size {}, where at least 1 is needed", size));
-  int dimension = 0;
-  check(nc_def_dim(id_, name.c_str(), static_cast<std::size_t>(size), &dimension), name);
-}
-
-int NetcdfWriter::define(const std::string& name, int type, const std::vector<std::string>& dimensions) {
-  std::vector<int> ids;
-  for (const std::string& dimension : dimensions)
-    check(nc_inq_dimid(id_, dimension.c_str(), &ids.emplace_back()), dimension);
-  int variable = 0;
-  check(nc_def_var(id_, name.c_str(), type, static_cast<int>(ids.size()), ids.data(), &variable), name);
-  return variable;
-}
-
-void NetcdfWriter::variable(const std::string& name, Type type, const std::vector<std::string>& dimensions,
-                            const Attributes& attributes, const Storage& storage) {
-  const int variable = define(name, code_of(type), dimensions);
-  if (!storage.chunk.empty()) {
-    if (storage.chunk.size() != dimensions.size())
-      fail(name, fmt::format("chunk {} for {} dimensions", describe(storage.chunk), dimensions.size()));
-    check(nc_def_var_chunking(id_, variable, NC_CHUNKED, unsigned_of(storage.chunk).data()), name);
-  }
-  if (storage.deflate != 0) check(nc_def_var_deflate(id_, variable, 1, 1, storage.deflate), name);
-  for (const auto& [key, value] : attributes) put_attribute(variable, key, value, name + ":" + key);
-}
-
-void NetcdfWriter::attribute(const std::string& name, const AttributeValue& value) {
-  put_attribute(NC_GLOBAL, name, value, name);
-}
-
-void NetcdfWriter::put_attribute(int variable, const std::string& name, const AttributeValue& value,
-                                 const std::string& field) {
-  const char* key = name.c_str();
-  const auto put = [&](const auto& x) {
-    using T = std::decay_t<decltype(x)>;
-    if constexpr (std::is_same_v<T, std::string>) return nc_put_att_text(id_, variable, key, x.size(), x.data());
-    if constexpr (std::is_same_v<T, double>) return nc_put_att_double(id_, variable, key, NC_DOUBLE, 1, &x);
-    if constexpr (std::is_same_v<T, std::int64_t>) return nc_put_att(id_, variable, key, NC_INT64, 1, &x);
-    if constexpr (std::is_same_v<T, std::vector<double>>)
-      return nc_put_att_double(id_, variable, key, NC_DOUBLE, x.size(), x.data());
-  };
-  check(std::visit(put, value), field);
-}
-
-void NetcdfWriter::write(const std::string& name, const Values& values) {
-  int variable = 0;
-  check(nc_inq_varid(id_, name.c_str(), &variable), name);
-  std::vector<std::int64_t> shape;
-  check(inquire_shape(id_, variable, shape), name);
-  write_slab(name, std::vector<std::int64_t>(shape.size()), shape, values);
-}
-
-void NetcdfWriter::write_slab(const std::string& name, Extents start, Extents count, const Values& values) {
-  int variable = 0;
-  check(nc_inq_varid(id_, name.c_str(), &variable), name);
-  std::vector<std::int64_t> shape;
-  check(inquire_shape(id_, variable, shape), name);
-  if (!is_inside(shape, start, count)) fail(name, outside(shape, start, count));
-  const std::int64_t needed = values_in(count, std::numeric_limits<std::int64_t>::max() - 1);
-  const auto write_values = [&](const auto& x) {
-    if (static_cast<std::int64_t>(x.size()) != needed)
-      fail(name, fmt::format("{} values, where shape {} needs {}", x.size(), describe(count), needed));
-    if (x.empty()) return;
-    check(put(id_, variable, unsigned_of(start).data(), unsigned_of(count).data(), x.data()), name);
-  };
-  std::visit(write_values, values);
-}
-
-void NetcdfWriter::write_strings(const std::string& name, const std::string& dimension,
-                                 const std::vector<std::string>& strings) {
-  const int variable = define(name, NC_STRING, {dimension});
-  std::vector<std::int64_t> shape;
-  check(inquire_shape(id_, variable, shape), name);
-  if (shape[0] != static_cast<std::int64_t>(strings.size()))
-    fail(name, fmt::format("{} strings, where dimension {} needs {}", strings.size(), dimension, shape[0]));
-  std::vector<const char*> pointers;
-  for (const std::string& string : strings) pointers.push_back(string.c_str());
-  check(nc_put_var_string(id_, variable, pointers.data()), name);
-}
-
-void NetcdfWriter::commit() {
-  if (failed_) fail("", "not written, because an earlier step failed");
-  check(nc_close(id_), "");
-  id_ = -1;
-  file_.commit();
-}
-
-// --- reader
 
 NetcdfReader::NetcdfReader(fs::path path) : path_(std::move(path)) {
   std::error_code ignored;
@@ -279,8 +151,8 @@ void NetcdfReader::check(int status, const std::string& field) const {
 }
 
 int NetcdfReader::find(const std::string& variable) const {
-  int found = 0;
-  check(nc_inq_varid(id_, variable.c_str(), &found), variable);
+  int found = NC_GLOBAL;
+  if (!variable.empty()) check(nc_inq_varid(id_, variable.c_str(), &found), variable);
   return found;
 }
 
@@ -339,7 +211,7 @@ std::vector<T> NetcdfReader::read_slab(const std::string& variable, Extents star
   check(nc_inq_vartype(id_, found, &type), variable);
   if (!is_number(type)) fail(variable, "does not hold numbers");
   const std::vector<std::int64_t> whole = shape(variable);
-  if (!is_inside(whole, start, count)) fail(variable, outside(whole, start, count));
+  if (const std::string complaint = outside(whole, start, count); !complaint.empty()) fail(variable, complaint);
   constexpr std::int64_t limit = std::numeric_limits<std::int64_t>::max() / sizeof(T);
   const std::int64_t size = values_in(count, limit);
   std::vector<T> values;
@@ -432,61 +304,46 @@ std::vector<std::string> NetcdfReader::read_strings(const std::string& variable)
   return strings;
 }
 
-bool NetcdfReader::has_attribute(const std::string& name) const {
-  int found = 0;
-  return nc_inq_attid(id_, NC_GLOBAL, name.c_str(), &found) == NC_NOERR;
-}
-
 bool NetcdfReader::has_attribute(const std::string& variable, const std::string& name) const {
   int found = 0;
   return nc_inq_attid(id_, find(variable), name.c_str(), &found) == NC_NOERR;
 }
 
-std::string NetcdfReader::text_of(int variable, const std::string& name, const std::string& field) const {
+std::string NetcdfReader::text(const std::string& variable, const std::string& name) const {
+  const int owner = find(variable);
+  const std::string field = field_of(variable, name);
   nc_type type = NC_NAT;
   std::size_t size = 0;
-  check(nc_inq_att(id_, variable, name.c_str(), &type, &size), field);
+  check(nc_inq_att(id_, owner, name.c_str(), &type, &size), field);
   if (type == NC_STRING && size == 1) {
     char* pointer = nullptr;
-    check(nc_get_att_string(id_, variable, name.c_str(), &pointer), field);
+    check(nc_get_att_string(id_, owner, name.c_str(), &pointer), field);
     std::string text(pointer != nullptr ? pointer : "");
     nc_free_string(1, &pointer);
     return text;
   }
   if (type != NC_CHAR) fail(field, "is not text");
   std::string text(size, '\0');
-  check(nc_get_att_text(id_, variable, name.c_str(), text.data()), field);
+  check(nc_get_att_text(id_, owner, name.c_str(), text.data()), field);
   return text;
 }
 
-std::string NetcdfReader::text(const std::string& name) const { return text_of(NC_GLOBAL, name, name); }
-
-std::string NetcdfReader::text(const std::string& variable, const std::string& name) const {
-  return text_of(find(variable), name, variable + ":" + name);
-}
-
-std::vector<double> NetcdfReader::numbers_of(int variable, const std::string& name, const std::string& field) const {
+std::vector<double> NetcdfReader::numbers(const std::string& variable, const std::string& name) const {
+  const int owner = find(variable);
+  const std::string field = field_of(variable, name);
   nc_type type = NC_NAT;
   std::size_t size = 0;
-  check(nc_inq_att(id_, variable, name.c_str(), &type, &size), field);
+  check(nc_inq_att(id_, owner, name.c_str(), &type, &size), field);
   if (!is_number(type)) fail(field, "is not a number");
   std::vector<double> values(size);
-  check(nc_get_att_double(id_, variable, name.c_str(), values.data()), field);
+  check(nc_get_att_double(id_, owner, name.c_str(), values.data()), field);
   return values;
 }
 
-double NetcdfReader::number_of(int variable, const std::string& name, const std::string& field) const {
-  const std::vector<double> values = numbers_of(variable, name, field);
-  if (values.size() != 1) fail(field, fmt::format("{} numbers, where one is needed", values.size()));
-  return values[0];
-}
-
-std::vector<double> NetcdfReader::numbers(const std::string& name) const { return numbers_of(NC_GLOBAL, name, name); }
-
-double NetcdfReader::number(const std::string& name) const { return number_of(NC_GLOBAL, name, name); }
-
 double NetcdfReader::number(const std::string& variable, const std::string& name) const {
-  return number_of(find(variable), name, variable + ":" + name);
+  const std::vector<double> values = numbers(variable, name);
+  if (values.size() != 1) fail(field_of(variable, name), fmt::format("{} numbers, where one is needed", values.size()));
+  return values[0];
 }
 
 }  // namespace levda::experiments
