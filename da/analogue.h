@@ -1,7 +1,7 @@
 #pragma once
 
-/// The nearest analogue: the trajectory of the true system, out of a table of them, that fits the observations best. It
-/// is the baseline without a model ("lookup" in tables and files).
+/// The nearest analogue: the trajectory in a table of true ones that fits the observations best. It is the baseline
+/// without a model ("lookup" in tables and files).
 
 #include <span>
 #include <vector>
@@ -27,8 +27,8 @@ class Analogues {
   std::int64_t members() const { return members_; }
 
   /// The best over all members and all starts in [first, last], linear between frames, bicubic between nodes, through
-  /// the observations' operators. A start of -1 lies one frame before frame 0. Starts from which the observations leave
-  /// the trajectory are passed over; throws Error when none is left.
+  /// the observations' operators. A start of -1 lies one frame before frame 0. Starts from which the observations last
+  /// longer than the trajectory are left out; throws Error when none remains.
   Analogue nearest(const Observations& observations, const ErrorCovariance& covariance, std::int64_t first,
                    std::int64_t last) const;
 

@@ -25,7 +25,7 @@ Var to_bounded(const Bounds& b, const Var& z) {
   return z;
 }
 
-/// At least so much of x's distance from a bound is kept where sigmoid or exp have rounded to it, so that z is finite.
+/// Least distance of x from a bound, for values that sigmoid or exp have rounded to the bound, so that z is finite.
 constexpr double nearest_share = 1e-15;
 constexpr double nearest = 1e-300;
 
@@ -58,8 +58,8 @@ Var by_bounds(const std::vector<Bounds>& bounds, const F& f) {
   return autodiff::concat(parts, -1);
 }
 
-/// The inner operator after bounded(). Values and derivatives of the transform by this tape, the rest is the inner
-/// operator's own work, so that it can do many at once.
+/// The inner operator after bounded(). Only the transform is differentiated here; the inner operator linearises itself,
+/// so that it can evaluate a batch at once.
 class BoundedOperator final : public ObservationOperator {
  public:
   BoundedOperator(const BoundedModel& model, std::unique_ptr<ObservationOperator> inner)
@@ -68,7 +68,7 @@ class BoundedOperator final : public ObservationOperator {
   std::int64_t size() const override { return inner_->size(); }
   Var operator()(const Var& z) const override { return (*inner_)(model_.bounded(z)); }
   Tensor predict(const Tensor& z) const override { return inner_->predict(model_.bounded(Var(z)).value()); }
-  /// The transform acts on each control by itself, so one sweep gives its slopes.
+  /// The transform acts on each control separately, so one sweep gives its slopes.
   Linearisation linearise(const Tensor& z, const Tensor& directions) const override {
     autodiff::Tape tape;
     const Var control = tape.variable(z);
@@ -126,7 +126,7 @@ Var BoundedModel::advance(const Var& z, double duration) const {
   return by_bounds(bounds_, [&](const Bounds& b, std::int64_t first, std::int64_t count) {
     const Var x = slice(after, -1, first, count);
     if (is_free(b)) return x;
-    // The difference of two equal numbers is 0 to the bit, where z -> x -> z is not exact.
+    // z -> x -> z is not exact, but the difference of two equal numbers is exactly 0.
     return slice(z, -1, first, count) + (to_unbounded(b, x) - to_unbounded(b, slice(before, -1, first, count)));
   });
 }

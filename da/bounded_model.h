@@ -1,6 +1,6 @@
 #pragma once
 
-/// A forward model of bounded or positive controls, as one of unbounded ones.
+/// Turns a forward model of bounded or positive controls into one of unbounded controls.
 
 #include <limits>
 
@@ -9,7 +9,7 @@
 
 namespace levda::da {
 
-/// Where a control x of the inner model may lie, and which z stands for it:
+/// The range of a control x of the inner model, and the unbounded z that stands for it:
 ///   both bounds: x = lower + (upper - lower) sigmoid(z)     (logit)
 ///   one bound:   x = lower + exp(z) or upper - exp(z)       (log)
 ///   none:        x = z
@@ -20,11 +20,12 @@ struct Bounds {
   friend bool operator==(const Bounds&, const Bounds&) = default;
 };
 
-/// The inner model with control vectors z: what a method adds up and multiplies has no bounds, what the inner model
-/// sees has. All in tape operations. A control that the inner model's steps leave as it is keeps its z to the bit.
+/// The inner model with control vectors z: a method computes with unbounded numbers, and the inner model sees bounded
+/// ones. All transforms are tape operations. A control that the inner model does not change keeps its z to the bit.
 class BoundedModel final : public ForwardModel {
  public:
-  /// One entry per control of the inner model, which must outlive it. Throws Error: another number, an empty range.
+  /// bounds: one entry per control of the inner model, which must outlive this. Throws Error for another number of
+  /// bounds or an empty range.
   BoundedModel(const ForwardModel& inner, std::vector<Bounds> bounds);
 
   std::int64_t controls() const override { return inner_.controls(); }
@@ -34,10 +35,10 @@ class BoundedModel final : public ForwardModel {
 
   /// z (.., n) -> x, within the bounds.
   autodiff::Var bounded(const autodiff::Var& z) const;
-  /// The inverse, for x within the bounds and not on them.
+  /// The inverse, for x strictly within the bounds.
   autodiff::Var unbounded(const autodiff::Var& x) const;
   Ensemble bounded(const Ensemble& z) const;
-  /// Throws Error naming the control: a member that is not within its bounds.
+  /// Throws Error naming the control when a member is not within its bounds.
   Ensemble unbounded(const Ensemble& x) const;
 
  private:

@@ -26,7 +26,7 @@ constexpr double epsilon = std::numeric_limits<double>::epsilon();
 
 bool finite(const Tensor& x) { return matrix_of(x).allFinite(); }
 
-/// Largest difference, relative to the largest number; no number gives no number.
+/// Largest difference, relative to the largest number; NaN when a number is NaN.
 double difference(const Tensor& a, const Tensor& b) {
   const Matrix x = matrix_of(flattened(a, 1));
   const Matrix y = matrix_of(flattened(b, 1));
@@ -37,7 +37,7 @@ double difference(const Tensor& a, const Tensor& b) {
   return apart == 0 ? 0 : apart / largest;
 }
 
-/// One run over a model, its rows in the order in which they are checked.
+/// One check of a model.
 class Checker {
  public:
   Checker(const ForwardModel& model, const Ensemble& ensemble, const Observations& observations,
@@ -84,7 +84,8 @@ class Checker {
   }
 
  private:
-  /// A check returns what it measured; it throws Fault when the model failed, Skip when there is nothing to check.
+  /// A check returns a text with its measurements. It throws Fault when the model fails, Skip when it cannot be
+  /// checked.
   struct Fault {
     std::string detail;
   };
@@ -253,8 +254,11 @@ class Checker {
 
   std::string adjoint() {
     require_derivatives();
-    return products("operator", [this](const Var& x) { return (*observe_)(x); }, weight_) + "; " +
-           products("advance", [this](const Var& x) { return model_.advance(x, last_time_); }, later_weight_);
+    return products(
+               "operator", [this](const Var& x) { return (*observe_)(x); }, weight_) +
+           "; " +
+           products(
+               "advance", [this](const Var& x) { return model_.advance(x, last_time_); }, later_weight_);
   }
 
   std::string linearise() {
@@ -262,12 +266,13 @@ class Checker {
     const Tensor along = direction_.reshaped({1, 1, direction_.size()});
     const Linearisation own = observe_->linearise(member(0), along);
     const Linearisation plain = observe_->ObservationOperator::linearise(member(0), along);
-    return same("value", own.value, observe_->predict(member(0))) + "; " + same("tangents", own.tangents, plain.tangents);
+    return same("value", own.value, observe_->predict(member(0))) + "; " +
+           same("tangents", own.tangents, plain.tangents);
   }
 
   std::string taylor() {
     require_derivatives();
-    // y = G(v) + errors as large as they are stated to be, so that the gradient is not 0.
+    // y = G(v) + errors of the stated size, so that the gradient is not 0.
     std::vector<double> inverse;
     for (const double deviation : observations_.error_std) inverse.push_back(1 / deviation);
     const Var scale(Tensor::from(std::span<const double>(inverse), {observations_.size()}));
@@ -286,7 +291,7 @@ class Checker {
     for (int k = 0; k < 6; ++k, h /= 2) {
       const double there = cost(Var(member(0)) + h * Var(direction_)).value().item();
       remainders.push_back(std::abs(there - f - h * slope));
-      // What is left is round-off of f.
+      // Below this the remainder is round-off of f.
       if (!(remainders.back() > 1e4 * epsilon * (std::abs(f) + std::abs(there)))) break;
       if (k == 0) continue;
       const double order = std::log2(remainders[remainders.size() - 2] / remainders.back());
@@ -294,7 +299,7 @@ class Checker {
       orders_.push_back(order);
     }
     if (orders_.empty()) throw Fault{"the steps are too short: round-off hides the remainder"};
-    // The shorter steps count: terms of third order fade.
+    // Only the shortest steps count, where terms of third order are small.
     for (std::size_t k = orders_.size() > 2 ? orders_.size() - 2 : 0; k < orders_.size(); ++k)
       if (!(std::abs(orders_[k] - 2) <= settings_.slope_tolerance)) throw Fault{text};
     return text;

@@ -1,6 +1,6 @@
 #pragma once
 
-/// A check of a ForwardModel that a user has written: does it do what assimilation methods rely on?
+/// A check of a ForwardModel that a user has written: it tests everything that assimilation methods rely on.
 
 #include <string>
 #include <vector>
@@ -11,8 +11,7 @@
 namespace levda::da {
 
 struct CheckSettings {
-  /// Two durations a and b for which advance(a + b) must equal advance(b) after advance(a). {0, 0}: the model does not
-  /// claim that for any.
+  /// Two durations a and b for which advance(a + b) must equal advance(b) after advance(a). {0, 0}: not checked.
   std::pair<double, double> durations{0, 0};
   bool channels_matter = true;   ///< another channel of an observation gives another prediction
   bool places_matter = true;     ///< another place does
@@ -27,7 +26,7 @@ struct ModelCheck {
   enum class Result : std::uint8_t { passed, failed, skipped };
   std::string name;
   Result result = Result::skipped;
-  std::string detail;  ///< what was measured, or why it was skipped
+  std::string detail;  ///< the measured numbers, or the reason for skipping
 };
 
 struct ModelReport {
@@ -40,21 +39,21 @@ struct ModelReport {
   std::string table() const;
 };
 
-/// Checks a model at the members of an ensemble, with observations whose times, places and channels are like those that
-/// it will serve; their values do not matter. Rows:
+/// Checks a model at the members of an ensemble. The times, places and channels of the observations should be like
+/// those of the later use; their values do not matter. Rows:
 ///   finite       predictions and advanced members are finite numbers
 ///   constants    predict and forecast of constants equal operator() and advance on a tape
 ///   batch        rows and points evaluated together equal rows and points alone
-///   observations each observation alone, and all of them in another order, give the predictions that it has among all
+///   observations each observation alone, and all of them in reverse order, have the same predictions as among all
 ///   time         an observation at time t is one at time 0 of the members advanced by t
 ///   channel      an observation of another channel has another prediction
-///   place        so has one at another place
+///   place        an observation at another place has another prediction
 ///   advance      advance(a + b) equals advance(b) after advance(a)
 ///   jvp and vjp  <w, J d> = <J' w, d> of the operator and of advance, on the tape
 ///   linearise    tangents of linearise equal the tape's, value equals predict
 ///   Taylor       f(v + h d) - f(v) - h <grad f, d> shrinks like h^2 for f = 1/2 |R^-1/2 (y - G)|^2, grad f by vjp
-/// Rows that need finite numbers are skipped when there are others; derivatives are skipped when the model throws Error
-/// for tracked control vectors.
+/// All later rows are skipped when a number is not finite. Derivatives are skipped when the model throws Error for
+/// control vectors on a tape.
 ModelReport check_model(const ForwardModel& model, const Ensemble& ensemble, const Observations& observations,
                         const CheckSettings& settings = {});
 

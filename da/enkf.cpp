@@ -32,7 +32,7 @@ Enkf::Enkf(const Inflation& inflation) : inflation_(inflation) { check(inflation
 Ensemble Enkf::analyse(const ObservationOperator& observe, const WindowProblem& problem) const {
   const Predictions predictions = predictions_of(observe, problem);
   const Matrix& s = predictions.anomalies;
-  // In units of the errors: y + e_i - G(x_i) = (y - mean prediction) + e_i - departure of the prediction.
+  // In units of the errors: y + e_i - G(x_i) = (y - mean prediction) + e_i - anomaly of the prediction.
   Matrix innovations = centred_draws(s.rows(), s.cols(), problem.random);
   innovations -= std::sqrt(static_cast<double>(s.rows() - 1)) * s;
   innovations.rowwise() += predictions.innovation.transpose();

@@ -72,7 +72,7 @@ Ensemble Ensf::analyse(const ObservationOperator& observe, const WindowProblem& 
     return vjp(y, cotangent(y.detach()), {v})[0].value().to_vector();
   };
 
-  // Of one member alone the score is a sum over controls: those on which no observation depends are drawn at once.
+  // With one member the score is a sum over controls: controls on which no observation depends are drawn at once.
   std::vector<std::int64_t> active(static_cast<std::size_t>(n));
   std::iota(active.begin(), active.end(), 0);
   if (settings_.batch == 1) {

@@ -10,8 +10,8 @@
 
 namespace levda::da {
 
-/// R of m observations, positive definite; R = C C'. All act on the rows of x (.., m), in x's type, and are linear maps
-/// on the tape.
+/// R of m observations, positive definite; R = C C'. The maps act on the rows of x (.., m), in x's type, and are linear
+/// operations on the tape.
 class ErrorCovariance {
  public:
   virtual ~ErrorCovariance() = default;
@@ -24,11 +24,10 @@ class ErrorCovariance {
   virtual autodiff::Var colour(const autodiff::Var& x) const = 0;
   /// The diagonal.
   virtual std::vector<double> variance() const = 0;
-  /// Covariance of the observations at `positions`, in that order, as if the k-th one's error were
-  /// sqrt(factors[k]) times as large.
+  /// Covariance of the observations at `positions`, in that order, with the k-th error multiplied by sqrt(factors[k]).
   virtual std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t> positions,
                                                 std::span<const double> factors) const = 0;
-  /// R with more on its diagonal: independent errors on top, m variances >= 0. By default a FullCovariance.
+  /// R with m variances >= 0 of further independent errors added to its diagonal. By default a FullCovariance.
   virtual std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const;
 };
 
@@ -59,8 +58,8 @@ class Triangle;
 /// O(m b^2). Its maps cost O(m b) per row.
 class BandedCovariance final : public ErrorCovariance {
  public:
-  /// band (m, bandwidth + 1): element (i, k) is R(i, i - k), the diagonal first; what lies before the first observation
-  /// is not looked at. Throws Error: sizes that do not fit, not positive definite.
+  /// band (m, bandwidth + 1): element (i, k) is R(i, i - k), the diagonal first; elements with i < k are not used.
+  /// Throws Error when sizes do not fit or R is not positive definite.
   BandedCovariance(std::vector<double> band, std::int64_t bandwidth);
 
   std::int64_t size() const override;
@@ -70,7 +69,7 @@ class BandedCovariance final : public ErrorCovariance {
   autodiff::Var whiten(const autodiff::Var& x) const override;
   autodiff::Var colour(const autodiff::Var& x) const override;
   std::vector<double> variance() const override;
-  /// Banded: as wide as the order of the positions makes it, not wider than before where they increase.
+  /// Banded; its width depends on the order of the positions. Increasing positions do not make it wider.
   std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t> positions,
                                         std::span<const double> factors) const override;
   std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const override;
@@ -104,8 +103,8 @@ class FullCovariance final : public ErrorCovariance {
   std::shared_ptr<const Triangle> factor_;
 };
 
-/// Independent errors and r that all observations share: R = D + U U'. With D^-1/2 U = T diag(a) V' (singular values),
-/// C = D^1/2 (I + T diag(sqrt(1 + a^2) - 1) T'), and the inverse is Woodbury's. The maps cost O(m r) per row.
+/// Independent errors, and r errors that all observations share: R = D + U U'. With D^-1/2 U = T diag(a) V' (singular
+/// values), C = D^1/2 (I + T diag(sqrt(1 + a^2) - 1) T'), and the inverse is Woodbury's. The maps cost O(m r) per row.
 class LowRankCovariance final : public ErrorCovariance {
  public:
   /// variance: the diagonal of D; factor: U (m, r), row-major. Throws Error: sizes that do not fit, a variance that is
@@ -127,7 +126,7 @@ class LowRankCovariance final : public ErrorCovariance {
   std::vector<double> factor_;
   std::int64_t rank_;
   autodiff::Tensor deviation_;     // (m): D^1/2
-  autodiff::Tensor directions_;    // T (m, min(m, r)); none where r = 0
+  autodiff::Tensor directions_;    // T (m, min(m, r)); empty when r = 0
   autodiff::Tensor root_;          // (1 + a^2)^p - 1 for p = 1/2
   autodiff::Tensor inverse_root_;  // p = -1/2
   autodiff::Tensor inverse_;       // p = -1

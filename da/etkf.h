@@ -9,10 +9,10 @@ namespace levda::da {
 
 /// With Y of the members' predictions, centred on their mean, the posterior has the mean vb + A w, where
 /// w = (I + Y' R^-1 Y)^-1 Y' R^-1 (y - mean prediction), and the anomalies A T, T = (I + Y' R^-1 Y)^-1/2 the symmetric
-/// square root, which keeps the mean and moves the members least. Then inflation.
+/// square root, which keeps the mean and moves the members least. Then the inflation is applied.
 class Etkf final : public FilterMethod {
  public:
-  /// Throws Error when a setting makes no sense.
+  /// Throws Error when a setting is out of range.
   explicit Etkf(const Inflation& inflation = {});
   std::string name() const override { return "etkf"; }
 

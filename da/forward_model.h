@@ -1,6 +1,6 @@
 #pragma once
 
-/// What assimilation methods see of a model.
+/// The model, as assimilation methods see it.
 
 #include <memory>
 
@@ -35,16 +35,15 @@ class ObservationOperator {
   virtual Linearisation linearise(const autodiff::Tensor& v, const autodiff::Tensor& directions) const;
 };
 
-/// Dynamics and observation of control vectors v in R^n; a control that does not change, such as a parameter, is part
-/// of v and stays as it is. Durations have the unit of the observations' times, which is that of the data set. Called
-/// from several threads at once.
+/// Dynamics and observation of control vectors v in R^n. Parameters are controls that do not change. Durations have the
+/// unit of the observations' times, which is that of the data set. Called from several threads at once.
 class ForwardModel {
  public:
   virtual ~ForwardModel() = default;
   virtual std::int64_t controls() const = 0;
   /// v (rows, n) after a duration >= 0: (rows, n), in tape operations.
   virtual autodiff::Var advance(const autodiff::Var& v, double duration) const = 0;
-  /// The same for constants v (.., rows, n), by default group by group as in ObservationOperator::predict.
+  /// advance for constants v (.., rows, n), by default group by group as in ObservationOperator::predict.
   virtual autodiff::Tensor forecast(const autodiff::Tensor& v, double duration) const;
   /// G of observations whose times count from the time of v; their values and errors do not matter to it.
   virtual std::unique_ptr<ObservationOperator> observe(const Observations& observations) const = 0;

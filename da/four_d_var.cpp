@@ -87,7 +87,8 @@ class Variational {
     return vector_of(mean_) + Vector(rows(z.transpose()).reshaped<Eigen::RowMajor>());
   }
 
-  /// N x k, such that the members' k x k sample covariance is the identity on average, or to round-off where they can.
+  /// N x k, such that the members' k x k sample covariance is the identity: to round-off with more members than k,
+  /// otherwise on average.
   Matrix centred_draws(std::int64_t members, std::int64_t size) const {
     Matrix draws(members, size);
     for (double& value : draws.reshaped<Eigen::RowMajor>()) value = problem_.random.normal();
@@ -104,7 +105,7 @@ class Variational {
     return vector_of(problem_.covariance->whiten(Var(problem_.values) - Var(prediction)).value());
   }
 
-  /// At z, along the rows of basis_; the columns of C where there are none yet.
+  /// Linearises at z along the rows of basis_, which are by default the columns of C.
   void linearise() {
     if (basis_.size() == 0) basis_ = rows(Matrix::Identity(size_, size_));
     const Linearisation local = observe_.linearise(tensor_of(control(z_)), tensor_of(basis_));

@@ -14,7 +14,7 @@ using autodiff::Tensor;
 
 namespace {
 
-/// Where one problem has got to. Knows no model: it says where it is to be evaluated, and what the answer means.
+/// The iteration of one problem. It does not call the model: it gives the members to evaluate and takes the results.
 class Iterate {
  public:
   Iterate(const WindowProblem& problem, const IenksSettings& settings)
@@ -67,7 +67,7 @@ class Iterate {
   }
 
  private:
-  /// What the anomalies of the members about the iterate are, in those of the prior.
+  /// The anomalies of the members about the iterate, as multiples of the prior's.
   Matrix about_iterate() const {
     const std::int64_t n = anomalies_.rows();
     return settings_.sensitivities == Sensitivities::bundle ? Matrix(settings_.epsilon * Matrix::Identity(n, n))
@@ -79,9 +79,9 @@ class Iterate {
   Vector mean_;
   Matrix anomalies_;
   Weights posterior_;
-  Vector before_;       // the weights that the last step led away from
+  Vector before_;       // the weights before the last step
   Matrix sensitivity_;  // S of the last iterate, (N, m)
-  Vector innovation_;   // as S has it after the step
+  Vector innovation_;   // after the step, linearised with S
   std::int64_t iterations_ = 0;
   int halvings_ = 0;
   double step_ = 0;
@@ -103,7 +103,7 @@ std::vector<Ensemble> Ienks::analyse(const ObservationOperator& observe, std::sp
   std::vector<Iterate> iterates;
   iterates.reserve(problems.size());
   for (const WindowProblem& problem : problems) iterates.emplace_back(problem, settings_);
-  for (;;) {  // in rounds: all that go on ask the model in one call
+  for (;;) {  // in rounds: one call of the model serves all open iterations
     std::vector<Iterate*> going;
     std::vector<Matrix> members;
     for (Iterate& iterate : iterates) {

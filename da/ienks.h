@@ -7,17 +7,17 @@
 
 namespace levda::da {
 
-/// How Y = (dG/dv) A at an iterate v(w) is found; both run the model N times, and neither needs its derivative.
+/// How Y = (dG/dv) A at an iterate v(w) is computed. Both run the model N times without derivatives.
 enum class Sensitivities : std::uint8_t {
-  transform,  ///< members v(w) + sqrt(N - 1) A T with the T of the iterate before, as wide as the posterior; their
+  transform,  ///< members v(w) + sqrt(N - 1) A T with the previous iterate's T, as wide as the posterior; Y is their
               ///< centred predictions times T^-1
-  bundle      ///< finite differences: members v(w) + epsilon sqrt(N - 1) A; their centred predictions over epsilon
+  bundle      ///< finite differences: members v(w) + epsilon sqrt(N - 1) A; Y is their centred predictions / epsilon
 };
 
 struct IenksSettings {
   Sensitivities sensitivities = Sensitivities::transform;
   std::int64_t iterations = 10;  ///< at most
-  double tolerance = 1e-3;       ///< a step of w, in prior standard deviations, that is not longer is the last
+  double tolerance = 1e-3;       ///< stops after a step of w that is not longer, in prior standard deviations
   double epsilon = 1e-4;         ///< of the bundle
   Inflation inflation;           ///< of the posterior
 };
@@ -26,12 +26,11 @@ struct IenksSettings {
 ///
 ///   w <- H^-1 Y' R^-1 (y - G + Y w),   H = I + Y' R^-1 Y,   T = H^-1/2, symmetric
 ///
-/// Where the model leaves the range of numbers after a step, the step is halved. The posterior has the mean vb + A w
-/// and the anomalies A T. One iteration of the transform is the ETKF's analysis with the observations of the whole
-/// window.
+/// When the model's result is not finite after a step, the step is halved. The posterior has the mean vb + A w and the
+/// anomalies A T. One iteration of the transform is the ETKF's analysis with the observations of the whole window.
 class Ienks final : public WindowMethod {
  public:
-  /// Throws Error when a setting makes no sense.
+  /// Throws Error when a setting is out of range.
   explicit Ienks(IenksSettings settings = {}, WindowSettings windows = {});
   std::string name() const override { return "ienks"; }
 

@@ -22,7 +22,7 @@ namespace {
 
 constexpr double widening = 0.05;  // of the prior range of bounded parameters, on either side
 
-/// The source of errors.
+/// The source in error messages.
 constexpr const char* source = "assimilation";
 
 /// [s; u] of states of training trajectories, (members, d + p).
@@ -85,11 +85,10 @@ SurrogateVariance variance_of(const Surrogate& s, const LatentSettings& settings
 }
 
 void check(const Surrogate& s, const LatentSettings& settings) {
-  if (settings.first_start < -1 || settings.last_start < settings.first_start ||
-      settings.last_start >= s.about.frames)
+  if (settings.first_start < -1 || settings.last_start < settings.first_start || settings.last_start >= s.about.frames)
     throw InputError(source, "starts",
-                     fmt::format("frames {} to {}, and the data set has {}", settings.first_start,
-                                 settings.last_start, s.about.frames));
+                     fmt::format("frames {} to {}, and the data set has {}", settings.first_start, settings.last_start,
+                                 s.about.frames));
   if (settings.frames < 0) throw InputError(source, "frames", fmt::format("{} are observed", settings.frames));
   if (!(settings.error_factor > 0)) throw InputError(source, "error_factor", "is not positive");
 }

@@ -1,7 +1,6 @@
 #pragma once
 
-/// Assimilation with a trained surrogate: everything around a method that depends on the surrogate. A prior ensemble, R
-/// and the results in physical units:
+/// Assimilation with a trained surrogate: prior ensembles, R, and results in physical units, for every method:
 ///
 ///     const da::LatentControl control(surrogate, {.last_start = 20, .frames = 20});
 ///     const da::Ensemble prior = control.prior(20, autodiff::Random(1));
@@ -28,12 +27,12 @@ enum class ParameterRange : std::uint8_t {
   positive  ///< above 0; the prior range must begin above 0
 };
 
-/// Default: the assimilation begins at frame 0 of the data set.
+/// By default the assimilation begins at frame 0 of the data set.
 struct LatentSettings {
   std::int64_t first_start = 0;  ///< the earliest frame of the data set at which the assimilation may begin; -1: the
                                  ///< latent state 0, one frame before frame 0
-  std::int64_t last_start = 0;   ///< the latest such frame
-  std::int64_t frames = 0;       ///< number of frames that may be observed; 0: up to the end of the data set
+  std::int64_t last_start = 0;   ///< the latest frame at which it may begin
+  std::int64_t frames = 0;       ///< number of frames from the start that may be observed; 0: up to the last one
   ParameterRange parameters = ParameterRange::free;
   double error_factor = 1;  ///< of R; above 1 because errors of a surrogate are correlated in space and time
 };
@@ -44,16 +43,16 @@ struct MemberOrigin {
   std::int64_t frame = 0;   ///< -1: one frame before the first
 };
 
-/// Draws states at random frames in [first_start, last_start], of distinct trajectories as long as there are any.
+/// Draws states at random frames in [first_start, last_start]; trajectories repeat only after all have been drawn.
 std::vector<MemberOrigin> draw_origins(std::int64_t trajectories, std::int64_t count, std::int64_t first_start,
                                        std::int64_t last_start, autodiff::Random random);
 
-/// Error variance of a surrogate per channel, in training variances: means over the frames that may be observed.
+/// Error variance of a surrogate per channel, in training variances: the mean over the frames that may be observed.
 struct SurrogateVariance {
   std::vector<double> at_frames;
   std::vector<double> between;  ///< at times between frames
 
-  /// Of channel c at a time after the control vector, in frame intervals.
+  /// The variance of channel c, `frames` frame intervals after the control vector.
   double at(double frames, std::int64_t c) const;
 };
 
@@ -64,12 +63,12 @@ struct FieldMoments {
 };
 
 /// Control vectors are [s; u], latent state and normalised parameters, or [s; z] with bounded or positive parameters.
-/// Ensembles of control vectors go from one function to the next: a posterior, carried on by model().forecast, is the
+/// All functions take and return control vectors of this kind. A posterior that model().forecast has advanced is the
 /// prior of the next assimilation.
 class LatentControl {
  public:
-  /// The surrogate must outlive it. Throws InputError: starts or frames that the data set does not have, an error
-  /// factor that is not positive, positive parameters whose prior range does not begin above 0.
+  /// The surrogate must outlive it. Throws InputError for starts or frames that the data set does not have, an error
+  /// factor that is not positive, and positive parameters whose prior range does not begin above 0.
   explicit LatentControl(const models::Surrogate& surrogate, LatentSettings settings = {});
   LatentControl(const LatentControl&) = delete;
   LatentControl& operator=(const LatentControl&) = delete;
@@ -78,11 +77,11 @@ class LatentControl {
   /// Members are states of distinct training trajectories at random start frames, with their parameters. Throws
   /// InputError when there are fewer trajectories.
   Ensemble prior(std::int64_t members, autodiff::Random random) const;
-  /// Likely states for LevdaSettings::candidates, drawn as members are, any number; if there is one start frame, at
-  /// most one of each trajectory.
+  /// Likely states for LevdaSettings::candidates, drawn like members, but in any number. If there is only one start
+  /// frame, each trajectory gives at most one.
   Ensemble candidates(std::int64_t count, autodiff::Random random) const;
-  /// R of all observations: `errors`, their own (by default independent, from error_std), and the error that the
-  /// surrogate's leaves in them (Footprints::error_variance), times the error factor.
+  /// R of all observations: the covariance `errors` of their errors (by default independent, from error_std), plus the
+  /// variance that errors of the surrogate add (Footprints::error_variance), all times the error factor.
   std::unique_ptr<const ErrorCovariance> covariance(const Observations& observations) const;
   std::unique_ptr<const ErrorCovariance> covariance(const Observations& observations,
                                                     const ErrorCovariance& errors) const;
@@ -94,7 +93,8 @@ class LatentControl {
   Ensemble natural(const Ensemble& ensemble) const;
   /// Parameters of all members in physical units, (N, p).
   std::vector<double> parameters(const Ensemble& ensemble) const;
-  /// Places as network coordinates (points, 2): of physical coordinates, of every stride-th node of the grid.
+  /// Network coordinates (points, 2) of physical places, or of every stride-th node of the grid. A staggered channel
+  /// has its value at its offset from the place.
   autodiff::Tensor points(std::span<const double> x, std::span<const double> y) const;
   autodiff::Tensor grid_points(std::int64_t stride = 1) const;
   /// Fields of all members at points in physical units, (N, points, c).
@@ -115,11 +115,11 @@ std::vector<double> physical_parameters(const models::Surrogate& surrogate, cons
 /// Fields of latent states (rows, d) in training standard deviations of the channels: (rows, points, c).
 std::vector<float> decode_fields(const models::Surrogate& surrogate, const autodiff::Tensor& states,
                                  const autodiff::Tensor& points);
-/// Those of members [s; u].
+/// Fields of members [s; u], in the same form.
 std::vector<float> decode_ensemble(const models::Surrogate& surrogate, const Ensemble& ensemble,
                                    const autodiff::Tensor& points);
 
-/// Of members [s; u], and of their fields (N, points, c) as decode_ensemble makes them.
+/// Moments of members [s; u] at points, or of fields (N, points, c) from decode_ensemble.
 FieldMoments field_moments(const models::Surrogate& surrogate, const Ensemble& ensemble,
                            const autodiff::Tensor& points);
 FieldMoments field_moments(const models::Surrogate& surrogate, std::span<const float> fields, std::int64_t members);

@@ -46,7 +46,7 @@ Split split(double duration, double interval) {
 Var state_of(const Var& v, std::int64_t d) { return slice(v, -1, 0, d); }
 Var parameters_of(const Var& v, std::int64_t d) { return slice(v, -1, d, v.shape()[-1] - d); }
 
-/// Where the surrogate's weights lie.
+/// The device of the surrogate's weights.
 Backend& backend_of(const Surrogate& surrogate) { return surrogate.net.parameters()[0].backend(); }
 
 Vars weights_on(const Surrogate& surrogate, DType dtype, Backend& backend) {
@@ -55,8 +55,9 @@ Vars weights_on(const Surrogate& surrogate, DType dtype, Backend& backend) {
   return weights;
 }
 
-/// Of values (the operator `value`). Decoder rows in order of time; every observation is one channel of one row. What
-/// is on a tape is computed where the control vectors lie, all else where the weights lie; its results are on the CPU.
+/// The operator `value`. Decoder rows are in order of time; every observation is one channel of one row. Operations on
+/// a tape are computed on the device of the control vectors, constants on the device of the weights, with results on
+/// the CPU.
 class LatentOperator final : public ObservationOperator {
  public:
   LatentOperator(const Surrogate& surrogate, const Observations& observations, std::int64_t most)
@@ -170,7 +171,7 @@ class LatentOperator final : public ObservationOperator {
   }
 
  private:
-  /// All that does not depend on the control vectors, in one type on one device.
+  /// Everything that does not depend on the control vectors, in one type on one device.
   struct Constants {
     Backend* backend;
     DType dtype;
@@ -201,7 +202,7 @@ class LatentOperator final : public ObservationOperator {
     Tensor fields = Tensor::empty({points, rows_, row}, v.dtype(), backend());
     Tensor tangents = Tensor::empty({points, k, rows_, row}, v.dtype(), backend());
     const bool by_gradients = row < k;
-    // The decoder once more from the states on, block by block: activations and tangents stay in cache, or in bounds.
+    // Decodes block by block, so that activations and tangents stay in cache or, on a device, in memory.
     for_each_block(
         points, most_ / (1 + k),
         [&](const RowBlock& block) {
@@ -211,8 +212,8 @@ class LatentOperator final : public ObservationOperator {
           Var y;
           Tensor dy;
           if (by_gradients) {
-            // Every row is a function of its own state alone, of fewer values than there are directions: their
-            // gradients are fewer sweeps, and directions are multiplied by them.
+            // Every row depends on one state only and has fewer values than there are directions: computing the
+            // gradients of the values and multiplying directions by them needs fewer sweeps.
             const Var state = own.variable(rows_of(c, Var(here), block.first_row, block.end_row).value());
             y = decode_rows(c, state, block.groups(), block.first_row, block.end_row);
             const Var along = rows_of(c, directions_here, block.first_row, block.end_row);  // (k, points, rows, d)
@@ -267,7 +268,7 @@ class LatentOperator final : public ObservationOperator {
     return gather(s, s.shape().rank() - 2, c.time_of_row.rows(begin, end));
   }
 
-  /// Each row from its own state (members, end - begin, d).
+  /// Rows [begin, end) from one state each: s (members, end - begin, d) -> (members, end - begin, c), normalised.
   Var decode_rows(const Constants& c, const Var& s, std::int64_t members, std::int64_t begin, std::int64_t end) const {
     const std::int64_t count = end - begin;
     const std::int64_t f = c.features.shape()[1];
@@ -287,7 +288,7 @@ class LatentOperator final : public ObservationOperator {
     return result;
   }
 
-  /// Tiles depend on the problem only.
+  /// The division into blocks depends only on the problem.
   void for_each_block(std::int64_t members, std::int64_t most, const std::function<void(const RowBlock&)>& f,
                       std::int64_t tile = 32) const {
     models::for_each_row_block(backend(), members, rows_, tile, most, f);

@@ -7,11 +7,11 @@
 
 namespace levda::da {
 
-/// Time t after a latent state is whole latent steps and one shorter Euler step; places are decoded at any x. Values
-/// are in physical units. Works in float64 for float64 control vectors. The surrogate must outlive it, and its weights
-/// stay where they are: that device computes what is not on a tape, and results come back to the CPU; what is on a tape
-/// is computed where the control vectors lie. `most` bounds the decoder rows that a device of one lane evaluates at
-/// once, those of tangents counted too.
+/// A time after a latent state is reached by whole latent steps and one shorter Euler step; the decoder evaluates any
+/// place. Values are in physical units. Computes in the type of the control vectors, float32 or float64. The surrogate
+/// must outlive it. Constants are evaluated on the device of the surrogate's weights, and the results are on the CPU;
+/// operations on a tape are computed on the device of the control vectors. `most` limits the decoder rows, with those
+/// of tangents, that a device that prefers large batches evaluates at once.
 class LatentModel final : public ForwardModel {
  public:
   explicit LatentModel(const models::Surrogate& surrogate, std::int64_t most = models::rows_at_once);
@@ -19,7 +19,7 @@ class LatentModel final : public ForwardModel {
   std::int64_t controls() const override;
   autodiff::Var advance(const autodiff::Var& v, double duration) const override;
   autodiff::Tensor forecast(const autodiff::Tensor& v, double duration) const override;
-  /// With any observation operator. Throws Error when a place lies outside the grid by more than a cell.
+  /// Serves every observation operator. Throws Error when a place lies outside the grid by more than a cell.
   std::unique_ptr<ObservationOperator> observe(const Observations& observations) const override;
 
  private:

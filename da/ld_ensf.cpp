@@ -75,7 +75,7 @@ std::map<std::int64_t, std::vector<double>> LdEnsf::sequence_of(const Observatio
     value = o.value[i];
   }
   if (frames.empty()) throw Error("ld_ensf: there are no observations to be assimilated");
-  // Cold, the control vector lies one frame before frame 0.
+  // In a cold experiment the control vector lies one frame before frame 0.
   std::int64_t expected = encoder_.sequences.experiment == "cold" ? 1 : 0;
   for (const auto& [frame, values] : frames) {
     if (frame != expected)

@@ -1,7 +1,7 @@
 #pragma once
 
-/// LD-EnSF (Xiao et al., arXiv 2411.19305): an ensemble score filter in the latent space of a surrogate, on
-/// observations that an encoder turned into latent states.
+/// LD-EnSF (Xiao et al., arXiv 2411.19305): an ensemble score filter in the latent space of a surrogate. An encoder
+/// turns observations into latent states.
 
 #include <map>
 #include <vector>
@@ -12,31 +12,32 @@
 
 namespace levda::da {
 
-/// As published: epsilon 0.01 for the Kolmogorov flow and the atmosphere, 0.5 for the tsunami; all else as it stands.
+/// Published values: epsilon is 0.01 for the Kolmogorov flow and the atmosphere and 0.5 for the tsunami; the others are
+/// the defaults.
 struct LdEnsfSettings {
   Diffusion diffusion{.epsilon = 0.01, .steps = 100};
-  double error = 0.1;    ///< of what is encoded, scaled
+  double error = 0.1;    ///< standard deviation of the encoded controls, scaled
   double scaling = 100;  ///< of the controls while they diffuse
 };
 
-/// What an analysis makes of a member: forecast x member + observation x encoding + N(0, noise^2), in the controls'
-/// own units. It follows from the settings alone, and does not know how good forecast and encoding are.
+/// An analysis turns a member into forecast x member + observation x encoding + N(0, noise^2), in the controls' units.
+/// The gain depends only on the settings, not on the quality of the forecast and of the encoding.
 Gain gain(const LdEnsfSettings& settings);
 
-/// Control vectors are kappa = [s; u] of the surrogate. At each observed frame the encoder, which remembers
-/// those before, gives an estimate of kappa; every member becomes a sample
+/// Control vectors are kappa = [s; u] of the surrogate. At each observed frame the encoder, which remembers the
+/// previous frames, estimates kappa; every member becomes a sample
 ///   kappa <- reverse diffusion (scaling x kappa, scaling x encoded) / scaling
-/// (da/reverse_sde.h, sample_linear). A filter: an analysis knows the observations up to its time. The covariance of
-/// the observations, with the surrogate's error in it, is not used.
+/// (da/reverse_sde.h, sample_linear). It is a filter: an analysis depends on the observations up to its time. R is not
+/// used.
 class LdEnsf final : public Method {
  public:
-  /// The encoder must outlive it; `about` is the surrogate's. Throws Error when a setting makes no sense, or the
+  /// The encoder must outlive it; `about` is the surrogate's. Throws Error when a setting is out of range or the
   /// encoder does not fit.
   LdEnsf(const models::TrainedEncoder& encoder, const models::Description& about, LdEnsfSettings settings);
 
   std::string name() const override { return "ld_ensf"; }
-  /// Diagnostics: gain_forecast, gain_observation, gain_noise. Throws Error, naming what differs, unless the
-  /// observations to be assimilated are all channels at all of the encoder's sensors, once each, at its frames.
+  /// Diagnostics: gain_forecast, gain_observation, gain_noise. The observations to be assimilated must be all channels
+  /// at all of the encoder's sensors, once each, at its frames; otherwise throws Error naming the difference.
   Analysis assimilate(const Problem& problem) const override;
 
  private:

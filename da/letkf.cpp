@@ -12,7 +12,7 @@ namespace levda::da {
 
 namespace {
 
-/// Eigen's own way to say "all rows" has another name in each of its versions.
+/// Eigen's name for "all rows" depends on its version.
 Matrix columns_of(const Matrix& x, const std::vector<std::int64_t>& columns) {
   Matrix some(x.rows(), static_cast<std::int64_t>(columns.size()));
   for (std::size_t k = 0; k < columns.size(); ++k) some.col(static_cast<std::int64_t>(k)) = x.col(columns[k]);

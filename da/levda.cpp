@@ -23,7 +23,7 @@ using autodiff::Vars;
 
 namespace {
 
-/// Minimum by the exact gradient alone; the Hessian comes from one linearisation at the end.
+/// Minimises with the exact gradient; one linearisation at the end gives the Hessian.
 void minimise_by_gradient(const ObservationOperator& observe, const Objective& objective, const Local& members,
                           Minimum& best, double factor, std::int64_t iterations, double tolerance) {
   const WindowProblem& p = objective.problem();
@@ -59,7 +59,8 @@ void minimise_by_gradient(const ObservationOperator& observe, const Objective& o
   });
 }
 
-/// The minimum of the quadratic J of the ensemble's own Y: (I + Y' R^-1 Y) w = Y' R^-1 (y - mean prediction).
+/// The minimum of the quadratic J with Y of the members' predictions: (I + Y' R^-1 Y) w = Y' R^-1 (y - mean
+/// prediction).
 Minimum minimise_by_ensemble(const Local& local) {
   const std::int64_t n = local.sensitivity.rows();
   Minimum minimum{.w = {}, .iterations = 1, .hessian = {}};
@@ -69,8 +70,8 @@ Minimum minimise_by_ensemble(const Local& local) {
   return minimum;
 }
 
-/// Sorts by cost and drops those that a further, less annealed minimisation would waste its time on: cost above
-/// `ratio` times the lowest, or within the posterior uncertainty of a better one, (w - w')' H (w - w') < 1.
+/// Sorts by cost and drops minima that are not worth a further minimisation: those with a cost above `ratio` times the
+/// lowest, and those within the posterior uncertainty of a better one, (w - w')' H (w - w') < 1.
 void keep_promising(std::vector<Minimum>& minima, double ratio) {
   std::stable_sort(minima.begin(), minima.end(), [](const Minimum& a, const Minimum& b) { return a.cost < b.cost; });
   std::vector<Minimum> kept;
@@ -85,7 +86,7 @@ void keep_promising(std::vector<Minimum>& minima, double ratio) {
   minima = std::move(kept);
 }
 
-/// Positions in order of the misfit; what is not finite comes last.
+/// Positions in order of the misfit; misfits that are not finite come last.
 std::vector<std::int64_t> increasing(const Vector& all) {
   const Vector misfits = all.unaryExpr(
       [](double misfit) { return std::isfinite(misfit) ? misfit : std::numeric_limits<double>::infinity(); });
@@ -95,8 +96,8 @@ std::vector<std::int64_t> increasing(const Vector& all) {
   return order;
 }
 
-/// Adds the candidates with the smallest misfit, as the shortest w whose control vector is nearest, (w - w')^2 >= 1
-/// from all other starts in the part of w that moves the control vector.
+/// Adds the candidates with the smallest misfit, as the shortest w whose control vector is nearest to the candidate. In
+/// the part of w that moves the control vector, each must differ from all other starts by (w - w')^2 >= 1.
 void add_candidates(const ObservationOperator& observe, const Objective& objective, const Tensor& candidates,
                     std::int64_t count, DType model, std::vector<Minimum>& starts) {
   const Vector misfits = objective.misfits(observe.predict(candidates.to(model)));
@@ -145,8 +146,8 @@ std::vector<std::vector<Minimum>> starting_points(const ObservationOperator& obs
   return starts;
 }
 
-/// The posterior at the minimum, and what is said of it: `exact` is linearised there, `ensemble` of the members;
-/// by_ensemble: the Hessian is that of the latter.
+/// The posterior at the minimum, with diagnostics and report. `exact` is the linearisation there, `ensemble` has the
+/// members' Y, of which best.hessian is made if by_ensemble.
 Ensemble posterior(const Objective& objective, Minimum& best, const Local& exact, const Local& ensemble,
                    bool by_ensemble) {
   const SymmetricEigen eigen = symmetric_eigen(best.hessian);

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What limits the reach of an observation, where an ensemble is too small to know far correlations.
+/// Localisation: limits the reach of observations, because small ensembles do not know far correlations.
 
 #include <cstdint>
 #include <functional>
@@ -9,7 +9,7 @@
 
 namespace levda::da {
 
-/// Of a control from an observation, >= 0, in the unit of the half-width; called from several threads.
+/// Distance of a control from an observation, >= 0, in the unit of the half-width; called from several threads.
 using Distance =
     std::function<double(std::int64_t control, const Observations& observations, std::int64_t observation)>;
 

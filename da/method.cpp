@@ -31,12 +31,12 @@ namespace {
 
 constexpr int most_analyses = 3;  // of one window, with quality control
 
-/// Whether the same steps of the model carry both.
+/// Whether the two problems can be advanced together.
 bool same_trajectory(const Problem& a, const Problem& b) {
   return &a.model == &b.model && a.prior.size() == b.prior.size() && a.times == b.times;
 }
 
-/// Whether one observation operator per window serves both.
+/// Whether one observation operator per window serves both problems.
 bool same_windows(const Problem& a, const Problem& b) {
   const Observations& x = a.observations;
   const Observations& y = b.observations;
@@ -54,7 +54,7 @@ std::vector<Ensemble> advanced(const ForwardModel& model, const std::vector<Ense
   return result;
 }
 
-/// The ensembles at times[begin .. end), from those at `now`, into each one's analysis.
+/// Advances the ensembles from `now` to times[begin .. end) and stores them in the analyses.
 void carry(const Problem& p, std::vector<Ensemble> ensembles, double now, std::int64_t begin, std::int64_t end,
            std::span<Analysis*> out) {
   for (std::int64_t i = begin; i < end; ++i) {
@@ -64,7 +64,7 @@ void carry(const Problem& p, std::vector<Ensemble> ensembles, double now, std::i
   }
 }
 
-/// Runs each group of problems that are the same by itself: f(those problems, their analyses).
+/// Divides problems into groups of the same kind and runs f(problems, their analyses, their positions) on each.
 template <typename Same, typename F>
 std::vector<Analysis> in_groups(std::span<const Problem> problems, const Same& same, const F& f) {
   std::vector<std::vector<std::size_t>> groups;
@@ -124,7 +124,7 @@ Tensor predict_with_mean(const ObservationOperator& observe, const std::vector<E
 struct WindowMethod::Group {
   std::span<const Problem* const> problems;
   std::span<Analysis*> out;
-  std::span<const std::size_t> indices;  // of the problems among all
+  std::span<const std::size_t> indices;  // positions of the problems among all
   std::vector<autodiff::Random> random;  // one for each problem
   std::vector<double> entered;           // windows per observation
 };
@@ -210,8 +210,8 @@ struct Attempt {
     return std::make_unique<MaskedCovariance>(*all, kept);
   }
 
-  /// Checks the values against predictions of the posterior; whether a decision has changed. R is without the factors
-  /// of overlapping windows.
+  /// Checks the values against predictions of the posterior; returns whether a decision has changed. R is without the
+  /// factors of overlapping windows.
   bool recheck(std::span<const std::int64_t> positions, const Tensor& predictions, double gross_error) {
     const std::vector<double> all = problem.covariance.variance();
     std::vector<double> variance;
@@ -242,7 +242,7 @@ struct Attempt {
   }
 };
 
-/// Checks some attempts again; those whose decisions have changed.
+/// Checks some attempts again; returns those whose decisions have changed.
 std::vector<std::size_t> recheck(std::vector<Attempt>& attempts, const std::vector<std::size_t>& which,
                                  const ObservationOperator& observe, std::span<const std::int64_t> positions,
                                  double gross_error) {
@@ -298,7 +298,7 @@ std::vector<Ensemble> WindowMethod::analyse_window(Group& group, const Window& w
     if (some.empty()) break;
     const std::vector<Ensemble> results = analyse(*window.observe, some, first);
     for (std::size_t j = 0; j < analysed.size(); ++j) attempts[analysed[j]].posterior = results[j];
-    // The last decision stands with the analysis that was made with it.
+    // The last analysis keeps the decision that it was made with.
     if (round == most_analyses || gross_error == 0) break;
     open = recheck(attempts, analysed, *window.observe, positions, gross_error);
   }

@@ -26,7 +26,7 @@ namespace {
 
 const std::string value_name = "value";
 
-/// Euclidean length of two components. At rest its derivative is 0, the mean of its slopes all around.
+/// Euclidean length of two components. At zero its derivative is set to 0, the mean of its slopes in all directions.
 Var length(const Var& u, const Var& v) {
   const Var squares = square(u) + square(v);
   const Var zero(Tensor::zeros({1}, squares.dtype(), squares.value().backend()));
@@ -34,7 +34,7 @@ Var length(const Var& u, const Var& v) {
   return where(moving, sqrt(where(moving, squares, zero + 1.0)), zero);
 }
 
-/// Distance between neighbouring values along an axis; of a list of points, about.
+/// Distance between neighbouring values along an axis; approximate for a list of points.
 double spacing(const models::Grid& grid, bool along_x) {
   if (!grid.listed()) return along_x ? grid.dx : grid.dy;
   const double area = grid.width() * grid.height();
@@ -78,7 +78,7 @@ std::vector<WeightedPlace> disc_places(const Footprint& f) {
   return places;
 }
 
-/// Gauss-Legendre along a segment, about as many places as it crosses cells.
+/// Gauss-Legendre rule along a segment, with about one place per cell.
 std::vector<WeightedPlace> line_places(const Footprint& f) {
   if (f.extent_x == 0 && f.extent_y == 0) throw Error("a line without extent: extent_x and extent_y are 0");
   const double cells = std::hypot(f.extent_x / spacing(f.grid, true), f.extent_y / spacing(f.grid, false));
@@ -137,7 +137,7 @@ std::vector<std::int64_t> channels_of(const NamedOperator& op, const Observation
   return channels;
 }
 
-/// A model's operator for values, and what is made of them.
+/// A model's operator for values, followed by the observation operators of other names.
 class ThroughFootprints final : public ObservationOperator {
  public:
   ThroughFootprints(Footprints footprints, std::unique_ptr<ObservationOperator> values, std::int64_t size)

@@ -1,14 +1,15 @@
 #pragma once
 
-/// Observation operators by name: what an observation is of the fields around its place. One's own is a row of a table:
+/// Observation operators by name. An operator computes an observation from the fields around its place. Your operator
+/// is a row of a table:
 ///
 ///     const levda::da::RegisteredOperator mine{{.name = "mine",
 ///                                               .help = "the fourth power of the channel",
 ///                                               .apply = [](const auto& s) { return s.average(pow(s.field(0), 4));
 ///                                               }}};
 ///
-/// in a file that is linked into the program (-DLEVDA_OWN_OPERATORS=FILE compiles it into levda). Observations name
-/// their operator in the column `op`.
+/// in a file that is linked into the program (-DLEVDA_OWN_OPERATORS=FILE compiles it into levda). The column `op` of
+/// the observations has the operator's name.
 
 #include <deque>
 #include <functional>
@@ -23,7 +24,7 @@
 
 namespace levda::da {
 
-/// One observation, as the rule for its places sees it: in the unit of places.
+/// The place and extent of one observation, in the unit of places.
 struct Footprint {
   double x;
   double y;
@@ -32,38 +33,38 @@ struct Footprint {
   const models::Grid& grid;
 };
 
-/// Where an operator needs the fields, and what they count there.
+/// A place at which an operator needs the fields, and their weight.
 struct WeightedPlace {
   double x;
   double y;
   double weight;
 };
 
-/// What an operator sees: of some observations, the fields at their places.
+/// The input of an operator: the fields at the places of some observations.
 struct Seen {
   autodiff::Var fields;   ///< (rows, observations, places, channels), physical units
   autodiff::Var weights;  ///< (observations, places)
 
   /// The k-th channel that the operator needs: (rows, observations, places).
   autodiff::Var field(std::int64_t k) const;
-  /// Sum over the places of weight times what there is: (rows, observations, places) -> (rows, observations).
+  /// Weighted sum over the places: (rows, observations, places) -> (rows, observations).
   autodiff::Var average(const autodiff::Var& at_places) const;
 };
 
 struct NamedOperator {
   std::string name;
   std::string help;  ///< one line
-  /// (rows, observations) in tape operations, each row and each observation by itself.
+  /// (rows, observations) in tape operations; each row and each observation is computed separately.
   std::function<autodiff::Var(const Seen&)> apply;
-  std::vector<std::string> channels = {};  ///< those that it needs, by name; none: the observation's own
-  /// Throws Error for extents that make no sense. None: the observation's place alone, of weight 1.
+  std::vector<std::string> channels = {};  ///< names of the channels that it needs; empty: the observation's channel
+  /// Throws Error for extents that are out of range. Empty: only the observation's place, with weight 1.
   std::function<std::vector<WeightedPlace>(const Footprint&)> places = {};
 };
 
-/// Those that there are: value, speed, arctan, disc, line, then registered ones.
+/// All operators: value, speed, arctan, disc, line, then registered ones.
 const std::deque<NamedOperator>& observation_operators();
 std::vector<std::string> operator_names();
-/// Null where there is none of that name.
+/// Null for an unknown name.
 const NamedOperator* find_operator(const std::string& name);
 
 /// Adds a row to the table; for objects of static lifetime, which are made before main. Throws Error when the row has
@@ -75,41 +76,41 @@ class RegisteredOperator {
   RegisteredOperator& operator=(const RegisteredOperator&) = delete;
 };
 
-/// The arc tangent in tape operations, differentiable at will, to a few roundings: atan x = pi / 2 - atan(1 / x) beyond
-/// 1, twice atan x = 2 atan(x / (1 + sqrt(1 + x^2))), then its series.
+/// The arc tangent in tape operations, with all derivatives, exact to a few roundings: atan x = pi / 2 - atan(1 / x)
+/// beyond 1, twice atan x = 2 atan(x / (1 + sqrt(1 + x^2))), then its series.
 autodiff::Var arctan(const autodiff::Var& x);
 
-/// Where operator i of some observations needs the fields. Throws Error: no such operator, a channel that is not there,
-/// extents that make no sense, a place outside the domain.
+/// The places at which the operator of observation i needs the fields. Throws Error for an unknown operator or channel,
+/// extents that are out of range, and a place outside the domain.
 std::vector<WeightedPlace> places_of(const Observations& observations, std::int64_t i,
                                      const models::Description& about);
 
-/// The single values that some observations are made of, and how.
+/// Some observations as functions of single values of the fields.
 class Footprints {
  public:
   /// Throws Error that begins with "observation N:" where places_of does.
   Footprints(const Observations& observations, const models::Description& about);
 
-  /// Whether every observation is a value: then the values are the observations themselves.
+  /// Whether every observation is a single value of a channel.
   bool plain() const { return groups_.empty(); }
   /// One entry per observation, place and channel, of the operator `value`.
   const Observations& values() const { return values_; }
   /// The observations from those values: (rows, values) -> (rows, m), in tape operations.
   autodiff::Var observe(const autodiff::Var& values) const;
-  /// Error variances of the observations that errors of the fields leave in them. `variance`: of the error of channel c
-  /// at observation i, the same error at all its places, independent between channels. They pass through the squared
-  /// slope of the operator, its mean over fields that vary about `mean` by `deviation` (per channel); where no slope is
-  /// finite 0. A value has exactly its channel's.
+  /// Error variances of the observations caused by errors of the fields. `variance`: of the error of channel c at
+  /// observation i, which is the same at all its places and independent between channels. It is multiplied by the
+  /// squared slope of the operator, averaged over fields that vary about `mean` by `deviation` (per channel); the
+  /// result is 0 when no slope is finite. A single value has exactly the variance of its channel.
   std::vector<double> error_variance(std::span<const double> mean, std::span<const double> deviation,
                                      const std::function<double(std::int64_t i, std::int64_t c)>& variance) const;
 
  private:
-  /// Observations of one operator and equally many places.
+  /// Observations of one operator and one number of places.
   struct Group {
     const NamedOperator* op;
     std::int64_t places;
     std::vector<std::int64_t> observations;  // their positions
-    std::vector<std::int64_t> channels;      // (observations, channels): which they are
+    std::vector<std::int64_t> channels;      // (observations, channels): their numbers
     std::vector<std::int64_t> index;         // (observations, places, channels): positions among the values
     std::vector<double> weights;             // (observations, places)
 
@@ -120,11 +121,12 @@ class Footprints {
   static autodiff::Var apply(const Group& group, const autodiff::Var& fields, std::int64_t begin, std::int64_t end);
 
   Observations values_;
-  std::vector<Group> groups_;  // none where all are values
-  autodiff::Tensor order_;     // of each observation, its position in the groups one after the other
+  std::vector<Group> groups_;  // empty when all are single values
+  autodiff::Tensor order_;     // position of each observation in the concatenated groups
 };
 
-/// A model's observation operator from the one that it has for values. Where all are values it is that one.
+/// A model's observation operator, made of its operator for single values. If all observations are single values, it is
+/// that operator.
 std::unique_ptr<ObservationOperator> observe_through(
     const Observations& observations, const models::Description& about,
     const std::function<std::unique_ptr<ObservationOperator>(const Observations& values)>& observe_values);

@@ -79,7 +79,7 @@ void check(const Observations& o, const std::string& source, double last_time, s
   }
   if (std::count(o.qc.begin(), o.qc.end(), used) == 0)
     throw InputError(source, "qc", "no observation is to be assimilated");
-  // The same value twice at one time and place is a copy, and would count twice.
+  // A copy of an observation would count twice.
   const auto entry = [&](std::int64_t i) {
     return std::tuple(o.time[i], o.x[i], o.y[i], o.channel[i], o.value[i], o.error_std[i], std::string_view(o.op[i]),
                       o.extent_x[i], o.extent_y[i]);

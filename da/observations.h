@@ -9,7 +9,7 @@
 
 namespace levda::da {
 
-/// Decisions on an observation, in the codes of the Data Assimilation Research Testbed (DART).
+/// Decisions on an observation, with the codes of the Data Assimilation Research Testbed (DART).
 enum QualityControl : std::int32_t {
   used = 0,
   operator_failed = 4,
@@ -18,21 +18,19 @@ enum QualityControl : std::int32_t {
   outlier = 7
 };
 
-/// Columns of equal length. Values and errors in the physical units of what is observed: the channel's, or what an
-/// operator makes of the fields (da/observation_operators.h).
+/// Columns of equal length. Values and errors are in physical units: those of the channel, or of the result of the
+/// observation operator (da/observation_operators.h).
 struct Observations {
   std::vector<double>
-      time;               ///< after the start of the assimilation, where the control vector lies; in the model's unit
+      time;               ///< after the start of the assimilation, the time of the control vector; in the model's unit
   std::vector<double> x;  ///< the place of the value itself (staggered channels included), in the model's unit
   std::vector<double> y;
   std::vector<std::int64_t> channel;
   std::vector<double> value;
   std::vector<double> error_std;
-  std::vector<std::int32_t> qc;  ///< QualityControl; only those with `used` are assimilated
-  std::vector<std::string>
-      op;  ///< name of the observation operator: `value`, the channel itself at the place, or another
-  std::vector<double>
-      extent_x;  ///< of what the operator looks at, in the places' unit; what it means the operator says
+  std::vector<std::int32_t> qc;  ///< QualityControl; only entries with `used` are assimilated
+  std::vector<std::string> op;   ///< name of the observation operator; `value`: the channel at the place
+  std::vector<double> extent_x;  ///< extent for the operator, which defines its meaning; in the unit of places
   std::vector<double> extent_y;
 
   std::int64_t size() const { return static_cast<std::int64_t>(value.size()); }
@@ -45,10 +43,9 @@ struct Observations {
   std::vector<std::int64_t> in_window(double begin, double end) const;
 };
 
-/// Throws InputError naming `source`, the column and the row (0-based): columns of unequal length, none to be
-/// assimilated, values that are not finite, a time outside [0, last_time], a channel outside [0, channels), an error
-/// that is not positive, an operator that there is not, an entry to be assimilated that repeats another one in all
-/// columns.
+/// Throws InputError naming `source`, the column and the row (0-based) when columns have unequal length, no entry is to
+/// be assimilated, a value is not finite, a time is outside [0, last_time], a channel is outside [0, channels), an
+/// error is not positive, an operator is unknown, or an entry to be assimilated repeats another one in all columns.
 void check(const Observations& observations, const std::string& source, double last_time, std::int64_t channels);
 
 }  // namespace levda::da

@@ -11,7 +11,7 @@ namespace levda::da {
 
 namespace {
 
-/// log p(y | x) counts little where x is noise.
+/// log p(y | x) has little weight while x is noise.
 double damping(const DiffusionStep& s) { return 1 - s.t; }
 
 void check_error(double error) {

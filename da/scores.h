@@ -1,6 +1,6 @@
 #pragma once
 
-/// Scores of ensembles of fields against a truth, as sums that can be added up over frames and truths.
+/// Scores of ensembles of fields against a truth: sums over frames and truths.
 
 #include <cstdint>
 #include <span>
@@ -10,7 +10,7 @@
 
 namespace levda::da {
 
-/// Fields are in training standard deviations of their channel, so that channels can be pooled where that is said.
+/// Fields are in training standard deviations of their channel, so that some scores can pool the channels.
 ///
 /// Per point, with N members of mean m and variance s^2 (N - 1 in the denominator), truth t and surrogate error
 /// variance r: the predictive variance is V = (N + 1) / N s^2 + r. Fair CRPS (Ferro 2014) and ranks use the members
@@ -20,7 +20,7 @@ class FieldScores {
   FieldScores() = default;
 
   /// Adds the scores of one frame: members (N, points, c), truth (points, c), surrogate_variance (c). Points count with
-  /// their area (points), equally where none are given. With one member only the relative error is defined.
+  /// their areas (points), equally without areas. With one member only the relative error is defined.
   void add(std::span<const float> members, std::span<const float> truth, std::span<const double> surrogate_variance,
            autodiff::Random& random, std::span<const double> areas = {});
   FieldScores& operator+=(const FieldScores& other);
@@ -33,7 +33,7 @@ class FieldScores {
   double relative_spread() const;
   /// sqrt(mean V) / sqrt(mean (m - t)^2), channels pooled; 1 is calibrated.
   double spread_skill() const;
-  /// The same with r = 0.
+  /// spread_skill with r = 0.
   double spread_skill_without_surrogate_error() const;
   /// Share of truth values within m +- 1.645 sqrt(V).
   double coverage90() const;
@@ -43,7 +43,7 @@ class FieldScores {
   /// False for a single member: spread, coverage, CRPS and ranks are meaningless.
   bool is_ensemble() const { return crps_count_ > 0; }
 
-  /// All sums as numbers, and back; for files.
+  /// All sums as numbers, and from numbers; for files.
   std::vector<double> pack() const;
   static FieldScores unpack(std::span<const double> numbers);
 

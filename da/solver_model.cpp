@@ -114,7 +114,7 @@ void SolverModel::advance_member(Member& m, std::int64_t steps, double fraction)
     m.time += fraction * step_;
   }
   if (!std::all_of(m.fields.begin(), m.fields.end(), [](double value) { return std::isfinite(value); }))
-    // The same words for every member, whichever thread is first.
+    // The message is the same for every member, because any thread may be first.
     throw Error(fmt::format("solver: {} does not stay finite from a member's state", about_.case_name));
 }
 
@@ -215,7 +215,7 @@ class SolverModel::Operator final : public ObservationOperator {
       std::int64_t done = 0;
       for (const Time& time : times_) {
         model_.advance_member(member, time.at.steps - std::exchange(done, time.at.steps), 0);
-        std::optional<Member> part;  // of a step: of this time alone
+        std::optional<Member> part;  // after a fraction of a step, for this time only
         if (time.at.fraction > 0) model_.advance_member(part.emplace(member), 0, time.at.fraction);
         const std::vector<double>& fields = part ? part->fields : member.fields;
         for (const std::int64_t i : time.positions) {

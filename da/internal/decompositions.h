@@ -1,6 +1,6 @@
 #pragma once
 
-/// Decompositions of small matrices, compiled once: their templates take longer to compile than all the rest of a file.
+/// Decompositions of small matrices. They are compiled once, because their templates take long to compile.
 
 #include "da/internal/matrices.h"
 
@@ -14,7 +14,7 @@ struct SymmetricEigen {
   Eigen::MatrixXd inverse_root() const;
 };
 
-/// Of a symmetric matrix; its lower triangle is looked at.
+/// Eigenvalues and eigenvectors of a symmetric matrix; only its lower triangle is read.
 SymmetricEigen symmetric_eigen(const Eigen::MatrixXd& a);
 
 /// a^-1 b for a symmetric positive definite a.

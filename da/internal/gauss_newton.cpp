@@ -50,7 +50,7 @@ void GaussNewton::answer(const Vector& innovation) {
   } else {
     // Damping grows until J falls; it shrinks again after a success.
     damping_ = std::max(4 * damping_, 1e-2 * typical_);
-    need_ = Need::nothing;  // no descent at any damping: at the minimum, to round-off
+    need_ = Need::nothing;  // no descent at any damping: this is the minimum to round-off
     if (++attempts_ < 12) propose();
   }
 }
@@ -78,7 +78,7 @@ void minimise(const ObservationOperator& observe, std::span<GaussNewton> minimis
     const std::vector<GaussNewton*> steps = asking(GaussNewton::Need::innovation);
     innovations(observe, points_of(steps), model,
                 [&](std::size_t k, const Vector& innovation) { steps[k]->answer(innovation); });
-    // Those whose step was good among them.
+    // Including minimisations whose step was just accepted.
     const std::vector<GaussNewton*> arrived = asking(GaussNewton::Need::linearisation);
     linearisations(observe, points_of(arrived), model,
                    [&](std::size_t k, const Local& local) { arrived[k]->answer(local); });

@@ -1,22 +1,22 @@
 #pragma once
 
-/// Gauss-Newton with Levenberg-Marquardt damping, many minimisations at once. For LEVDA's own files.
+/// Gauss-Newton with Levenberg-Marquardt damping for many minimisations at once. Not installed.
 
 #include "da/internal/window_cost.h"
 
 namespace levda::da {
 
-/// Gauss-Newton with Levenberg-Marquardt damping from best.w, R multiplied by `factor`, as questions to the model and
-/// what follows from the answers; so that many minimisations can ask at once.
+/// One minimisation from best.w, with R multiplied by `factor`. It says which evaluation of the model it needs next and
+/// receives the result, so that one call of the model can serve many minimisations.
 class GaussNewton {
  public:
   enum class Need : std::uint8_t { linearisation, innovation, nothing };
 
-  /// members: Y of the members' own predictions, with which each iterate's exact gradient is compared.
+  /// members: Y of the members' predictions, for gradient_difference.
   GaussNewton(const Objective& objective, const Local& members, Minimum& best, double factor, std::int64_t iterations,
               double tolerance);
 
-  /// What is to be known next, and at which point.
+  /// The next evaluation that is needed, and its point.
   Need need() const { return need_; }
   Point point() const { return {&objective_, need_ == Need::linearisation ? &best_.w : &trial_}; }
 
@@ -40,7 +40,7 @@ class GaussNewton {
   int attempts_ = 0;
 };
 
-/// Advances all minimisations in rounds: what they need of the model is evaluated together.
+/// Runs all minimisations in rounds; one call of the model evaluates all points of a round.
 void minimise(const ObservationOperator& observe, std::span<GaussNewton> minimisations, autodiff::DType model);
 
 }  // namespace levda::da

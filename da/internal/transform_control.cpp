@@ -35,7 +35,7 @@ TransformControl::TransformControl(const ObservationOperator& observe, const Win
   mean_ = slice(Var(problem.prior.mean()), 0, 0, states_).value();
   anomalies_ = slice(Var(problem.prior.anomalies()), 1, 0, states_).value();
   own_ = slice(Var(problem.prior.members()), 1, states_, parameters_).value();
-  // Those that are left out do not count among the observations of their time.
+  // Observations that are left out do not count.
   const std::vector<double> variance = problem.covariance->variance();
   const std::vector<double>& time = problem.observations.time;
   std::map<double, double> count;

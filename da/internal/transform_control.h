@@ -1,6 +1,6 @@
 #pragma once
 
-/// The control of the LEVDA authors' own flood program: a transform of the ensemble. For LEVDA's own files.
+/// The control of the LEVDA authors' flood program: a transform of the ensemble. Not installed.
 
 #include "da/method.h"
 
@@ -21,7 +21,7 @@ class TransformControl {
   std::vector<double> start() const;
   /// J at x and its gradient, by one reverse sweep.
   double cost(std::span<const double> x, std::span<double> gradient) const;
-  /// Its part without observations.
+  /// The part of J without observations.
   double background(std::span<const double> x) const;
   Ensemble ensemble(std::span<const double> x) const;
 
@@ -35,7 +35,7 @@ class TransformControl {
   std::int64_t parameters_;     // of it
   autodiff::Tensor mean_;       // (states)
   autodiff::Tensor anomalies_;  // (N, states)
-  autodiff::Tensor own_;        // parameters of the members (N, parameters)
+  autodiff::Tensor own_;        // the members' parameters (N, parameters)
   autodiff::Tensor weights_;    // of the observations (m): 1 / (N observations at that time)
 };
 

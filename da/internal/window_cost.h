@@ -1,7 +1,6 @@
 #pragma once
 
-/// The cost of a window in the space of weights w, what the model says of it at some points, and where it is least. For
-/// LEVDA's own files.
+/// The cost of a window in the space of weights w, its evaluations at some points, and its minimum. Not installed.
 
 #include <limits>
 
@@ -11,14 +10,14 @@
 
 namespace levda::da {
 
-/// What the model says near a point of w-space, whitened.
+/// Whitened linearisation of the model at a point of w-space.
 struct Local {
   Vector innovation;   // R^-1/2 (y - G(v(w)))
   Matrix sensitivity;  // R^-1/2 Y, as rows: (N, m)
 };
 
-/// J of one problem's window in w-space, in the whitened innovation d = R^-1/2 (y - G). Knows no model: it says where
-/// the model is to be evaluated, and what the answer means.
+/// J of one problem's window in w-space, with the whitened innovation d = R^-1/2 (y - G). It does not call the model:
+/// it gives the control vectors to evaluate and interprets the results.
 class Objective {
  public:
   explicit Objective(const WindowProblem& problem)
@@ -28,23 +27,23 @@ class Objective {
   std::int64_t members() const { return anomalies_.rows(); }
   Vector control(const Vector& w) const { return mean_ + anomalies_.transpose() * w; }
 
-  /// The directions of min(n, N) forward sweeps: along the controls themselves where they are fewer.
+  /// The directions of min(n, N) forward sweeps: the controls if they are fewer than the members.
   Matrix directions() const {
     return few_controls() ? Matrix(Matrix::Identity(mean_.size(), mean_.size())) : anomalies_;
   }
 
-  /// Of a prediction (m).
+  /// The innovation of a prediction (m).
   Vector innovation(const autodiff::Tensor& prediction) const {
     return vector_of(whiten(autodiff::Var(problem_.values) - autodiff::Var(prediction.to(autodiff::DType::float64))));
   }
 
-  /// Of a linearisation along directions().
+  /// From a linearisation along directions().
   Local local(const autodiff::Tensor& value, const autodiff::Tensor& tangents) const {
     const Matrix whitened = matrix_of(whiten(autodiff::Var(tangents.to(autodiff::DType::float64))));
     return {innovation(value), few_controls() ? Matrix(anomalies_ * whitened) : whitened};
   }
 
-  /// Of the members' own predictions (N, m).
+  /// From the members' predictions (N, m).
   Local of_members(const autodiff::Tensor& predictions) const {
     Predictions here = predictions_of(predictions, problem_);
     return {std::move(here.innovation), std::move(here.anomalies)};
@@ -72,7 +71,7 @@ struct Point {
   const Vector* w;
 };
 
-/// The model at some points, in a type of its own, in one call; f(k, innovation at point k), in parallel.
+/// Evaluates the model at some points in the type `model`, in one call; then f(k, innovation at point k), in parallel.
 template <typename F>
 void innovations(const ObservationOperator& observe, std::span<const Point> points, autodiff::DType model, const F& f) {
   if (points.empty()) return;
@@ -85,7 +84,7 @@ void innovations(const ObservationOperator& observe, std::span<const Point> poin
   });
 }
 
-/// The same with derivatives: f(k, Local at point k).
+/// Linearises the model at some points in one call; then f(k, Local at point k), in parallel.
 template <typename F>
 void linearisations(const ObservationOperator& observe, std::span<const Point> points, autodiff::DType model,
                     const F& f) {
@@ -106,7 +105,7 @@ void linearisations(const ObservationOperator& observe, std::span<const Point> p
 autodiff::Tensor predict_members(const ObservationOperator& observe, std::span<const Objective> objectives,
                                  autodiff::DType model);
 
-/// Where one start has got to.
+/// The state of the minimisations from one start.
 struct Minimum {
   std::size_t start = 0;
   Vector w;
@@ -117,7 +116,7 @@ struct Minimum {
   std::vector<Iteration> trace;  // of all minimisations that led there
 };
 
-/// 1/2 w'w + 1/2 d'd / factor; infinite where the model leaves the range of numbers.
+/// 1/2 w'w + 1/2 d'd / factor; infinite when it is not a finite number.
 double cost(const Vector& w, const Vector& innovation, double factor);
 
 }  // namespace levda::da

@@ -215,7 +215,7 @@ LatentAnalysis read_analysis(const std::filesystem::path& path, const models::Su
 TruthScores score(const Config& config, const models::Surrogate& s, const Dataset& data, const ObservationFile& file,
                   const LatentAnalysis& analysis, const TrainingTable* table) {
   const Scorer scorer(config, s, data, file, table);
-  Config natural = config;  // analyses hold [s; u], whatever the control vectors were
+  Config natural = config;  // an analysis has [s; u], also with bounded parameters
   natural.assimilation.parameters = da::ParameterRange::free;
   const LatentSpace space(natural, s);
   const auto ensemble = [&](const Scorer::Fields& fields, const da::Ensemble& last, Draws draws) {

@@ -61,7 +61,7 @@ std::vector<double> LatentSpace::model_error(const std::string& experiment, cons
     for (std::size_t k = 0; k < p; ++k) {
       double mean = 0;
       for (std::size_t i = k; i < u.size(); i += p) mean += u[i] / static_cast<double>(ensemble.size());
-      growth += trend[k] * std::clamp(mean, -1.0, 1.0);  // it was fitted there
+      growth += trend[k] * std::clamp(mean, -1.0, 1.0);  // the range of the fit
     }
   }
   std::vector<double> variance = of(experiment).surrogate_variance().at_frames;

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What a method's control vectors stand for: the latent space of the surrogate, or the fields themselves.
+/// The space of a method's control vectors: the latent space of the surrogate, or full states of the solver.
 
 #include <memory>
 #include <optional>
@@ -13,19 +13,19 @@
 
 namespace levda::experiments {
 
-/// The same truths, the same trajectories and frames as members and the same observations serve methods in every space.
+/// Methods in all spaces get the same truths, members from the same trajectories and frames, and the same observations.
 class ControlSpace {
  public:
   virtual ~ControlSpace() = default;
   virtual const da::ForwardModel& model() const = 0;
-  /// Of the truth with this number; its members are those of draw_members.
+  /// The prior ensemble for the truth with this number, from the origins of draw_members.
   virtual da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const = 0;
-  /// Other likely states for that truth, for starting points; none: there are none, or none are asked for.
+  /// Likely states for that truth, as candidates for starting points; nullopt if the space has none or count is 0.
   virtual std::optional<da::Ensemble> candidates(const std::string&, std::int64_t, std::int64_t) const { return {}; }
-  /// Of the observations' errors, with the model's own error where the space has one.
+  /// R: errors of the observations and, in the latent space, of the surrogate.
   virtual std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const = 0;
-  /// Error variance of the model per channel at frames, in training variances: what scores add to the members' own.
-  /// Of a model whose errors depend on the parameters, at the ensemble's mean ones.
+  /// Error variance of the model per channel at frames, in training variances, which scores add to the members'
+  /// variance. If it depends on the parameters, it is evaluated at their ensemble mean.
   virtual std::vector<double> model_error(const std::string& experiment, const da::Ensemble& ensemble) const = 0;
   /// Fields of all members at every score_stride-th node in training standard deviations of the channels,
   /// (N, points, c).
@@ -56,7 +56,7 @@ class LatentSpace final : public ControlSpace {
   std::vector<double> parameters(const da::Ensemble& ensemble) const override { return warm_.parameters(ensemble); }
   std::vector<double> walk(double step) const override { return warm_.walk(step); }
 
-  /// [s; u], whatever the control vectors are.
+  /// [s; u] of control vectors.
   da::Ensemble natural(const da::Ensemble& ensemble) const { return warm_.natural(ensemble); }
 
  private:
@@ -67,15 +67,15 @@ class LatentSpace final : public ControlSpace {
   autodiff::Tensor points_;
 };
 
-/// Fields and parameters (da::SolverModel), with the solver that made the data set. R is the observations' own error
-/// variance.
+/// Fields and parameters (da::SolverModel), with the solver that made the data set. R has only the observations'
+/// errors.
 class FullSpace final : public ControlSpace {
  public:
   /// All must outlive it. Throws InputError when the data set was made by another configuration.
   FullSpace(const Config& config, const models::Surrogate& surrogate, const Dataset& data, const Moments& moments);
 
   const da::SolverModel& model() const override { return model_; }
-  /// Throws InputError where there is nothing before frame 0 for a cold start.
+  /// Throws InputError when a cold start needs a state before frame 0 and there is none.
   da::Ensemble prior(const std::string& experiment, std::int64_t truth_index) const override;
   std::unique_ptr<const da::ErrorCovariance> covariance(const ObservationFile& observations) const override;
   std::vector<double> model_error(const std::string& experiment, const da::Ensemble& ensemble) const override;
@@ -84,7 +84,7 @@ class FullSpace final : public ControlSpace {
 
  private:
   const Config& config_;
-  const models::Surrogate& surrogate_;  // its standard deviations are the scores' unit
+  const models::Surrogate& surrogate_;  // scores are in its standard deviations
   const Dataset& data_;
   da::SolverModel model_;
 };

@@ -27,7 +27,7 @@ std::string fine_fingerprint(const Config& config, const Dataset& data) {
                      find_case(config.case_name).chaotic ? "begin = frame 0\n" : "");
 }
 
-/// Trajectories by member, of a file; none where it is of other truths.
+/// Trajectories of a file by member; empty when the file has other truths.
 std::map<std::int64_t, std::vector<float>> read_trajectories(const std::filesystem::path& path,
                                                              const std::string& fingerprint, std::size_t size) {
   std::map<std::int64_t, std::vector<float>> found;
@@ -51,7 +51,7 @@ std::map<std::int64_t, std::vector<float>> read_trajectories(const std::filesyst
   return found;
 }
 
-/// f(c, x, y) for all channels of all nodes in the order of a state, at the channel's own position.
+/// f(c, x, y) for all channels of all nodes in the order of a state, at the channel's position.
 template <typename F>
 void for_places(const models::Description& about, const F& f) {
   const models::Grid& grid = about.grid;
@@ -121,7 +121,7 @@ std::vector<float> fine_trajectories(const Config& config, const Dataset& data,
         *out++ = static_cast<float>(models::interpolate(state, fine, channel, x, y));
       });
     }
-    if (find_case(config.case_name).chaotic) {  // where they begin, not there and back between the grids
+    if (find_case(config.case_name).chaotic) {  // exactly, not interpolated to the finer grid and back
       const std::span<const float> first = data.frame(members[k], 0);
       std::copy(first.begin(), first.end(), fields.begin() + k * data.about.frames * data.frame_size());
     }

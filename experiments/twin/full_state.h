@@ -1,18 +1,18 @@
 #pragma once
 
-/// Twin experiments without a surrogate: the case's solver, and the priors of full states.
+/// Twin experiments without a surrogate: the solver of the case, and priors of full states.
 
 #include "da/solver_model.h"
 #include "experiments/twin/twin.h"
 
 namespace levda::experiments {
 
-/// The solver that made a data set, as a forward model; moments are those of its training trajectories. Throws
-/// InputError when the data set was made by another configuration.
+/// The solver that made a data set as a forward model; moments are those of its training trajectories. Throws
+/// InputError when another configuration made the data set.
 da::SolverModel solver_model(const Config& config, const Dataset& data, const Moments& moments);
 
-/// The members of draw_prior as full states: warm, frames of their training trajectories; cold, what the solver has one
-/// frame interval before frame 0. Throws InputError where a trajectory has none there.
+/// The members of draw_members as full states: in a warm experiment frames of their training trajectories, in a cold
+/// one the solver's states one frame interval before frame 0. Throws InputError when there are no such states.
 da::Ensemble draw_full_prior(const Config& config, const Dataset& data, const da::SolverModel& model,
                              const std::string& experiment, std::int64_t truth_index);
 

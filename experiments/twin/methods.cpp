@@ -59,7 +59,7 @@ Made make_free(const MethodParts&) { return std::make_unique<da::FreeRun>(); }
 
 Made make_enkf(const MethodParts& parts) { return std::make_unique<da::Enkf>(inflation(parts)); }
 
-/// In widths of the domain; around a sphere or a torus the shorter way.
+/// Distance in widths of the domain, the shorter way around a sphere or a torus.
 double distance(const models::Grid& grid, double x, double y, double to_x, double to_y) {
   constexpr double degree = std::numbers::pi / 180;
   if (grid.geometry == models::Geometry::sphere) {
@@ -77,7 +77,7 @@ double distance(const models::Grid& grid, double x, double y, double to_x, doubl
          width;
 }
 
-/// One analysis for all channels of a cell.
+/// All channels of a cell share one analysis.
 Made make_letkf(const MethodParts& parts) {
   const models::Grid& grid = parts.about.grid;
   std::vector<std::int64_t> places(static_cast<std::size_t>(parts.controls), -1);
@@ -94,7 +94,7 @@ Made make_letkf(const MethodParts& parts) {
                         .inflation = inflation(parts)});
 }
 
-/// As published, with as many more steps as precise observations need: of unit controls observed by themselves.
+/// The published settings, with more steps when directly observed controls of unit size need them.
 Made make_ensf(const MethodParts& parts) {
   da::EnsfSettings settings;
   const double sigma = parts.config.observations.sigma;
@@ -143,7 +143,7 @@ const std::vector<MethodRow>& methods() {
   };
   const Keys inflated{"inflation", "relaxation"};
   const Keys windowed{"window", "shift", "gross_error"};
-  const Keys walking = with(windowed, {"parameter_walk"});  // the solver's parameters do not walk
+  const Keys walking = with(windowed, {"parameter_walk"});  // only parameters of the latent space can walk
   const Keys smoother = with(walking, inflated);
   static const std::vector<MethodRow> all{
       {"levda", "latent ensemble-variational smoother, the method of this program", latent,
@@ -214,7 +214,7 @@ ChosenMethod choose_method(const Config& config, const std::string& text) {
     const std::string setting = text.substr(begin, end - begin);
     const std::string name = setting.substr(0, setting.find('='));
     Config trial = config;
-    apply_setting(trial, "assimilation." + setting);  // no such key, no such value
+    apply_setting(trial, "assimilation." + setting);  // refuses unknown keys and values
     if (!reads(name))
       throw InputError("--methods", text,
                        row.reads.empty()

@@ -1,6 +1,6 @@
 #pragma once
 
-/// The assimilation methods that can be compared. A new one is a row of the table in methods.cpp.
+/// The assimilation methods that can be compared. A new method is a row of the table in methods.cpp.
 
 #include <functional>
 #include <memory>
@@ -13,13 +13,13 @@
 
 namespace levda::experiments {
 
-/// What a method's control vectors are.
+/// The space of a method's control vectors.
 enum class SpaceName : std::uint8_t {
   latent,  ///< [s; u] of the surrogate
   full     ///< fields and parameters, with the solver as model
 };
 
-/// What a method is made of; all outlive it.
+/// Everything that the rows need to make a method; must outlive it.
 struct MethodParts {
   const Config& config;
   const models::Description& about;
@@ -39,22 +39,22 @@ struct MethodRow {
 
 const std::vector<MethodRow>& methods();
 
-/// Throws InputError (--methods) naming the known ones.
+/// Throws InputError (--methods) with the known keys.
 const MethodRow& find_method(const std::string& key);
 
-/// "a,b:x=[1,2]" at commas outside of brackets. Throws InputError when a bracket is alone.
+/// Splits "a,b:x=[1,2]" at commas outside of brackets. Throws InputError when brackets do not match.
 std::vector<std::string> split_methods(const std::string& text);
 
-/// A method with settings of its own.
+/// A method with its settings.
 struct ChosenMethod {
   std::string name;  ///< as asked for
   const MethodRow* row = nullptr;
   Config config;
 };
 
-/// "KEY" or "KEY:NAME=VALUE:..", with the names that the method reads. Throws InputError: a key that it does not read,
-/// or a configuration whose gross_error or parameter_walk it cannot honour, as these change the problem that is solved.
-/// Other settings of other methods are left to those; methods that use no observation need none.
+/// "KEY" or "KEY:NAME=VALUE:..", with names that the method reads. Throws InputError for other names, and for a
+/// configuration whose gross_error or parameter_walk the method cannot honour, because these change the problem. The
+/// open loop uses no observations and accepts them. Other settings in the configuration may belong to other methods.
 ChosenMethod choose_method(const Config& config, const std::string& text);
 
 }  // namespace levda::experiments

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What the baselines need of training trajectories that are not in memory.
+/// Data for the baselines from training trajectories that are not in memory.
 
 #include <map>
 #include <span>
@@ -13,21 +13,21 @@
 
 namespace levda::experiments {
 
-/// Of some trajectories, fields (members, frames, c, ny, nx), the one and the start in the experiment's range that fit
-/// the observations best (da::Analogues::nearest); no error of the surrogate is part of R.
+/// The nearest analogue (da::Analogues::nearest) of the observations among trajectories, fields (members, frames, c,
+/// ny, nx), and starts in the experiment's range. R has no error of the surrogate.
 da::Analogue lookup_fit(const Config& config, const models::Surrogate& surrogate, const ObservationFile& file,
                         std::span<const float> fields);
 
-/// One pass over them, for all truths of a run.
+/// Made in one pass over the training trajectories, for all truths of a run.
 class TrainingTable {
  public:
-  /// Fits are those of the files. Throws InputError when a shard is damaged.
+  /// Finds the analogue of each file. Throws InputError when a shard is damaged.
   TrainingTable(const Config& config, const models::Surrogate& surrogate, const Dataset& data,
                 std::span<const ObservationFile> files);
 
-  /// As scored_values has them: every score_stride-th node, (points, c).
+  /// scored_values at every score_stride-th node, (points, c).
   std::span<const float> values(std::int64_t member, std::int64_t frame) const;
-  /// Throws Error for a truth of none of the files.
+  /// The analogue of a file. Throws Error when the table was not made for it.
   const da::Analogue& fit(const ObservationFile& file) const;
 
  private:

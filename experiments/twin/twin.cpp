@@ -86,7 +86,7 @@ std::vector<Truth> draw_truths(const Config& config, const Dataset& data, const 
 std::vector<Truth> validation_truths(const Config& config, const Dataset& data, const std::string& experiment) {
   const AssimilationConfig& a = config.assimilation;
   if (data.valid < 1) throw InputError("data set", "valid", "there are no validation trajectories");
-  constexpr std::int64_t first_index = 1 << 20;  // beyond those of test truths
+  constexpr std::int64_t first_index = 1 << 20;  // larger than the indices of test truths
   std::vector<Truth> truths;
   for (std::int64_t i = 0; i < data.valid; ++i) {
     std::int64_t start = -1;
@@ -193,7 +193,7 @@ void observe_scattered(const Config& config, const Dataset& data, const Moments&
   }
 }
 
-/// Gives a share of the values an error of random sign on top, and says which.
+/// Adds an error of random sign to a share of the values; returns 1 for these values, 0 for the others.
 std::vector<std::int32_t> add_gross_errors(const ObservationConfig& config, Random random, da::Observations& o) {
   std::vector<std::int32_t> gross;
   for (std::int64_t i = 0; i < o.size(); ++i) {

@@ -180,7 +180,7 @@ TEST_CASE("models that are right pass: Lorenz, a linear model, a surrogate") {
                       .provenance = {}};
   const LatentModel latent(s);
   Observations seen;
-  for (int i = 0; i < 30; ++i) seen.add(i % 4 * 7.5, random.below(6), random.below(6), i % 2, 0, 0.1);
+  for (int i = 0; i < 30; ++i) seen.add(i % 4 * 7.5, 6 * random.uniform(), 6 * random.uniform(), i % 2, 0, 0.1);
   const ModelReport of_latent = check_model(latent, ensemble_of(4, 4, 0, 0.5), seen, {.durations = {20, 15}});
   CAPTURE(of_latent.table());
   CHECK(of_latent.passed());
