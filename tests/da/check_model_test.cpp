@@ -113,7 +113,7 @@ class WrongConstants final : public Plain {
   Tensor predict(const Tensor& v) const override { return (Var(Plain::predict(v)) + 1.0).value(); }
 };
 
-/// What it predicts depends on how many observations there are.
+/// Its predictions depend on the number of observations.
 class CountsObservations final : public Plain {
  public:
   using Plain::Plain;
@@ -122,7 +122,7 @@ class CountsObservations final : public Plain {
   }
 };
 
-/// The derivative of a part is left out.
+/// The derivative misses a term.
 class HalfDetached final : public Plain {
  public:
   using Plain::Plain;
@@ -199,7 +199,7 @@ TEST_CASE("each fault fails in the row that names it") {
   const std::vector<std::string> wrong = failures(spoilt<WrongConstants>());
   CHECK(wrong.front() == "constants");
   CHECK_FALSE(spoilt<MixesRows>().passed());
-  // A clock outside of the control vector: the model is not what it was after the first duration.
+  // A model that depends on the duration in a way that two shorter steps do not reproduce.
   const StepModel still(1, 1, [](const Var& v) { return v; });
   class Clocked final : public ForwardModel {
    public:

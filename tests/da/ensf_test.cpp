@@ -21,7 +21,7 @@ StepModel still() {
   return {3, 1, [](const Var& v) { return v; }};
 }
 
-/// The same, and its square is observed.
+/// A model at rest whose square is observed.
 class Squares final : public ForwardModel {
  public:
   std::int64_t controls() const override { return 3; }

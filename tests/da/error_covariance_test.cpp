@@ -75,7 +75,7 @@ Var identity() {
   return Var(Tensor::from(std::span<const double>(one), {m, m}));
 }
 
-/// What every covariance must do, against its own matrix, whose condition number is below 1e4 (see band, low_rank):
+/// Compares all maps of a covariance with its matrix, whose condition number is below 1e4 (see band, low_rank):
 /// 1e-15 times that, and sums of m terms.
 void check_against(const ErrorCovariance& r, const std::vector<double>& matrix) {
   constexpr double tolerance = 1e-10;
@@ -95,7 +95,7 @@ void check_against(const ErrorCovariance& r, const std::vector<double>& matrix) 
   const Tensor x = normal_tensor({2, 9, m}, 1);  // more rows than go at once
   CHECK(largest_difference(r.whiten(r.colour(Var(x))).value(), x) <= tolerance);
   CHECK(largest_difference(r.colour(r.whiten(Var(x))).value(), x) <= tolerance);
-  // A row does not depend on what stands beside it, but for the order of a product's sums; one alone may be a vector.
+  // A row does not depend on its neighbours, except for the order of a product's sums; a single row may be a vector.
   const Tensor one = x.reshaped({18, m}).rows(10, 11);
   const Tensor beside = r.whiten(Var(x)).value().reshaped({18, m}).rows(10, 11).reshaped({m});
   CHECK(largest_difference(r.whiten(Var(one.reshaped({m}))).value(), beside) <=
@@ -192,7 +192,7 @@ TEST_CASE("covariances: a low-rank root of extreme directions") {
   const Var x(normal_tensor({1, m}, 6));
   CHECK(largest_difference(r.whiten(r.colour(x)).value(), x.value()) <=
         1e-7);  // deviations from 1e-3 to 5e3: 1e-16 5e6
-  // Of what is shared nothing is known, of differences all: x' R^-1 x = |x - mean|^2 / 1e-6 + almost nothing.
+  // The shared error is unknown, the differences are precise: x' R^-1 x is |x - mean|^2 / 1e-6 and almost nothing more.
   const std::vector<double> values = x.value().to_vector();
   double average = 0;
   for (const double v : values) average += v / m;

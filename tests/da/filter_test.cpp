@@ -14,7 +14,7 @@ using autodiff::Var;
 
 namespace {
 
-/// Notes what it is asked, and adds 1 to the first component of every member.
+/// Records the sizes and first values of its calls, and adds 1 to the first component of every member.
 class Noting final : public FilterMethod {
  public:
   std::string name() const override { return "noting"; }

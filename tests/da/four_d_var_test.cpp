@@ -189,7 +189,7 @@ TEST_CASE("4D-Var: from a first guess it recovers a truth of Lorenz-63 from obse
   for (std::size_t i = 0; i < 3; ++i) CHECK(std::abs(mean[i] - truth[i]) <= 1e-6);
 }
 
-TEST_CASE("4D-Var: problems do not mix, and what makes no sense is refused") {
+TEST_CASE("4D-Var: problems do not mix, and settings out of range are refused") {
   const LorenzTwin twin = lorenz_63_twin({.members = 6, .cycles = 6, .steps = 5, .error_variance = 2}, 6);
   const LorenzTwin other = lorenz_63_twin({.members = 6, .cycles = 6, .steps = 5, .error_variance = 2}, 7);
   const std::vector<Problem> problems{

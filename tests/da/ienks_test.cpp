@@ -112,7 +112,7 @@ TEST_CASE("ienks: the bundle ends at LEVDA's minimum of a nonlinear model, the t
   CHECK(distance <= levda.ensembles[0].spread()[0]);
 }
 
-TEST_CASE("ienks: problems in step are each what it is alone, to the bit") {
+TEST_CASE("ienks: a problem has the same bits in a batch and alone") {
   std::vector<LorenzTwin> twins;
   for (std::uint64_t seed = 1; seed <= 4; ++seed)
     twins.push_back(lorenz_63_twin({.members = 5, .cycles = 8, .steps = 5, .error_variance = 2}, seed));
@@ -129,7 +129,7 @@ TEST_CASE("ienks: problems in step are each what it is alone, to the bit") {
     for (std::size_t t = 0; t < 8; ++t)
       CHECK(same_bits(together[k].ensembles[t].members(), alone.ensembles[t].members()));
   }
-  // Or they would not show that some end before others.
+  // The test needs problems that end after different numbers of iterations.
   CHECK(together[0].diagnostics.at("iterations") != together[1].diagnostics.at("iterations"));
 }
 

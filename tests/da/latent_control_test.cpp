@@ -140,7 +140,7 @@ TEST_CASE("fields, moments and parameters have physical units, with free and wit
   for (std::size_t i = 0; i < parameters.size(); ++i)
     CHECK((parameters[i] >= s.about.parameter_min[i % 2] && parameters[i] <= s.about.parameter_max[i % 2]));
 
-  // A field is what an observation of it predicts.
+  // A field equals the prediction of an observation of it.
   const std::vector<double> x{-4.75, -3};
   const std::vector<double> y{11, 15.5};
   Observations o;
@@ -194,7 +194,7 @@ TEST_CASE("the posterior, carried on, is the next prior: two windows by hand are
   }
 }
 
-TEST_CASE("LEVDA with a surrogate finds state and parameters of a truth of its own") {
+TEST_CASE("LEVDA with a surrogate finds state and parameters of a truth that the surrogate made") {
   const models::Surrogate s = make_surrogate();
   const LatentControl control(s, {.last_start = 4, .frames = 6, .parameters = ParameterRange::bounded});
   const Ensemble prior = control.prior(10, Random(5));

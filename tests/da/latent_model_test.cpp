@@ -98,7 +98,7 @@ double by_hand(const models::Surrogate& s, const std::vector<double>& v, double 
 
 }  // namespace
 
-TEST_CASE("observations between frames and off the grid are what the surrogate's formulas say") {
+TEST_CASE("observations between frames and off the grid follow the surrogate's formulas") {
   const models::Surrogate s = make_surrogate();
   const LatentModel model(s);
   CHECK(model.controls() == 6);
@@ -109,7 +109,7 @@ TEST_CASE("observations between frames and off the grid are what the surrogate's
   const std::vector<double> found = observe->predict(v).to_vector();
   for (std::int64_t i = 0; i < o.size(); ++i) {
     const double expected = by_hand(s, v.to_vector(), o.time[i], o.x[i], o.y[i], o.channel[i]);
-    // The same operations in another order; cells are matched to 1e-9 of the domain.
+    // Only the order of operations differs; cells are matched to 1e-9 of the domain.
     CHECK(std::abs(found[i] - expected) <= 1e-8 * (1 + std::abs(expected)));
   }
 }
@@ -167,7 +167,7 @@ TEST_CASE("derivatives: adjoint product, differences, and the tiled sweep agains
   // Fewer directions than channels are swept forward.
   const Linearisation few = observe->linearise(v.reshaped({6}), directions.rows(0, 2));
   CHECK(largest_difference(few.tangents, plain.tangents.rows(0, 2)) <= 1e-12 * 10);
-  // The same in float32, to its own accuracy.
+  // float32 agrees to its accuracy.
   const Linearisation single = observe->linearise(v.reshaped({6}).to(DType::float32), directions.to(DType::float32));
   CHECK(largest_difference(single.tangents.to(DType::float64), plain.tangents) <= 1e-5 * 20);
 }
@@ -179,7 +179,7 @@ TEST_CASE("operators of all kinds on the surrogate: by hand, derivatives, every 
   const std::vector<std::string> names{"value", "speed", "arctan", "disc", "line"};
   for (std::int64_t i = 0; i < o.size(); ++i) {
     o.op[i] = names[static_cast<std::size_t>(i) % names.size()];
-    o.x[i] = -5 + 0.5 * (o.x[i] + 5) + 1;  // room for what reaches further
+    o.x[i] = -5 + 0.5 * (o.x[i] + 5) + 1;  // room for extended operators
     o.y[i] = 10 + 0.5 * (o.y[i] - 10) + 3;
     o.extent_x[i] = 0.7;
     o.extent_y[i] = 2;
@@ -247,7 +247,7 @@ TEST_CASE("LEVDA on the surrogate: the same bits at 1, 2 and 8 threads, and a st
   const models::Surrogate s = make_surrogate();
   const LatentModel model(s);
   Observations o = random_observations(s, 80);
-  // What a truth gives, with errors: residuals of the size that Gauss-Newton is made for.
+  // Values of a truth with errors: residuals are small enough for Gauss-Newton.
   const std::vector<double> exact = model.observe(o)->predict(normal_tensor({1, 6}, 13)).to_vector();
   for (std::size_t i = 0; i < exact.size(); ++i) o.value[i] = exact[i] + 0.3 * o.value[i];
   const std::vector<double> variance(exact.size(), 0.09);
@@ -279,7 +279,7 @@ TEST_CASE("LEVDA on the surrogate: the same bits at 1, 2 and 8 threads, and a st
   CHECK(testing::largest(step.value().to_vector()) > 0.1);
 }
 
-TEST_CASE("many truths at once are each what it is alone, to the bit") {
+TEST_CASE("a truth has the same bits in a batch and alone") {
   const models::Surrogate s = make_surrogate();
   const LatentModel model(s);
   std::vector<Observations> observations(5, random_observations(s, 40));
@@ -385,7 +385,7 @@ TEST_CASE("LEVDA of many truths with the weights on a device of one lane finds w
                         {.length = 4, .shift = 3});
       found.push_back(levda.assimilate_all(problems));
     }
-    // Gauss-Newton and L-BFGS end where round-off of J hides what is left to gain: 1e-13 of J is 1e-6 of the spread.
+    // Gauss-Newton and L-BFGS end when round-off hides a further decrease of J: 1e-13 of J is 1e-6 of the spread.
     for (std::size_t k = 0; k < observations.size(); ++k)
       for (std::size_t t = 0; t < 6; ++t)
         CHECK(largest_difference(found[0][k].ensembles[t].members(), found[1][k].ensembles[t].members()) <=

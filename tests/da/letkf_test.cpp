@@ -134,7 +134,7 @@ TEST_CASE("letkf: controls of one place share its analysis, those nowhere take a
   CHECK(same_bits(last(Letkf({.distance = by_place, .half_width = 1, .places = places}), twin.problem()), grouped));
 }
 
-TEST_CASE("letkf: what it cannot do is said") {
+TEST_CASE("letkf: covariances, places and distances that it cannot use are refused") {
   const LinearTwin twin = linear_twin(6, 5, 1, 4, 5);
   CHECK_THROWS_AS(Letkf({.distance = on_line, .half_width = 0}), Error);
   CHECK_THROWS_AS(Letkf({.half_width = 3}), Error);

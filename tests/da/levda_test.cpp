@@ -110,7 +110,7 @@ TEST_CASE(
   CHECK(difference(gaussian_of(plain(4, 4).assimilate(twin.problem()).ensembles.back()), whole) <= 1e-10);
   CHECK(difference(gaussian_of(plain(4, 2).assimilate(twin.problem()).ensembles.back()), whole) <= 1e-10);
   CHECK(difference(gaussian_of(plain(5, 3).assimilate(twin.problem()).ensembles.back()), whole) <= 1e-10);
-  // What the first of two windows says of its own times does not know the second's observations.
+  // The analysis of the first of two windows does not depend on the observations of the second.
   const Gaussian early = gaussian_of(plain(4, 4).assimilate(twin.problem()).ensembles.front());
   CHECK(difference(early, gaussian_of(plain(8, 8).assimilate(twin.problem()).ensembles.front())) > 1e-3);
 }
@@ -259,7 +259,7 @@ TEST_CASE("several starts and annealing find the deep one of many minima") {
   const Levda searching({.starts = 4, .annealing = {100, 10, 1}});
   CHECK(error(plain(), prior) > 1);
   CHECK(error(searching, prior) <= 0.01);
-  // Where all members are far, as likely states that are no members are needed.
+  // When all members are far away, candidates are needed.
   for (double& member : members) member -= 2.5;
   const Ensemble far(Tensor::from(std::span<const double>(members), {12, 1}));
   const std::vector<double> others{-1, 0.9, 2, 2.05, 2.9};
@@ -277,13 +277,14 @@ TEST_CASE("several starts and annealing find the deep one of many minima") {
   CHECK_THROWS_AS(Levda({.minimiser = Minimiser::ensemble, .candidates = {far}}), Error);
 }
 
-TEST_CASE("many problems at once are each what it is alone, to the bit: in step where they fit, else not") {
+TEST_CASE("a problem has the same bits in a batch and alone, whether or not it can advance with others") {
   const Twin a = make_twin(5, 12, 8, 3, 20);
   std::vector<Ensemble> priors;
   std::vector<Observations> observations;
   std::vector<DiagonalCovariance> covariances;
   Random random(21);
-  // Ensemble, values and errors differ from one to the next; from the fourth on also what keeps it out of step.
+  // Ensemble, values and errors differ. From the fourth problem on something else differs too, so that it cannot advance
+  // with the others.
   for (std::int64_t k = 0; k < 7; ++k) {
     priors.emplace_back(tensor_of(random_matrix(k == 3 ? 4 : 12, 5, random)));
     Observations o = a.observations;
@@ -414,7 +415,7 @@ TEST_CASE("iterations are reported: the cost falls at one factor of R, gradients
       if (before.window == now.window && before.factor == now.factor) CHECK(total(now) <= total(before));
     }
     CHECK(std::abs(total(analysis.iterations.back()) - analysis.diagnostics.at("cost").back()) <= 1e-12);
-    // The same sums in another order, of parts of about 10.
+    // The order of sums differs, with terms of about 10.
     CHECK(std::abs(analysis.iterations.back().gradient_norm - analysis.diagnostics.at("gradient_norm").back()) <=
           1e-12);
   }

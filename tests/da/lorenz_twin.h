@@ -85,7 +85,7 @@ inline LorenzTwin lorenz_96_twin(LorenzSettings s, std::uint64_t seed) {
   return lorenz_twin(std::move(model), dt, start, s, seed);
 }
 
-/// Of a component from an observation of lorenz_96_twin, on the circle.
+/// Distance of a component from an observation of lorenz_96_twin, on the circle.
 inline double circular_distance(std::int64_t control, const da::Observations& o, std::int64_t observation) {
   const double d = std::abs(o.x[observation] - static_cast<double>(control));
   return std::min(d, 40 - d);

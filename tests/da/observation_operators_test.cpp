@@ -1,4 +1,4 @@
-/// Observation operators: closed forms, derivatives, what they need of the fields, one's own.
+/// Observation operators: closed forms, derivatives, their places, operators of users.
 
 #include "da/observation_operators.h"
 
@@ -41,7 +41,7 @@ models::Description make_about(models::Geometry geometry = models::Geometry::pla
   return about;
 }
 
-/// What the observations are of fields f(x, y, channel), in one row.
+/// The observations of fields f(x, y, channel), in one row.
 template <typename F>
 std::vector<double> observed(const Observations& o, const models::Description& about, const F& f) {
   const Footprints footprints(o, about);
@@ -155,7 +155,7 @@ TEST_CASE("speed: of both components at the place, 0 with derivative 0 at rest")
   CHECK(largest_difference(slope.value().to_vector(), expected) <= 1e-15);
 }
 
-TEST_CASE("all operators in one set: each what it is alone, derivatives, rows by themselves") {
+TEST_CASE("all operators in one set: each as alone, derivatives, independent rows") {
   const models::Description about = make_about();
   const std::vector<std::string> names{"value", "speed", "arctan", "disc", "line", "test fourth power"};
   Observations o;
@@ -199,7 +199,7 @@ TEST_CASE("all operators in one set: each what it is alone, derivatives, rows by
   CHECK(largest_difference(hv[0], differences[0]) <= 1e-6 * testing::largest(hv[0].to_vector()));
 }
 
-TEST_CASE("where all are values the model's own operator is what is used") {
+TEST_CASE("if all observations are values, the model's operator is used") {
   class Own final : public ObservationOperator {
    public:
     std::int64_t size() const override { return 1; }

@@ -50,7 +50,7 @@ TEST_CASE("observations that cannot be used are refused with the file, the colum
   CHECK_NOTHROW(check(both, "o.nc", 10, 2));
   refused([](auto& o) { o.x.pop_back(); }, "o.nc: x: 1 rows, where value has 2");
   refused([](auto& o) { o.qc = {7, 6}; }, "o.nc: qc: no observation is to be assimilated");
-  // What is not to be assimilated may hold anything.
+  // Entries that are not to be assimilated may have any values.
   Observations rejected = good();
   rejected.value[0] = nan;
   rejected.qc[0] = incoming_rejected;

@@ -84,7 +84,7 @@ TEST_CASE("reverse diffusion: of a Gaussian's own score it makes that Gaussian")
   CHECK(std::abs(std::sqrt(variance) / s - 1) <= 4 / std::sqrt(2.0 * count) + 0.02);
 }
 
-TEST_CASE("reverse diffusion: what makes no sense is refused, steps that are too long too") {
+TEST_CASE("reverse diffusion: settings out of range and steps that are too long are refused") {
   autodiff::Random random(1);
   std::vector<double> x(2, 0.0);
   const std::vector<double> y(2, 0.0);

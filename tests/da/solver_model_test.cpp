@@ -166,7 +166,7 @@ TEST_CASE("solver: where the control lies, observations have derivatives") {
   CHECK(gradient[61] == 0);
 }
 
-TEST_CASE("solver: parameters that would be refused come from the prior range, what blows up is said") {
+TEST_CASE("solver: refused parameters are replaced by the prior range; a state that blows up is an error") {
   const SolverModel one = model();
   const std::vector<float> fields = state();
   const auto rate = [&](double value) {
@@ -183,7 +183,7 @@ TEST_CASE("solver: parameters that would be refused come from the prior range, w
   CHECK_THROWS_WITH_AS(bad.advance(Var(v), 1), "solver: adding does not stay finite from a member's state", Error);
 }
 
-TEST_CASE("solver: what does not fit together is refused") {
+TEST_CASE("solver: arguments that do not fit together are refused") {
   CHECK_THROWS_AS(SolverModel(about(), adding(true), 0, {1, -2}, {4, 0.5}), Error);
   CHECK_THROWS_AS(SolverModel(about(), adding(true), 2, {1}, {4, 0.5}), Error);
   CHECK_THROWS_AS(SolverModel(about(), adding(true), 2, {1, -2}, {4, 0}), Error);

@@ -36,7 +36,7 @@ Config small(const std::string& name, std::int64_t nodes, std::int64_t steps_per
 }  // namespace
 
 TEST_CASE("full state: members are frames of training trajectories, their forecast is the next frame") {
-  // Of a tsunami, a flow at its scheme's own steps, and an atmosphere of T10 at steps of an hour.
+  // A tsunami, a flow with the steps of its scheme, and an atmosphere of T10 with steps of an hour.
   for (const Config& config : {small("tsunami", 16, 5), small("kolmogorov", 16, 10), small("atmosphere", 16, 8)}) {
     CAPTURE(config.case_name);
     const Dataset data = generate_dataset(config, {});

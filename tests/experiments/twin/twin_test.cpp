@@ -51,7 +51,7 @@ World make_world() {
   config.assimilation.start_max = 8;
   config.assimilation.score_stride = 1;
 
-  // 12 x 9 nodes, staggered channels; fields are what the surrogate decodes along its own trajectories.
+  // 12 x 9 nodes, staggered channels; fields are decoded from the surrogate's trajectories.
   models::Description about{
       .case_name = "tsunami",
       .parameter_names = {"a", "b"},
@@ -315,9 +315,9 @@ TEST_CASE("calibration: R whose parameters are as sure as they should be, and a 
   w.data.valid = 3;
   w.data.test = 1;
   w.config.assimilation.members = 6;  // more than controls
-  // The truths' first parameter is not what the surrogate takes it for.
+  // The surrogate's first parameter is not that of the truths.
   for (std::size_t m = 6; m < 9; ++m) w.data.parameters[2 * m] += 0.25;
-  // As if the surrogate erred three times as much as the instruments; its fields are perfect.
+  // The stated error of the surrogate is three times that of the instruments, although its fields are perfect.
   w.surrogate.error_variance = Tensor::full({14, 3}, 0.09, DType::float64);
   for (const Truth& truth : validation_truths(w.config, w.data, "warm")) {
     CHECK(truth.member >= 6);
