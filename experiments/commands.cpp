@@ -48,12 +48,6 @@ struct Arguments {
   bool markdown = false;
 };
 
-void print_keys(Config config) {
-  for (const Key& key : keys(config))
-    fmt::print("{:<44}  # {} ({}{}{})\n", fmt::format("{} = {}", key.name, text_of(key)), key.help, values_of(key),
-               key.unit.empty() ? "" : " ", key.unit);
-}
-
 constexpr const char* introduction = R"(Latent ensemble variational data assimilation (LEVDA).
 
 A neural surrogate of a geophysical system is trained once; then observations at any time and place are
@@ -172,7 +166,7 @@ const Command commands[]{
      false,
      [](const Arguments& a, const Request& r) {
        if (a.markdown) return fmt::print("{}", options_page());
-       print_keys(r.config);
+       fmt::print("{}", key_list(r.config));
      }}};
 
 bool reads(const Command& command, std::string_view option) {
@@ -328,24 +322,6 @@ void check_arguments(const Command& command, const Arguments& a) {
   if (a.out.empty()) throw InputError("--out", "", "is needed where CASE is left out");
 }
 
-/// The device of --device with the products of --matmul. Throws InputError when this machine does not have them.
-autodiff::Backend& chosen_device(const Arguments& a) {
-  using autodiff::MatmulPrecision;
-  autodiff::Backend* backend = &autodiff::cpu();
-  if (a.device == "cuda") {
-    try {
-      backend = &autodiff::cuda();
-    } catch (const Error& error) {
-      throw InputError("--device", a.device, error.what());
-    }
-  } else if (a.matmul != autodiff::name(MatmulPrecision::float32)) {
-    throw InputError("--matmul", a.matmul, "needs a GPU, --device cuda");
-  }
-  for (const MatmulPrecision precision : {MatmulPrecision::float32, MatmulPrecision::tf32, MatmulPrecision::bf16})
-    if (a.matmul == autodiff::name(precision)) backend->set_matmul_precision(precision);
-  return *backend;
-}
-
 void execute(const Command& command, const Arguments& a, const std::string& typed) {
   const auto begin = std::chrono::steady_clock::now();
   check_arguments(command, a);
@@ -355,7 +331,7 @@ void execute(const Command& command, const Arguments& a, const std::string& type
     return a.time_limit &&
            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() > *a.time_limit;
   };
-  autodiff::Backend& backend = chosen_device(a);
+  autodiff::Backend& backend = choose_device(a.device, a.matmul);
   const Request request{.config = configuration(command, a),
                         .out = a.out.empty() ? fmt::format("runs/{}-{}", a.case_name, a.preset) : a.out,
                         .data = a.data,

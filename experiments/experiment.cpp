@@ -148,6 +148,23 @@ bool choose_weights(Request& request, const Dataset& data) {
   return true;
 }
 
+autodiff::Backend& choose_device(const std::string& device, const std::string& matmul) {
+  using autodiff::MatmulPrecision;
+  autodiff::Backend* backend = &autodiff::cpu();
+  if (device == "cuda") {
+    try {
+      backend = &autodiff::cuda();
+    } catch (const Error& error) {
+      throw InputError("--device", device, error.what());
+    }
+  } else if (matmul != autodiff::name(MatmulPrecision::float32)) {
+    throw InputError("--matmul", matmul, "needs a GPU, --device cuda");
+  }
+  for (const MatmulPrecision precision : {MatmulPrecision::float32, MatmulPrecision::tf32, MatmulPrecision::bf16})
+    if (matmul == autodiff::name(precision)) backend->set_matmul_precision(precision);
+  return *backend;
+}
+
 Dataset read_data(const Request& request, std::int64_t pool, Keep keep) {
   const Config& config = request.config;
   Dataset data = read_dataset(request.data_path(), pool, config.training.seed, keep);

@@ -65,6 +65,10 @@ struct Experiment {
 /// data set.
 Experiment open(Request request, const Needs& needs, const Experiment* from = nullptr);
 
+/// The device with this name, cpu or cuda, set to products in this precision. Throws InputError when this machine does
+/// not have them.
+autodiff::Backend& choose_device(const std::string& device, const std::string& matmul);
+
 /// The data set of the request. Throws InputError when it is of another case; see read_dataset.
 Dataset read_data(const Request& request, std::int64_t pool, Keep keep);
 

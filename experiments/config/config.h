@@ -156,6 +156,9 @@ std::string values_of(const Key& key);
 /// All keys of a configuration, in the order in which they are shown and stand in fingerprints.
 std::vector<Key> keys(Config& config);
 
+/// All keys with their values, help, allowed values and units, one per line.
+std::string key_list(Config config);
+
 /// experiments/OPTIONS.md: the keys with default, values, unit and meaning, and the commands that read them.
 std::string options_page();
 

@@ -221,6 +221,14 @@ std::string values_of(const Key& key) {
                      key.minimum, key.maximum);
 }
 
+std::string key_list(Config config) {
+  std::string text;
+  for (const Key& key : keys(config))
+    text += fmt::format("{:<44}  # {} ({}{}{})\n", fmt::format("{} = {}", key.name, text_of(key)), key.help,
+                        values_of(key), key.unit.empty() ? "" : " ", key.unit);
+  return text;
+}
+
 std::string options_page() {
   struct Section {
     const char* name;

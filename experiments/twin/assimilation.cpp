@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <tuple>
 
 #include "autodiff/error.h"
 #include "experiments/config/version.h"
@@ -19,6 +20,40 @@ constexpr const char* format_name = "levda-analysis-1";
 
 Tensor states_of(const da::Ensemble& ensemble, std::int64_t d) {
   return autodiff::slice(Var(ensemble.members()), 1, 0, d).value();
+}
+
+/// Places of every stride-th node.
+void write_axes(NetcdfWriter& file, const models::Description& about, std::int64_t stride) {
+  const models::Grid& grid = about.grid;
+  std::vector<double> x;
+  std::vector<double> y;
+  for (std::int64_t i = 0; i < grid.nx; i += stride) x.push_back(grid.node_x(i));
+  for (std::int64_t i = 0; i < (grid.listed() ? grid.nx : grid.ny); i += stride)
+    y.push_back(grid.listed() ? grid.y[i] : grid.node_y(0, i));
+  for (const auto& [name, letter, places] : {std::tuple{"y", "Y", &y}, std::tuple{"x", "X", &x}}) {
+    file.variable(name, Type::Float64, {grid.listed() ? "point" : name},
+                  {{"units", about.place_unit}, {"axis", letter}});
+    file.write(name, *places);
+  }
+}
+
+/// Latent states and parameters of all members at all times.
+void write_ensembles(NetcdfWriter& file, const models::Surrogate& s, const std::string& prefix,
+                     const std::string& meaning, const std::vector<da::Ensemble>& ensembles) {
+  std::vector<double> latent;
+  std::vector<double> parameter;
+  for (const da::Ensemble& ensemble : ensembles) {
+    const std::vector<double> states = states_of(ensemble, s.net.architecture().latent).to_vector();
+    const std::vector<double> u = da::physical_parameters(s, ensemble);
+    latent.insert(latent.end(), states.begin(), states.end());
+    parameter.insert(parameter.end(), u.begin(), u.end());
+  }
+  file.variable(prefix + "latents", Type::Float64, {"time", "member", "latent"},
+                {{"long_name", "latent state, " + meaning}, {"units", "1"}});
+  file.write(prefix + "latents", latent);
+  file.variable(prefix + "parameters", Type::Float64, {"time", "member", "parameter"},
+                {{"long_name", "parameters, " + meaning + "; units in parameter_units"}});
+  file.write(prefix + "parameters", parameter);
 }
 
 }  // namespace
@@ -131,43 +166,15 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
   file.variable("time", Type::Float64, {"time"},
                 {{"units", s.about.time_unit}, {"long_name", "time after the start of the assimilation"}});
   file.write("time", analysis.times);
-  const auto axis = [&](const std::string& name, const std::string& letter, const std::vector<double>& values) {
-    file.variable(name, Type::Float64, {grid.listed() ? "point" : name},
-                  {{"units", s.about.place_unit}, {"axis", letter}});
-    file.write(name, values);
-  };
-  std::vector<double> x;
-  std::vector<double> y;
-  for (std::int64_t i = 0; i < nx; ++i) x.push_back(grid.node_x(i * stride));
-  for (std::int64_t i = 0; i < (grid.listed() ? nx : ny); ++i)
-    y.push_back(grid.listed() ? grid.y[i] : grid.node_y(0, i * stride));
-  axis("y", "Y", y);
-  axis("x", "X", x);
+  write_axes(file, s.about, stride);
   file.write_strings("channel_name", "channel", s.about.channel_names);
   file.write_strings("channel_units", "channel", s.about.channel_units);
   file.write_strings("parameter_name", "parameter", s.about.parameter_names);
   file.write_strings("parameter_units", "parameter", s.about.parameter_units);
 
-  const auto write_ensembles = [&](const std::string& prefix, const std::string& of,
-                                   const std::vector<da::Ensemble>& ensembles) {
-    std::vector<double> latent;
-    std::vector<double> parameter;
-    for (const da::Ensemble& ensemble : ensembles) {
-      const std::vector<double> states = states_of(ensemble, d).to_vector();
-      const std::vector<double> u = da::physical_parameters(s, ensemble);
-      latent.insert(latent.end(), states.begin(), states.end());
-      parameter.insert(parameter.end(), u.begin(), u.end());
-    }
-    file.variable(prefix + "latents", Type::Float64, {"time", "member", "latent"},
-                  {{"long_name", "latent state, " + of}, {"units", "1"}});
-    file.write(prefix + "latents", latent);
-    file.variable(prefix + "parameters", Type::Float64, {"time", "member", "parameter"},
-                  {{"long_name", "parameters, " + of + "; units in parameter_units"}});
-    file.write(prefix + "parameters", parameter);
-  };
   write_details(file, observations.observations, s.about, analysis.details);
-  write_ensembles("", "analysis", analysis.ensembles);
-  write_ensembles("prior_", "free run of the prior ensemble", analysis.prior);
+  write_ensembles(file, s, "", "analysis", analysis.ensembles);
+  write_ensembles(file, s, "prior_", "free run of the prior ensemble", analysis.prior);
 
   std::vector<float> mean;
   std::vector<float> spread;

@@ -92,8 +92,7 @@ void analysis() {
   const da::Ensemble ensemble(Tensor::from(prior, {members, 2}));
   const da::DiagonalCovariance covariance(std::vector<double>(10, deviation * deviation));
   const da::Levda method(da::LevdaSettings{});
-  const da::Analysis found =
-      method.assimilate({ensemble, model, observations, covariance, times});
+  const da::Analysis found = method.assimilate({ensemble, model, observations, covariance, times});
   const std::vector<double> mean = found.ensembles[0].mean().to_vector();
   const std::vector<double> spread = found.ensembles[0].spread();
   const std::vector<double> before = ensemble.spread();

@@ -283,8 +283,8 @@ TEST_CASE("a problem has the same bits in a batch and alone, whether or not it c
   std::vector<Observations> observations;
   std::vector<DiagonalCovariance> covariances;
   Random random(21);
-  // Ensemble, values and errors differ. From the fourth problem on something else differs too, so that it cannot advance
-  // with the others.
+  // Ensemble, values and errors differ. From the fourth problem on something else differs too, so that it cannot
+  // advance with the others.
   for (std::int64_t k = 0; k < 7; ++k) {
     priors.emplace_back(tensor_of(random_matrix(k == 3 ? 4 : 12, 5, random)));
     Observations o = a.observations;

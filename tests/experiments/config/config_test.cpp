@@ -6,8 +6,8 @@
 #include <sstream>
 
 #include "autodiff/error.h"
-#include "models/checksum.h"
 #include "experiments/config/presets.h"
+#include "models/checksum.h"
 #include "nn/atomic_file.h"
 
 using namespace levda::experiments;
@@ -133,7 +133,8 @@ TEST_CASE("fingerprints are those of version 0.1.0, since files and shipped weig
   for (const auto& [name, sum] : sums) {
     CAPTURE(name);
     const std::size_t dash = name.find('-');
-    CHECK(levda::models::checksum(fingerprint(load_preset(name.substr(0, dash), name.substr(dash + 1)), all_sections)) == sum);
+    CHECK(levda::models::checksum(
+              fingerprint(load_preset(name.substr(0, dash), name.substr(dash + 1)), all_sections)) == sum);
   }
   CHECK(sums.size() == presets().size());
 }

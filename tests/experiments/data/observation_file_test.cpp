@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "autodiff/error.h"
-#include "experiments/data/netcdf_file.h"
 #include "experiments/data/info.h"
+#include "experiments/data/netcdf_file.h"
 #include "tests/nn/temporary_folder.h"
 
 using namespace levda;
