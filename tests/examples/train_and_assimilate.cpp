@@ -10,18 +10,19 @@
 #include "models/ldnet_training.h"
 
 using namespace levda;
-
 double puff(double x, double speed, double time) { return std::exp(-8 * std::pow(x - 0.6 - speed * time, 2)); }
 
 int main() {
   // Trajectories: 40 members, 16 frames, one channel, 32 nodes on a line; the speed is the parameter.
-  const models::Grid grid{.nx = 32, .ny = 1, .dx = 0.1};
-  models::Dataset arrays{.about = {.grid = grid, .frames = 16, .frame_interval = 0.1}};
+  std::vector<double> x;
+  for (int i = 0; i < 32; ++i) x.push_back(0.1 * i);
+  models::Dataset arrays{.about = {.frames = 16, .frame_interval = 0.1}};
+  arrays.about.grid = models::Grid::of_points(x, std::vector<double>(32, 0.0), 1);
   for (int member = 0; member < 40; ++member) {
     arrays.parameters.push_back(0.5 + 0.025 * (member * 17 % 40));
     for (int frame = 0; frame < 16; ++frame)
-      for (int i = 0; i < grid.nx; ++i)
-        arrays.fields.push_back(static_cast<float>(puff(grid.node_x(i), arrays.parameters.back(), 0.1 * frame)));
+      for (const double place : x)
+        arrays.fields.push_back(static_cast<float>(puff(place, arrays.parameters.back(), 0.1 * frame)));
   }
   const models::Dataset data = models::make_dataset(std::move(arrays), 40);
   // Train a small network, save it, load it. Training can report its progress and can be stopped and continued.
@@ -32,13 +33,12 @@ int main() {
   const auto path = std::filesystem::temp_directory_path() / "train_and_assimilate.safetensors";
   models::save_surrogate(path, models::train_surrogate(data, network, {.steps = 1000}, {.progress = stdout}));
   const models::Surrogate surrogate = models::load_surrogate(path);
-  std::filesystem::remove(path);
   // Observe a puff of speed 0.83 that starts, unknown to us, at frame 4. One observation is badly wrong.
   autodiff::Random random(1);
   da::Observations seen;
   for (int k = 0; k < 60; ++k) {
-    const double time = 0.8 * random.uniform(), x = 3 * random.uniform();
-    seen.add(time, x, 0, 0, puff(x, 0.83, 0.4 + time) + (k == 7 ? 1 : 0.02 * random.normal()), 0.02);
+    const double time = 0.8 * random.uniform(), place = 3 * random.uniform();
+    seen.add(time, place, 0, 0, puff(place, 0.83, 0.4 + time) + (k == 7 ? 1 : 0.02 * random.normal()), 0.02);
   }
   // Assimilate: members are states of training trajectories at unknown start frames. `times` are those of the analysis.
   const da::LatentControl control(surrogate, {.last_start = 7, .frames = 9});

@@ -2,6 +2,7 @@
 
 /// A training of three steps, for what is done with its files.
 
+#include "autodiff/error.h"
 #include "experiments/data/generate.h"
 #include "experiments/training/training.h"
 
@@ -31,7 +32,7 @@ struct TinyTraining {
     try {
       train({.checkpoint = checkpoint, .stop = [&] { return --steps <= 0; }});
       return false;
-    } catch (const levda::Interrupted&) {
+    } catch (const Interrupted&) {
       return true;
     }
   }
