@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "autodiff/custom_op.h"
 #include "autodiff/error.h"
 #include "da/latent_model.h"
 #include "linear_model.h"
@@ -122,6 +123,20 @@ class CountsObservations final : public Plain {
   }
 };
 
+/// The forward derivative of an operation is wrong; the reverse one is right.
+class WrongJvp final : public Plain {
+ public:
+  using Plain::Plain;
+  Var operator()(const Var& v) const override {
+    static const autodiff::Function squared = autodiff::custom_op(
+        {.name = "squared",
+         .value = [](const autodiff::Vars& x) { return square(x[0]); },
+         .vjp = [](const autodiff::Call& n, int, const Var& w) { return 2 * w * n.inputs[0]; },
+         .jvp = [](const autodiff::Call& n, const autodiff::Vars& t) { return 3 * t[0] * n.inputs[0]; }});
+    return squared({Plain::operator()(v)});
+  }
+};
+
 /// The derivative misses a term.
 class HalfDetached final : public Plain {
  public:
@@ -194,6 +209,7 @@ TEST_CASE("each fault fails in the row that names it") {
   CHECK(failures(spoilt<NotFinite>()) == Names{"finite"});
   CHECK(spoilt<NotFinite>().row("Taylor").result == Result::skipped);
   CHECK(failures(spoilt<WrongTangents>()) == Names{"linearise"});
+  CHECK(failures(spoilt<WrongJvp>()) == Names{"jvp and vjp"});
   CHECK(failures(spoilt<HalfDetached>()) == Names{"Taylor"});
   CHECK(failures(spoilt<CountsObservations>()) == Names{"observations", "time"});
   const std::vector<std::string> wrong = failures(spoilt<WrongConstants>());
