@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 
 #include "autodiff/error.h"
@@ -95,6 +96,20 @@ TEST_CASE("a surrogate learns from arrays, on a grid and at points, with missing
       // The mean of the fields errs by 1.
       CHECK(surrogate_error(s, data, data.first_test(), members) < 0.8);
       CHECK(std::stod(s.provenance.at("test_rel_rmse")) ==
+            doctest::Approx(surrogate_error(s, data, data.first_test(), members)).epsilon(1e-5));
+      std::array<double, 2> missed{};
+      std::array<double, 2> square{};
+      for (std::int64_t member = data.first_test(); member < members; ++member) {
+        const std::vector<float> found = predict(s, data.parameters_of(member));
+        const std::span<const float> truth = std::span(data.fields).subspan(found.size() * member, found.size());
+        for (std::size_t i = 0; i < found.size(); ++i) {
+          if (std::isnan(truth[i])) continue;
+          const std::size_t channel = i / static_cast<std::size_t>(grid.cells()) % 2;
+          missed[channel] += (found[i] - truth[i]) * (found[i] - truth[i]);
+          square[channel] += truth[i] * truth[i];
+        }
+      }
+      CHECK(std::sqrt((missed[0] / square[0] + missed[1] / square[1]) / 2) ==
             doctest::Approx(surrogate_error(s, data, data.first_test(), members)).epsilon(1e-5));
       CHECK(s.training_parameters.shape() ==
             (varying ? autodiff::Shape{data.train, frames, 1} : autodiff::Shape{data.train, 1}));
