@@ -62,7 +62,7 @@ struct Mountain {
 constexpr std::array<Mountain, 5> mountains{
     {{35, 90, 2000, 12}, {42, 250, 1500, 10}, {-25, 290, 1500, 9}, {70, 318, 1500, 8}, {-80, 60, 1800, 14}}};
 
-/// When h is balanced in the start-up, in steps of 10 minutes: between them lie 10 + 30 i steps.
+/// The times in the start-up at which h is balanced, in steps of 10 minutes; 10 + 30 i steps lie between them.
 constexpr std::array<int64_t, 10> balanced_at{0, 10, 50, 120, 220, 350, 510, 700, 920, 1170};
 
 }  // namespace
@@ -144,7 +144,7 @@ Atmosphere::Atmosphere(const AtmosphereSettings& settings)
   }
   set_wind(u, std::vector<double>(u.size(), 0.0), scratch);
   harmonics_.analysis(z, orography_, scratch.work);
-  // The same mountains at every truncation.
+  // The filter makes the mountains the same at every truncation.
   const Coefficients filter = harmonics_.by_degree(
       [](int64_t l, int64_t) { return l == 0 ? 0 : std::exp(-2 * std::pow(static_cast<double>(l) / 42, 4)); });
   for (std::size_t k = 0; k < orography_.size(); ++k) orography_[k] *= filter[k];
@@ -293,7 +293,7 @@ void Atmosphere::step(State& state, double t, std::span<const double> parameters
   }
   solve(scratch.right, scratch.stage);
   tendency(scratch.stage, t + gamma * dt / hour, parameters, scratch.tendency_second, scratch);
-  // What is implicit at the stage is (stage - right) / (gamma dt).
+  // The implicit term of the stage is (stage - right) / (gamma dt).
   const double* __restrict first = scratch.tendency_first.data();
   const double* __restrict second = scratch.tendency_second.data();
   const double* __restrict stage = scratch.stage.data();

@@ -18,21 +18,21 @@ struct AtmosphereSettings {
   double rotation = 7.292e-5;  ///< 1 / s, Omega
   double gravity = 9.80616;    ///< m / s^2
   /// m; the depth of the fluid is depth + h - z. The published generator adds H = 10 km twice, in the linear and in the
-  /// quadratic term, so this is 2 H. All of it is in the implicit term.
+  /// quadratic term, so the default is 2 H. The implicit term holds all of it.
   double depth = 2e4;
   /// m^2 / s; nu = hyperdiffusion radius^2, in m^4 / s, is the factor of -laplacian^2. The published value, at every
   /// truncation: degree 42 then decays in 35 hours, degree 170 in 8 minutes.
   double hyperdiffusion = 1e5 / (32 * 32);
-  /// Hours before time 0 of the trajectories; their first 195 take the fast waves out: ten times h is set to what
-  /// balances the wind. 0 leaves the initial state as it is.
+  /// Hours before time 0 of the trajectories. The first 195 of them remove the fast waves: ten times, h is replaced by
+  /// the h that balances the wind. 0 leaves the initial state as it is.
   double start_up = 252;
-  /// Hours, on the clock that begins with the start-up, from which on the heating acts: 0 as published. From start_up
-  /// on the start-up is the same for all parameters, and runs once, when the object is made.
+  /// Hours on the clock that begins with the start-up; the heating acts after this time, 0 as published. With a value
+  /// of start_up or more, the start-up is the same for all parameters and runs once, in the constructor.
   double heating_from = 0;
   // The initial state unless one is given:
   double jet = 40;         ///< m / s: u = jet sin^2(2 latitude)
   double eddies = 12;      ///< m / s, root-mean-square over the sphere: random vorticity of degrees 4 to 20
-  std::uint64_t seed = 0;  ///< of the eddies
+  std::uint64_t seed = 0;  ///< seed of the eddies
   double mountains = 1;    ///< factor of the five mountains, of 1.5 to 2 km
 };
 
@@ -62,14 +62,14 @@ class Atmosphere {
 
   /// From the built-in initial state. Throws Error naming the setting that makes no sense.
   explicit Atmosphere(const AtmosphereSettings& settings);
-  /// From a given one, interpolated to the Gaussian grid by cubics through the four nearest longitudes and latitudes,
-  /// over the poles too, and truncated. Throws Error also when it does not fit together.
+  /// From a given initial state. It is interpolated to the Gaussian grid by cubics through the four nearest longitudes
+  /// and latitudes, also over the poles, and truncated. Throws Error also when its parts do not fit together.
   Atmosphere(const AtmosphereSettings& settings, const AtmosphereInitial& initial);
 
   const AtmosphereSettings& settings() const { return settings_; }
   double dt() const { return settings_.dt; }  ///< s
   std::int64_t state_size() const { return channels * settings_.nodes * 2 * settings_.nodes; }
-  /// Degrees: of the output's row j and column i.
+  /// Degrees of the output's row j and column i.
   double latitude(std::int64_t j) const;
   double longitude(std::int64_t i) const;
 
@@ -79,7 +79,7 @@ class Atmosphere {
   /// (radians). May be called by many threads at once. Throws Error.
   void states(std::span<const double> parameters, std::span<const std::int64_t> steps, std::span<float> out) const;
 
-  // What `states` is made of.
+  // The parts of `states`.
 
   /// (zeta, delta, h), each of harmonics().size() coefficients.
   using State = Coefficients;
@@ -90,15 +90,15 @@ class Atmosphere {
     std::vector<double> profile;
   };
   const SphericalHarmonics& harmonics() const { return harmonics_; }
-  /// At the begin of the start-up.
+  /// The state at the beginning of the start-up.
   const State& initial() const { return initial_; }
   /// One time step in place, from time t in hours.
   void step(State& state, double t, std::span<const double> parameters, Scratch& scratch) const;
-  /// Sets h to that of mean 0 with which the divergence would not change.
+  /// Sets h to the field of mean 0 with which the divergence does not change.
   void balance(State& state, Scratch& scratch) const;
   /// (3, nodes, 2 nodes), as in `states`.
   void sample(const State& state, std::span<double> out, Scratch& scratch) const;
-  /// The state that was sampled, exactly; of any other fields their projection. EvenToGaussian is that of `nodes`.
+  /// The state that was sampled, exactly; other fields are projected. EvenToGaussian is made for `nodes`.
   void analyse(std::span<const double> sampled, const EvenToGaussian& to_gaussian, State& state,
                Scratch& scratch) const;
 

@@ -19,11 +19,11 @@ using autodiff::Var;
 
 namespace {
 
-/// Of a device, beside the training fields: 1 GiB of a step's activations (tile_of) and about as much
-/// for its gradients, weights and what the optimiser remembers, the evaluation, workspaces of the device's libraries.
+/// Memory of a device besides the training fields: 1 GiB of a step's activations (tile_of), and about as much each for
+/// gradients, weights and the optimiser's state, for the evaluation, and for the libraries of the device.
 constexpr std::int64_t reserve = std::int64_t{4} << 30;
 
-/// As the network has values, in float32.
+/// Turns physical values into those of the network, in float32.
 struct Normal {
   std::vector<float> mean;
   std::vector<float> scale;
@@ -45,7 +45,7 @@ Tensor no_rows(std::int64_t count, Backend& backend) {
 /// (rows, width)
 Tensor picked(const Tensor& table, const Tensor& rows) { return gather(Var(table), 0, rows).value(); }
 
-/// Into a tensor that stays in place, made at the first time.
+/// Copies into a tensor that stays in place; the first call makes it.
 void send(const Tensor& from, Tensor& to, Backend& device) {
   if (!to) to = Tensor::empty(from.shape(), from.dtype(), device);
   to.set(std::span(from.data<float>(), static_cast<std::size_t>(from.size())));
@@ -92,7 +92,7 @@ Batches::Batches(const TrainingSettings& settings, const Dataset& data, const Su
       table->rows = no_rows(table->base.size() * table->points, home_);
       table->rows_of_x = no_rows(table->rows.size(), home_);
     }
-  select(0);  // a recording may look before the first step
+  select(0);  // a recording may read the batch before the first step
 }
 
 bool Batches::fits() const {
@@ -288,7 +288,7 @@ Samples Batches::draw(const Table& table) const {
     if (!once) home_.draw_rows(random, step_, table.base.rows(begin, end), rows);
     take(table.y, y);
     if (table.mask) take(*table.mask, mask);
-    // The same places once more where all (member, time) share coordinates.
+    // Where all (member, time) share coordinates, the same places in their table.
     if (once)
       rows = table.rows_of_x.rows(begin * points, end * points);
     else if (table.base_of_x.storage() != table.base.storage())

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What a training step looks at: whole trajectories at random nodes, and at random places between frames.
+/// The data of a training step: whole trajectories at random nodes, and at random places between frames.
 
 #include <optional>
 
@@ -25,7 +25,7 @@ struct Batch {
   autodiff::Tensor u;  ///< (times, trajectories, p); one time where parameters do not change
   Samples frames;
   autodiff::Tensor fraction;       ///< (intervals x trajectories, 1), of the interval
-  std::optional<Samples> between;  ///< none where the data have none
+  std::optional<Samples> between;  ///< nullopt where the data have no such values
 };
 
 /// Where the training fields lie: on the device that trains, or in the host's memory, from which the batches are sent.
@@ -34,11 +34,11 @@ enum class Placement : std::uint8_t { automatic, resident, streamed };
 /// Batches of the steps of a training. A batch depends on the seed and the step alone, bit for bit, on any placement.
 class Batches {
  public:
-  /// For a training on `device`. automatic: resident where the fields and what else a training needs fit there.
+  /// For a training on `device`. automatic: resident where the fields and the memory of a training fit there.
   Batches(const TrainingSettings& settings, const Dataset& data, const Surrogate& surrogate, autodiff::Backend& device,
           Placement placement = Placement::automatic);
 
-  /// The host's part: chooses the trajectories of a step, and leaves what the rest needs in tensors that stay in place.
+  /// The host's part: chooses the trajectories of a step and stores the choice in tensors that stay in place.
   void select(std::int64_t step);
   /// The batch of the selected step, on the device, by operations of its backend alone: may be recorded.
   Batch batch() const { return streamed_ ? sent_ : assemble(); }
@@ -87,7 +87,7 @@ class Batches {
   std::optional<Table> between_;
   autodiff::Tensor fractions_;      // (members x intervals, 1)
   autodiff::Tensor fraction_rows_;  // (intervals x trajectories)
-  Batch sent_;                      // streamed: what the device sees
+  Batch sent_;                      // streamed: the batch on the device
 };
 
 }  // namespace levda::models

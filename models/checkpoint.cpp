@@ -24,7 +24,7 @@ void Checkpoint::save(const nn::Parameters& parameters, const nn::Optimiser& opt
                    {"steps", fmt::format("{}", optimiser.steps())},
                    {"seconds", fmt::format("{}", seconds)}};
   if (stage > 0) file.metadata["stage"] = fmt::format("{}", stage);
-  // A later stage may not train what an earlier one has.
+  // A later stage may not train all weights that an earlier one has trained.
   for (std::size_t i = 0; i < parameters.size(); ++i)
     if (parameters.trainable(i) || stage > 0) file.tensors["weights." + parameters.name(i)] = parameters[i];
   for (const auto& [name, tensor] : optimiser.state()) file.tensors["optimiser." + name] = tensor;

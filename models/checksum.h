@@ -1,6 +1,6 @@
 #pragma once
 
-/// A checksum that tells whether something is what a result was made from, or what was written.
+/// A checksum that shows whether data are those that a result was made from, or those that were written.
 
 #include <cstdint>
 #include <span>

@@ -12,11 +12,11 @@
 
 namespace levda::models {
 
-/// Values between the frames and between the nodes, from the solver's own steps: of each member one time in each
-/// interval from frame k to k + 1, there all channels at random places.
+/// Values between the frames and between the nodes, from the steps of the solver. Each member has one time in each
+/// interval from frame k to k + 1, with all channels at random places.
 struct BetweenFrames {
   std::int64_t points = 0;       ///< places per interval; 0 where there are no such values
-  std::vector<double> fraction;  ///< (members, frames - 1), place of the time in its interval, in (0, 1)
+  std::vector<double> fraction;  ///< (members, frames - 1), position of the time in its interval, in (0, 1)
   std::vector<float> x;          ///< (members, frames - 1, points), of the node; channels lie at their offsets from it
   std::vector<float> y;
   std::vector<float> values;  ///< (members, frames - 1, points, c), physical units

@@ -8,14 +8,15 @@
 
 namespace levda::models {
 
-/// Names, or with `units` units, of `count` things: as many, without commas; names neither empty nor equal.
+/// Checks names, or with `units` their units: there must be `count`, without commas; names must differ and not be
+/// empty.
 void check_names(const std::vector<std::string>& names, std::int64_t count, bool units, const std::string& source,
                  const std::string& field);
 
 /// Fills in and checks all but the values, by the rules of make_dataset.
 void settle_outline(Dataset& outline, std::int64_t members, std::int64_t channels, const std::string& source);
 
-/// Values between frames, of `members` members.
+/// Checks the values between frames of `members` members.
 void check_between(const BetweenFrames& between, const Description& about, std::int64_t members,
                    const std::string& source);
 
@@ -34,14 +35,14 @@ class MomentSums {
   std::vector<double> sum_, squares_, count_;  // per channel
 };
 
-/// What a set needs to know of all its fields, gathered member by member.
+/// Facts about all fields of a set, gathered member by member.
 class FieldSummary {
  public:
   /// set: a settled outline, which must outlive this.
   explicit FieldSummary(Dataset& set);
-  /// The next member's fields (frames, c, ny, nx).
+  /// Adds the fields (frames, c, ny, nx) of the next member.
   void add(std::span<const float> fields, const std::string& source);
-  /// Once all are there: sets moments, and the fingerprint where it is empty.
+  /// To be called after the last member: sets the moments, and the fingerprint where it is empty.
   void finish(const std::string& source) const;
 
  private:

@@ -128,7 +128,7 @@ TrainedEncoder load_encoder(const std::filesystem::path& path) {
   };
   constexpr std::int64_t most_frames = 1'000'000;
   const std::int64_t first_start = m.whole("first_start", 0, most_frames);
-  // The sizes must fit the file before so many weights are made.
+  // The sizes must fit the file before memory is allocated for the weights.
   tensor("lstm.input_weight", {a.observed, 4 * a.hidden}, DType::float32);
   tensor("lstm.hidden_weight", {a.hidden, 4 * a.hidden}, DType::float32);
   tensor("output.weight", {a.hidden, a.outputs()}, DType::float32);

@@ -1,6 +1,6 @@
 #pragma once
 
-/// The observation encoder of LD-EnSF (Xiao et al., arXiv 2411.19305): what the sensors have seen up to now, as a
+/// The observation encoder of LD-EnSF (Xiao et al., arXiv 2411.19305): it turns all observations up to a time into a
 /// latent state and parameters of the surrogate.
 
 #include <filesystem>
@@ -26,8 +26,8 @@ struct EncoderArchitecture {
 /// One LSTM layer and a linear layer at every step:
 ///   h_t = LSTM(y_t, h_{t-1}),  [s_t; u] = mean + deviation (V h_t + b)
 /// y_t (m) are normalised observations, s_t (d) the surrogate's latent state at their time, u (p) the parameters in
-/// [-1, 1]. mean and deviation are those of the targets over training, per component: ours, since latents are far from
-/// unit variance. They are frozen weights.
+/// [-1, 1]. mean and deviation are those of the training targets, per component. They are frozen weights, which the
+/// published encoder does not have; latent states are far from unit variance.
 class ObservationEncoder {
  public:
   /// Random weights from the seed; mean 0, deviation 1.
@@ -39,12 +39,12 @@ class ObservationEncoder {
   /// Both (d + p), deviation > 0.
   void set_targets(const std::vector<double>& mean, const std::vector<double>& deviation);
 
-  /// The memory of a sequence; an empty one is that before its first step.
+  /// The memory of a sequence; empty before its first step.
   using State = nn::Lstm::State;
   /// The next step: y_t (rows, m) -> [s_t; u] (rows, d + p). `w` is the list of weights, from Parameters::on or
   /// constants.
   autodiff::Var step(autodiff::Inputs w, const autodiff::Var& observed, State& state) const;
-  /// Whole sequences: (times, rows, m) -> (times, rows, d + p). The same bits as step by step.
+  /// Whole sequences: (times, rows, m) -> (times, rows, d + p). The bits are those of step by step.
   autodiff::Var encode(autodiff::Inputs w, const autodiff::Var& observed) const;
   /// The sum of ((encode(observed) - target) / deviation)^2, a scalar; target (times, rows, d + p).
   autodiff::Var squared_error(autodiff::Inputs w, const autodiff::Var& observed, const autodiff::Var& target) const;
@@ -58,7 +58,7 @@ class ObservationEncoder {
   std::size_t deviation_;
 };
 
-/// Of a trajectory, what a sequence has: every `every`-th of `frames` frames from one on in first_start .. last_start.
+/// The frames of a sequence: every `every`-th of `frames` frames, from a first frame in first_start .. last_start on.
 struct SequenceFrames {
   std::string experiment;  ///< cold: from frame 0; warm: from an unknown frame
   std::int64_t first_start = 0;
@@ -71,16 +71,16 @@ struct SequenceFrames {
   friend bool operator==(const SequenceFrames&, const SequenceFrames&) = default;
 };
 
-/// A trained encoder with what its inputs mean: the contents of its file. The values of a time are ordered sensors
-/// outermost, channels innermost, as those of twin experiments are.
+/// A trained encoder and the meaning of its inputs: the contents of its file. The values of a time are ordered like
+/// those of twin experiments: sensors outermost, channels innermost.
 struct TrainedEncoder {
   ObservationEncoder net;
-  SequenceFrames sequences;         ///< that it was trained for
-  std::vector<std::int64_t> cells;  ///< where the sensors lie: j nx + i on the grid, all channels of each
+  SequenceFrames sequences;         ///< frames that it was trained for
+  std::vector<std::int64_t> cells;  ///< sensors: j nx + i on the grid, each with all channels
   std::vector<std::string> channel_names;
   std::vector<double> field_mean;  ///< per channel, physical units
   std::vector<double> field_std;
-  std::string surrogate;                          ///< checksum of the one that the latent states are of
+  std::string surrogate;                          ///< checksum of the surrogate of the latent states
   std::map<std::string, std::string> provenance;  ///< command, seed, version, time, machine, figures
 
   /// Values of any number of times, physical units, in the order of the sensors -> (value - mean) / deviation.
@@ -91,8 +91,8 @@ struct TrainedEncoder {
 void save_encoder(const std::filesystem::path& path, const TrainedEncoder& encoder);
 TrainedEncoder load_encoder(const std::filesystem::path& path);
 
-/// Throws InputError naming `source` and the field unless the encoder is one of this surrogate, whose checksum is
-/// given.
+/// Throws InputError naming `source` and the field unless the encoder was trained for this surrogate, which has the
+/// given checksum.
 void check_fits(const TrainedEncoder& encoder, const std::string& source, const Surrogate& surrogate,
                 const std::string& checksum);
 

@@ -42,9 +42,9 @@ struct Grid {
   double dy = 1;
   std::vector<double> offset_x;  ///< per channel, in cells
   std::vector<double> offset_y;
-  std::vector<double> x;  ///< (nx) of a list of points, else empty; x0 is the least, dx = extent / (nx - 1), y alike
+  std::vector<double> x;  ///< (nx) for a list of points, else empty; x0 is the least, dx = extent / (nx - 1), y alike
   std::vector<double> y;
-  Geometry geometry = Geometry::plane;  ///< of a list of points plane
+  Geometry geometry = Geometry::plane;  ///< plane for a list of points
 
   /// A list of points. Throws Error: fewer than two, x and y of unequal length, or all at one place.
   static Grid of_points(std::vector<double> x, std::vector<double> y, std::int64_t channels);
@@ -65,8 +65,8 @@ struct Grid {
     if (geometry == Geometry::sphere) return place / 90;
     return normal(place, y0, periodic_y() ? period_y() : height());
   }
-  /// Whether a place lies in the domain or at most one cell (of a list: a hundredth of its extent) outside; along a
-  /// periodic axis, at most one period.
+  /// Whether a place lies in the domain or at most one cell outside (with a list of points, a hundredth of its extent);
+  /// along a periodic axis at most one period outside.
   bool contains_x(double place) const {
     return periodic_x() ? std::abs(normal_x(place)) <= 3 : near(place, x0, dx, width());
   }
@@ -81,7 +81,7 @@ struct Grid {
   bool contains(std::int64_t channel, double place_x, double place_y) const {
     return contains_x(node_of_x(channel, place_x)) && contains_y(node_of_y(channel, place_y));
   }
-  /// What of a sphere's coordinates cannot be: empty where all is well.
+  /// The fault in the coordinates of a sphere; empty where there is none.
   std::string fault() const;
   /// Area of cell i of row j: on a sphere the cosine of the latitude, elsewhere 1.
   double area(std::int64_t i, std::int64_t j) const;
@@ -98,7 +98,7 @@ struct Grid {
   }
 };
 
-/// What the data set says of itself; travels with the weights.
+/// The description of a data set; the file of the weights holds it too.
 struct Description {
   std::string case_name;
   std::vector<std::string> parameter_names;
@@ -109,7 +109,7 @@ struct Description {
   std::vector<std::string> channel_units;
   Grid grid;
   std::int64_t frames = 0;
-  double first_time = 0;      ///< of frame 0, after the initial condition
+  double first_time = 0;      ///< time of frame 0 after the initial condition
   double frame_interval = 0;  ///< one latent step
   std::string time_unit = "s";
   std::string place_unit = "m";

@@ -13,7 +13,7 @@ namespace levda::models {
 struct CubicStencil {
   std::int64_t first = 0;
   std::array<double, 4> weights{};
-  std::int64_t count = 0;  ///< nodes of the axis; a periodic one goes on from its end
+  std::int64_t count = 0;  ///< nodes of the axis; a periodic axis continues at its first node
 
   std::int64_t node(int k) const { return first + k < count ? first + k : first + k - count; }
 };
@@ -23,7 +23,7 @@ struct CubicStencil {
 /// taken as the end; a periodic axis, on which `count` is 0 again, has none. Needs count >= 4 (Error).
 CubicStencil cubic_stencil(double position, std::int64_t count, bool periodic = false);
 
-/// Of channel c of a grid along x and y at a place in physical units, on the channel's own staggered positions.
+/// Stencils of channel c at a place in physical units, on the staggered positions of the channel.
 CubicStencil stencil_x(const Grid& grid, std::int64_t c, double x);
 CubicStencil stencil_y(const Grid& grid, std::int64_t c, double y);
 

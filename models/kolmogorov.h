@@ -15,17 +15,17 @@ namespace levda::models {
 struct KolmogorovSettings {
   std::int64_t nodes = 64;               ///< n, in x and in y; periodic
   double length = 2 * std::numbers::pi;  ///< of the square; the cell is length / n
-  double outer_step = 0.04;              ///< time between states that can be wanted: see steps_per_outer
+  double outer_step = 0.04;              ///< time between possible output states: see steps_per_outer
   std::int64_t burn_in = 100;            ///< outer steps before step 0
-  std::int64_t wavenumber = 4;           ///< of the forcing sin(2 pi wavenumber y / length) in u
+  std::int64_t wavenumber = 4;           ///< wavenumber of the forcing sin(2 pi wavenumber y / length) in u
   double drag = 0.1;                     ///< force -drag (u, v)
-  double max_speed = 3;                  ///< of the initial field
-  double peak_wavenumber = 4;            ///< of the initial field
+  double max_speed = 3;                  ///< largest speed of the initial field
+  double peak_wavenumber = 4;            ///< peak of the initial field's spectrum
   double courant = 0.5;                  ///< dt = outer_step / ceil(outer_step / (courant h / stable_speed))
-  double stable_speed = 5;               ///< the speed that the time step is made for
-  std::uint64_t seed = 0;                ///< of the initial field and of the modes' phases
+  double stable_speed = 5;               ///< largest speed for which the time step is stable
+  std::uint64_t seed = 0;                ///< seed of the initial field and of the modes' phases
   std::int64_t modes = 0;                ///< 0, or 3: amplitudes of three modes are parameters too
-  double base_reynolds = 1000;           ///< modes: of the burn-in, one for all trajectories
+  double base_reynolds = 1000;           ///< modes: Reynolds number of the burn-in, which all trajectories share
   double mode_amplitude = 0.2;           ///< modes: rms speed of one with parameter 1 over that of the base flow
 };
 
@@ -48,7 +48,7 @@ class Kolmogorov {
   std::int64_t parameters() const { return 1 + settings_.modes; }
   std::int64_t state_size() const { return channels * settings_.nodes * settings_.nodes; }
   std::int64_t scratch_size() const { return scratch_size_; }
-  /// Below it the steps are unstable.
+  /// The steps are unstable below this Reynolds number.
   double least_reynolds() const { return 4 * dt_ / (h_ * h_); }
 
   /// The random field before the burn-in. Per component white noise times

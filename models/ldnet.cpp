@@ -20,22 +20,20 @@ using autodiff::Vars;
 
 namespace {
 
-// Streams of random numbers: one per purpose, so that a change of one network leaves the others' weights alone.
-
 nn::Mlp make_dynamics(nn::Parameters& parameters, const LdnetArchitecture& a, std::uint64_t seed) {
   Random random(seed, streams::dynamics_weights);
   return nn::Mlp::make(parameters, "dynamics", a.parameters + a.latent, a.dynamics_width, a.dynamics_depth, a.latent,
                        random, a.dynamics_layers);
 }
 
-/// Distinct half-integer wave vectors, of normal entries rounded: sin and cos of 2 pi B x have period 2 in x. Of k and
-/// -k one is enough.
+/// Distinct half-integer wave vectors, rounded from normal entries: sin and cos of 2 pi B x have period 2 in x. Only
+/// one of k and -k is needed.
 Tensor periodic_frequencies(std::int64_t count, double scale, Random& random) {
   std::vector<double> halves;
   std::set<std::pair<double, double>> known{{0, 0}};
-  constexpr double least = 0.5;  // below, all are rounded to 0
+  constexpr double least = 0.5;  // a smaller spread rounds all entries to 0
   for (std::int64_t rejected = 0; static_cast<std::int64_t>(halves.size()) < 2 * count;) {
-    // There may be too few of the wanted length.
+    // There may be too few vectors of the wanted length.
     const double spread = std::max(2 * scale, least) * (1 + 0.01 * static_cast<double>(rejected));
     const double k = std::round(spread * random.normal());
     const double l = std::round(spread * random.normal());
@@ -63,14 +61,14 @@ std::optional<nn::FourierFeatures> make_fourier(nn::Parameters& parameters, cons
                                    a.fourier_init, a.fourier_trainable);
 }
 
-/// Of longitude / 180 and latitude / 90, in degrees, the place on the unit sphere: (rows, 2) -> (rows, 3).
+/// The place on the unit sphere with longitude / 180 and latitude / 90, in degrees: (rows, 2) -> (rows, 3).
 Var on_sphere(const Var& x) {
   const Var longitude = std::numbers::pi * slice(x, 1, 0, 1);
   const Var latitude = 0.5 * std::numbers::pi * slice(x, 1, 1, 1);
   return autodiff::concat({cos(latitude) * cos(longitude), cos(latitude) * sin(longitude), sin(latitude)}, 1);
 }
 
-/// Of coordinates of period 2 the place on a torus in four dimensions: (rows, 2) -> (rows, 4).
+/// The place on a torus in four dimensions with coordinates of period 2: (rows, 2) -> (rows, 4).
 Var on_torus(const Var& x) {
   const Var angle = std::numbers::pi * x;
   return autodiff::concat({cos(angle), sin(angle)}, 1);
@@ -146,7 +144,7 @@ std::int64_t Ldnet::decoder_weights() const {
 
 namespace {
 
-/// Parts of equal size, the fewest of at most 256 points, that a group of so many is cut into.
+/// The number of equal parts into which a group of points is cut: the smallest for parts of at most 256 points.
 std::int64_t parts_of(std::int64_t points) {
   constexpr std::int64_t most = 256;
   if (points <= most) return 1;

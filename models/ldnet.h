@@ -26,16 +26,16 @@ struct LdnetArchitecture {
   std::int64_t dynamics_width = 64;
   std::int64_t decoder_depth = 7;
   std::int64_t decoder_width = 96;
-  Geometry geometry = Geometry::plane;  ///< that the decoder knows of: it is periodic where this is
-  /// Of the published networks (LD-EnSF): relu, residual_relu.
+  Geometry geometry = Geometry::plane;  ///< the decoder is periodic where this surface is
+  /// The published networks (LD-EnSF) have relu and residual_relu.
   nn::Hidden dynamics_layers = nn::Hidden::residual_silu;
   nn::Hidden decoder_layers = nn::Hidden::residual_silu;
   nn::FourierFeatures::Draw fourier_init = nn::FourierFeatures::Draw::normal;  ///< uniform: in [-scale, scale], not on
                                                                                ///< a torus
   bool fourier_trainable = false;
 
-  /// Numbers that the decoder sees of a place: sines and cosines, or without Fourier features its coordinates, on a
-  /// torus or a sphere those of the place in space.
+  /// Number of the decoder's inputs for a place: sines and cosines, or without Fourier features the coordinates; on a
+  /// torus or a sphere the coordinates of the place in space.
   std::int64_t features() const {
     if (fourier_features > 0) return 2 * fourier_features;
     return geometry == Geometry::plane ? 2 : geometry == Geometry::torus ? 4 : 3;
@@ -59,20 +59,20 @@ class Ldnet {
   autodiff::Var step(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s, double fraction = 1) const;
   /// s_0, s_1, .. s_steps, each (rows, d).
   autodiff::Vars rollout(autodiff::Inputs w, const autodiff::Var& u, const autodiff::Var& s0, std::int64_t steps) const;
-  /// The same with parameters that change in time: one u per step.
+  /// With parameters that change in time: one u per step.
   autodiff::Vars rollout(autodiff::Inputs w, const autodiff::Vars& u, const autodiff::Var& s0) const;
-  /// Its states without the first, stacked: (steps, rows, d). By one operation where the device has one lane: gradients
-  /// of weights are then a sum in another order (rollout.h). Throws Error when there are no steps.
+  /// The states of rollout without the first, stacked: (steps, rows, d). A device that prefers large batches runs one
+  /// operation, whose gradients of weights are sums in another order (rollout.h). Throws Error when there are no steps.
   autodiff::Var trajectory(autodiff::Inputs w, const autodiff::Vars& u, const autodiff::Var& s0) const;
-  /// What the decoder sees of coordinates x (rows, 2) in [-1, 1]: (rows, features()), Fourier features of x; on a torus
-  /// with wave vectors that have its period; on a sphere of the place in space. Or the places themselves.
+  /// The decoder's inputs for coordinates x (rows, 2) in [-1, 1]: (rows, features()). They are Fourier features of x,
+  /// on a torus with wave vectors of its period, on a sphere of the place in space; or without them the places.
   autodiff::Var features(autodiff::Inputs w, const autodiff::Var& x) const;
   /// q = features(x) (rows, features()), s (rows, d) -> (rows, c).
   autodiff::Var decode(autodiff::Inputs w, const autodiff::Var& q, const autodiff::Var& s) const;
   /// Every state at every point: q (points, features()), s (states, d) -> (states, points, c).
   autodiff::Var decode_all(autodiff::Inputs w, const autodiff::Var& q, const autodiff::Var& s) const;
 
-  /// Every state at points of its own: s (groups, d), x (groups, points, 2) -> (groups, points, c).
+  /// Each state at its points: s (groups, d), x (groups, points, 2) -> (groups, points, c).
   autodiff::Var decode_groups(autodiff::Inputs w, const autodiff::Var& s, const autodiff::Var& x) const;
 
   /// Weights of the decoder's matrices: 6 of them per row is the floating-point work of a training step.
@@ -88,8 +88,8 @@ class Ldnet {
 
 /// Mean squared error of decoded states: s (groups, d), x (groups, points, 2), y (groups, points, c), in tiles of
 /// `tile` groups (tiled_sum: parallel, bounded memory); on the CPU a group of more than 256 points counts as several,
-/// so that a tile's activations stay in a core's cache. A scalar; a tape that it is on refers to `net`. With a mask, of
-/// y's shape, of 1 where a value counts and 0 where it does not: over those that do, 0 where there are none.
+/// so that a tile's activations stay in a core's cache. The result is a scalar; its tape refers to `net`. A mask has
+/// the shape of y, 1 where a value counts and 0 elsewhere; the mean is over the values that count, 0 without any.
 autodiff::Var decoding_error(const Ldnet& net, const autodiff::Vars& w, const autodiff::Var& s, const autodiff::Var& x,
                              const autodiff::Var& y, std::int64_t tile,
                              const std::optional<autodiff::Tensor>& mask = std::nullopt);

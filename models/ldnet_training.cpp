@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "autodiff/derivatives.h"
 #include "autodiff/error.h"
@@ -78,6 +79,9 @@ std::optional<Scaling> scaling_of(const NetworkSettings& network, const Descript
   for (std::size_t k = 0; k < c; ++k) {
     scaling.offset.push_back(0.5 * (network.field_min[k] + network.field_max[k]));
     scaling.scale.push_back(0.5 * (network.field_max[k] - network.field_min[k]));
+    if (!(scaling.scale[k] > 0) || !std::isfinite(scaling.scale[k]))
+      throw InputError("configuration", "surrogate.field_max",
+                       fmt::format("{} is not above {}", network.field_max[k], network.field_min[k]));
   }
   return scaling;
 }
@@ -85,7 +89,15 @@ std::optional<Scaling> scaling_of(const NetworkSettings& network, const Descript
 /// With random weights, on the device.
 Surrogate untrained(const Dataset& data, const NetworkSettings& network, const TrainingSettings& settings,
                     Backend& device) {
-  if (settings.trajectories < 1 || data.train < settings.trajectories)
+  for (const auto& [field, value] : {std::pair{"steps", settings.steps},
+                                     {"trajectories", settings.trajectories},
+                                     {"points", settings.points},
+                                     {"between", settings.between},
+                                     {"tile", settings.tile},
+                                     {"decay_epochs", settings.decay_epochs}})
+    if (value < 1)
+      throw InputError("configuration", fmt::format("training.{}", field), fmt::format("{} is not positive", value));
+  if (data.train < settings.trajectories)
     throw InputError(
         "configuration", "training.trajectories",
         fmt::format("{}, but the data set has {} training trajectories", settings.trajectories, data.train));

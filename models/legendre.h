@@ -1,6 +1,6 @@
 #pragma once
 
-/// Legendre functions, the Gaussian latitudes that belong to them, and the way there from even latitudes.
+/// Legendre functions, Gaussian latitudes, and fields from evenly spaced latitudes to Gaussian ones.
 
 #include <cstdint>
 #include <span>
@@ -13,7 +13,7 @@ double legendre_epsilon(std::int64_t l, std::int64_t m);
 
 /// Normalised associated Legendre functions P_lm(mu), l = m .. last, of mean square 1 over [-1, 1] and without the
 /// alternating sign, by the three-term recurrence in l. Where P_mm underflows, so close to a pole, it and the others
-/// are 0 to double precision as long as last is below some thousand.
+/// are 0 to double precision as long as last is below a few thousand.
 std::vector<double> associated_legendre(std::int64_t m, std::int64_t last, double mu);
 
 /// Abscissae in (-1, 1), ascending, and weights of sum 2, of the Gauss-Legendre rule of n points.
@@ -23,10 +23,10 @@ struct GaussRule {
 };
 GaussRule gauss_rule(std::int64_t n);
 
-/// Fields of harmonics from evenly spaced latitudes (SphericalHarmonics::Latitudes::even) to the Gaussian ones of a
-/// grid of the same size, which has an analysis. Along a great circle through the poles a field is a trigonometric
-/// polynomial, of as many terms as there are rows: exact where the truncation is below nlat. Winds: times
-/// cos(latitude).
+/// Fields of harmonics from evenly spaced latitudes (SphericalHarmonics::Latitudes::even) to the Gaussian latitudes
+/// of a grid of the same size, for which there is an analysis. Along a great circle through the poles a field is a
+/// trigonometric polynomial with one term per row: the result is exact where the truncation is below nlat. Winds must
+/// be multiplied by cos(latitude).
 class EvenToGaussian {
  public:
   explicit EvenToGaussian(std::int64_t nlat);

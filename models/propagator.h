@@ -1,6 +1,6 @@
 #pragma once
 
-/// A solver that goes on from any state.
+/// A solver that starts from any state.
 
 #include <cstdint>
 #include <functional>
@@ -10,14 +10,14 @@
 namespace levda::models {
 
 struct Propagator {
-  /// A state in place, (c, ny, nx) in physical units as the data set has it, by some of the solver's steps; `time` is
-  /// where it lies, in the data set's unit and on its clock. What becomes of a state that is not finite, or that the
-  /// solver cannot carry, is not finite. May be called by many threads at once. Throws Error when the parameters (p),
-  /// physical units, are refused.
+  /// Advances a state (c, ny, nx) in place by some of the solver's steps. The state has the physical units of the data
+  /// set; `time` is its time, in the unit and on the clock of the data set. A state that is not finite, or that the
+  /// solver cannot advance, becomes not finite. May be called by many threads at once. Throws Error when the solver
+  /// refuses the parameters (p), physical units.
   std::function<void(std::span<double> state, double time, std::int64_t steps, std::span<const double> parameters)>
       advance;
-  std::vector<double> least;  ///< (p): a parameter is refused unless it is above that
-  bool clock = false;         ///< whether the time matters
+  std::vector<double> least;  ///< (p): the solver refuses a parameter that is not above this
+  bool clock = false;         ///< whether the result depends on the time
 };
 
 }  // namespace levda::models

@@ -73,7 +73,7 @@ Shape result_shape(const Problem& q, Inputs x) {
   return s0.prepend({q.steps()});
 }
 
-/// Step k of what is stacked: (steps, rows, n) -> (rows, n).
+/// Step k of a stack: (steps, rows, n) -> (rows, n).
 Tensor at(const Tensor& stacked, std::int64_t k) { return stacked.rows(k, k + 1).reshaped(stacked.shape().part(1, 3)); }
 
 /// All rows of all steps: (steps, rows, n) -> (steps x rows, n).
@@ -82,10 +82,10 @@ Tensor flat(const Tensor& stacked) {
   return stacked.reshaped({shape[0] * shape[1], shape[2]});
 }
 
-/// What the forward computation makes besides the states: stacks of `steps`, views of one block.
+/// The results of the forward computation besides the states: stacks of `steps`, views of one block.
 struct Layers {
   Tensor block;
-  std::vector<Tensor> inputs;  // of each layer, the output's too: (steps, rows, in)
+  std::vector<Tensor> inputs;  // of each layer and of the output: (steps, rows, in)
   std::vector<Tensor> slopes;  // of each hidden layer: (steps, rows, width); none where they are not wanted
 
   Layers(const Problem& q, Inputs x, std::int64_t steps, bool with_slopes, const Tensor& kept = {}) : block(kept) {
@@ -179,7 +179,7 @@ void backward(const Problem& q, const Call& n, const std::vector<int>& wanted, c
 
   // Cotangents. Of the states: place k holds what s_{k+1} has received, w at first.
   const Tensor of_states = w.clone();
-  // Of the layers' sums. Only those are kept that a product over all steps is made of.
+  // Cotangents of the layers' sums. Those that enter a product over all steps are kept.
   const bool wants_u = std::any_of(q.u.begin(), q.u.end(), wants);
   std::vector<Tensor> of_sums;
   for (std::int64_t j = 0; j < q.depth(); ++j) {

@@ -8,8 +8,8 @@
 
 namespace levda::models {
 
-/// Rows that a device of one lane (Backend::lanes) evaluates at once: enough to fill it, and a bound on its memory, 0.1
-/// GB for each activation of width 96 in float32, of which a tape with its tangents holds some twenty.
+/// Rows that a device with prefers_large_batches() evaluates at once: enough to fill it, and a bound on its memory. An
+/// activation of width 96 in float32 takes 0.1 GB; a tape with its tangents holds about twenty.
 constexpr std::int64_t rows_at_once = 1 << 18;
 
 /// Rows [first_row, end_row) of each of the groups [first_group, end_group).

@@ -101,7 +101,7 @@ void SphericalHarmonics::make_legendre_tables() {
         for (int64_t k = 0; k < order.count[odd]; ++k) {
           const double value = p[index(2 * k + odd)];
           legendre_[index(order.by_latitude[odd] + k * half_stride_ + j)] = value;
-          // A quadrature gives no degree T + 1: of it only winds know.
+          // A quadrature gives no degree T + 1; only winds have it.
           transposed_[index(order.by_degree[odd] + j * order.padded[odd] + k)] = value;
         }
     }
@@ -208,7 +208,7 @@ void SphericalHarmonics::to_classes(const double* coefficients, std::int64_t fie
   }
 }
 
-/// The way back from classes_out_.
+/// The inverse of to_classes, from classes_out_.
 void SphericalHarmonics::from_classes(std::int64_t fields, const std::vector<double>& weight, double* coefficients,
                                       Workspace& work) const {
   const int64_t across = stride(fields);

@@ -27,8 +27,8 @@ struct CacheLineAllocator {
 using Coefficients = std::vector<double, CacheLineAllocator<double>>;
 
 /// Fields f(longitude, mu = sin latitude) = sum over |m| <= T and l >= |m| of f_lm P_lm(mu) exp(i m longitude), l <= T:
-/// triangular truncation. As P_00 = 1, f_00 is the mean over the sphere. Degree T + 1 is held too, as the winds of
-/// truncated vorticity and divergence have it: cos(latitude) times a wind is what is transformed, never the wind.
+/// triangular truncation. P_00 = 1, so f_00 is the mean over the sphere. Degree T + 1 is stored too, since the winds of
+/// truncated vorticity and divergence have it. Winds are multiplied by cos(latitude) before they are transformed.
 ///
 /// A field's coefficients are `size()` doubles: for each m >= 0 the real, then the imaginary parts, in each first l =
 /// m, m + 2, .. and then l = m + 1, m + 3, ..; `at` finds one. In between lies padding, which is 0. Several fields
@@ -57,7 +57,7 @@ class SphericalHarmonics {
   /// value(l, m) at each coefficient, real and imaginary; 0 in the padding and at l = T + 1.
   Coefficients by_degree(const std::function<double(std::int64_t l, std::int64_t m)>& value) const;
 
-  /// Room for what lies between spectra and grid.
+  /// Memory for the steps between spectra and grid.
   class Workspace {
     friend class SphericalHarmonics;
     Coefficients fourier_, classes_in_, classes_out_, halves_, points_, rotated_;
@@ -65,14 +65,14 @@ class SphericalHarmonics {
 
   /// Fields at the nodes of the grid: coefficients (fields, size) to grid (fields, nlat, nlon).
   void synthesis(std::span<const double> coefficients, std::span<double> grid, Workspace& work) const;
-  /// Coefficients up to degree T of fields at the Gaussian nodes; exact for fields of degree 2 nlat - 1 - T. What is
-  /// given as `wind` is cos(latitude) times a component of a wind: see `divergence`. Throws Error on an even grid.
+  /// Coefficients up to degree T of fields at the Gaussian nodes; exact for fields of degree 2 nlat - 1 - T.
+  /// wind_analysis takes cos(latitude) times a component of a wind: see `divergence`. Throws Error on an even grid.
   void analysis(std::span<const double> grid, std::span<double> coefficients, Workspace& work) const;
   void wind_analysis(std::span<const double> grid, std::span<double> coefficients, Workspace& work) const;
 
-  /// A function of fields, point by point: synthesis of `in`, function, wind_analysis of what it makes. The function is
+  /// A function of fields, point by point: synthesis of `in`, function, wind_analysis of its results. The function is
   /// called once for each of nlon longitudes (half a cell beside those of the grid) with (fields, nlat) values to read
-  /// and to write, latitudes in an order of their own.
+  /// and to write, latitudes in an internal order.
   using Pointwise = std::function<void(const double* in, double* out)>;
   void through_grid(std::span<const double> in, const Pointwise& function, std::span<double> out,
                     Workspace& work) const;

@@ -7,7 +7,7 @@ namespace levda::models {
 using std::int64_t;
 
 void SphericalHarmonics::wind(const double* vorticity, const double* divergence, double* u, double* v) const {
-  // Of the stream function and the potential: U = dchi/dlongitude - H psi, V = dpsi/dlongitude + H chi.
+  // With the stream function psi and the potential chi: U = dchi/dlongitude - H psi, V = dpsi/dlongitude + H chi.
   for (int64_t m = 0; m <= truncation_; ++m) {
     const Order& order = orders_[static_cast<std::size_t>(m)];
     for (const int64_t part : {0, 1}) {

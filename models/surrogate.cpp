@@ -51,7 +51,7 @@ Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int
                            std::int64_t most) {
   const std::int64_t p = net.architecture().parameters;
   const std::int64_t d = net.architecture().latent;
-  const std::int64_t steps = static_cast<std::int64_t>(u.size()) / (members * p);  // with parameters of their own
+  const std::int64_t steps = static_cast<std::int64_t>(u.size()) / (members * p);  // of parameters
   const Vars weights = net.parameters().constants();
   autodiff::Backend& backend = weights[0].value().backend();
   const Var parameters(Tensor::from(u, {members, steps, p}, DType::float32, backend));
@@ -82,7 +82,7 @@ Tensor decode_states(const Ldnet& net, const Tensor& s, const Tensor& x, std::in
     const Tensor y = net.decode_all(weights, Var(q.rows(block.first_row, block.end_row)),
                                     Var(on_device.rows(block.first_group, block.end_group)))
                          .value();
-    // Whole states, or rows of one: either way one run of elements.
+    // Whole states, or rows of one state: both are one run of elements.
     put(y, fields, (block.first_group * points + block.first_row) * fields.shape()[2]);
   });
   return fields;
@@ -312,7 +312,7 @@ class SurrogateFile {
     grid.offset_y = numbers("grid.offset_y", c);
   }
 
-  /// It must fit the file before so many weights are made.
+  /// The architecture must fit the file before memory is allocated for the weights.
   LdnetArchitecture architecture() const {
     const Metadata& m = metadata_;
     const LdnetArchitecture a{.latent = m.positive("latent", 4096),

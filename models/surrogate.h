@@ -15,7 +15,7 @@
 
 namespace levda::models {
 
-/// Physical values as the network has them: (value - offset) / scale, per channel.
+/// The network's values are (physical value - offset) / scale, per channel.
 struct Scaling {
   std::vector<double> offset;
   std::vector<double> scale;
@@ -25,17 +25,17 @@ struct Scaling {
 struct Surrogate {
   Description about;
   Ldnet net;
-  std::vector<double> field_mean;  ///< of the training data, per channel, physical units
+  std::vector<double> field_mean;  ///< mean of the training data, per channel, physical units
   std::vector<double> field_std;
   autodiff::Tensor training_parameters;  ///< (members, p) float64, physical units: with the latents, the prior; where
-                                         ///< they change in time (members, frames, p), frame k's ending its step at k
+                                         ///< they change in time (members, frames, p), frame k for the step to k
   autodiff::Tensor training_latents;     ///< (members, frames, d) float32
   autodiff::Tensor error_variance;       ///< (frames, c) float64: mean squared residual on validation trajectories, in
                                          ///< units of field_std squared
-  autodiff::Tensor between_variance;     ///< (frames - 1, c) float64: the same at times between frames and places
+  autodiff::Tensor between_variance;     ///< (frames - 1, c) float64: that at times between frames and places
                                          ///< between nodes
   std::map<std::string, std::string> provenance;  ///< command, seed, version, time, machine, figures
-  std::optional<Scaling> scaling = std::nullopt;  ///< of the network's output; none: z-scores of the training data
+  std::optional<Scaling> scaling = std::nullopt;  ///< of the network's output; nullopt: z-scores of the training data
 
   double offset(std::size_t channel) const { return scaling ? scaling->offset[channel] : field_mean[channel]; }
   double scale(std::size_t channel) const { return scaling ? scaling->scale[channel] : field_std[channel]; }
@@ -50,8 +50,8 @@ struct Surrogate {
 autodiff::Tensor latent_trajectories(const Ldnet& net, std::span<const double> u, std::int64_t members,
                                      std::int64_t frames, std::int64_t most = rows_at_once);
 
-/// Fields as the network has them, of states at points: s (states, d), x (points, 2) -> (states, points, c) float32.
-/// Computed and returned as latent_trajectories is.
+/// The network's fields of states at points: s (states, d), x (points, 2) -> (states, points, c) float32. They are
+/// computed like latent_trajectories; the result is on the CPU.
 autodiff::Tensor decode_states(const Ldnet& net, const autodiff::Tensor& s, const autodiff::Tensor& x,
                                std::int64_t most = rows_at_once);
 
@@ -63,8 +63,8 @@ std::vector<float> predict(const Surrogate& surrogate, std::span<const double> p
 void save_surrogate(const std::filesystem::path& path, const Surrogate& surrogate);
 Surrogate load_surrogate(const std::filesystem::path& path);
 
-/// All that a surrogate computes with, as bytes: what its file holds without the provenance, which says when and where
-/// it was trained.
+/// Everything that a surrogate computes with, as bytes: its file without the provenance, which says when and where it
+/// was trained.
 std::string content(const Surrogate& surrogate);
 
 }  // namespace levda::models

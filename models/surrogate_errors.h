@@ -1,7 +1,7 @@
 #pragma once
 
 /// Errors of a surrogate on trajectories of a data set. The surrogate starts at s = 0 with the true parameters. Missing
-/// values do not count. All are computed where the network's weights are.
+/// values do not count. The computations run where the weights of the network are.
 
 #include "models/dataset.h"
 #include "models/surrogate.h"
@@ -12,14 +12,14 @@ namespace levda::models {
 /// / mean square), pooled as the root mean square over channels.
 double surrogate_error(const Surrogate& surrogate, const Dataset& data, std::int64_t first, std::int64_t last);
 
-/// The same at the times and places between frames. The data must have such values.
+/// Relative RMSE at the times and places between frames. The data must have such values.
 double surrogate_error_between(const Surrogate& surrogate, const Dataset& data, std::int64_t first, std::int64_t last);
 
 /// Mean squared residuals over members [first, last), in units of field_std squared: (frames, c) float64. Where no
 /// value counts, the channel's mean over the other frames.
 autodiff::Tensor error_variance(const Surrogate& surrogate, const Dataset& data, std::int64_t first, std::int64_t last);
 
-/// The same between frames, (frames - 1, c); where the data have no such values, the error at the frame before.
+/// error_variance between frames, (frames - 1, c); where the data have no such values, that of the frame before.
 autodiff::Tensor between_variance(const Surrogate& surrogate, const Dataset& data, std::int64_t first,
                                   std::int64_t last, const autodiff::Tensor& error_variance);
 

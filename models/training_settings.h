@@ -10,9 +10,9 @@ namespace levda {
 
 namespace models {
 
-/// What the decoder sees of coordinates.
+/// The form in which the decoder gets coordinates.
 enum class Embedding : std::uint8_t {
-  natural,  ///< a place in space on a sphere, functions that are periodic where the domain is
+  natural,  ///< on a sphere the place in space, otherwise functions that are periodic where the domain is
   plane     ///< the coordinates as they are
 };
 

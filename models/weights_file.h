@@ -27,11 +27,11 @@ class Metadata {
   std::int64_t whole(const std::string& key, std::int64_t least, std::int64_t most) const;
   /// In 1 .. most.
   std::int64_t positive(const std::string& key, std::int64_t most) const { return whole(key, 1, most); }
-  /// Plane where it is not said: weights of before there were others.
+  /// Plane where the key is missing, as in older files.
   Geometry geometry(const std::string& key) const;
-  /// Alike: residual_silu.
+  /// residual_silu where the key is missing.
   nn::Hidden hidden(const std::string& key) const;
-  /// 0 or 1; 0 where it is not said.
+  /// 0 or 1; 0 where the key is missing.
   bool flag(const std::string& key) const { return has(key) && whole(key, 0, 1) == 1; }
   /// Parts between commas.
   std::vector<std::string> list(const std::string& key) const;

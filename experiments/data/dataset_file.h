@@ -1,7 +1,7 @@
 #pragma once
 
-/// Data sets as files: our own, and those that someone else made of a system that this program does not know. NetCDF,
-/// or where the name ends with .safetensors what dataset_tensors.h says.
+/// Data sets as files: those of this program, and those of other systems made by others. The format is NetCDF, or that
+/// of dataset_tensors.h where the name ends with .safetensors.
 
 #include <filesystem>
 
@@ -16,14 +16,14 @@ std::string dataset_name();
 /// frames, and a checksum of each member's values. For gridded sets. Throws InputError.
 void write_dataset(const std::filesystem::path& path, const Dataset& dataset);
 
-/// A large set: files with the values of some members each, laid out as a whole set, and an index, which is laid out so
-/// too but names these files instead of holding values. An index stands for a set that is complete.
+/// A large set is stored in shards, files with the values of some members each, and an index that names the shards. All
+/// are laid out like a whole set. An index is written when the set is complete.
 struct Shard {
   std::string name;  ///< relative to the index's folder
   std::int64_t members = 0;
 };
 
-/// Members from number `first` on. Throws InputError, as all of these.
+/// Writes members from number `first` on. Throws InputError, as all functions here.
 void write_shard(const std::filesystem::path& path, const Dataset& part, std::int64_t first);
 /// The values of a shard, whose checksums are compared. Throws InputError also when it is damaged or not one of the set
 /// that is outlined with these members.
@@ -31,24 +31,23 @@ Dataset read_shard(const std::filesystem::path& path, const Dataset& outline, st
 /// outline: without values.
 void write_index(const std::filesystem::path& path, const Dataset& outline, const std::vector<Shard>& shards);
 
-/// Members of a set in shards whose fields a reading keeps in memory.
+/// Members of a set in shards whose fields stay in memory.
 enum class Keep : std::uint8_t { none, tests, all };
 
-/// Reads our own files and others' with this much in them (experiments/README.md has the layout):
+/// Reads files of this program, and files of others with at least this content (experiments/README.md has the layout):
 ///   field(member, time, channel, y, x), or of a list of points (member, time, channel, point), packed or with missing
 ///   values as CF has them; parameters(member, parameter) or (member, time, parameter); time, x and y.
-/// What else a file of ours says may be left out: names are then numbers, units "1", the prior range the one that the
-/// parameters have, and the last members are kept for validation and tests, 15% each. An axis that decreases is turned
-/// round; one that is not even makes a list of points.
+/// Everything else may be left out; models::make_dataset has the defaults. An axis that decreases is reversed; an axis
+/// that is not evenly spaced makes a list of points.
 /// Throws InputError naming the file (of a set in shards, the shard) and the variable: missing, wrong shapes, values
 /// that are not finite or not those that were written, parameters outside their prior range.
-/// With a pool of so many points per frame, of the training trajectories only these are kept, drawn by the seed; where
-/// a frame has no more nodes than that, all are. Of a set in shards `keep` says whose fields stay in memory, where
-/// there is no pool; all are read once, and checked. A shard is in memory at a time.
+/// With pool > 0 only `pool` random nodes of each frame of the training trajectories are kept, drawn from the seed; all
+/// are kept where a frame has no more nodes. Without a pool, `keep` says which fields of a set in shards stay in
+/// memory. All are read once and checked, one shard at a time.
 Dataset read_dataset(const std::filesystem::path& path, std::int64_t pool = 0, std::int64_t seed = 0,
                      Keep keep = Keep::all);
 
-/// The configuration that made the file, or "" where there is no such file or it does not say.
+/// The configuration that made the file; "" where there is no file or the file does not have it.
 std::string fingerprint_of(const std::filesystem::path& path);
 
 }  // namespace levda::experiments

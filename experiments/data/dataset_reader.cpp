@@ -114,7 +114,7 @@ class Reader {
     if (!step || !(*step > 0)) fail("time", "is not evenly spaced and increasing, in at least two frames");
     about_.first_time = times[0];
     about_.frame_interval = *step;
-    // Exact where the file says it: a difference of times loses the last digit.
+    // The file's numbers are exact; a difference of times loses the last digit.
     if (file_.has_attribute("first_time") && file_.has_attribute("frame_interval")) {
       const double first = file_.number("first_time");
       const double interval = file_.number("frame_interval");
@@ -173,7 +173,7 @@ class Reader {
     }
   }
 
-  /// As the file says, else a plane.
+  /// The geometry in the file; plane where there is none.
   models::Geometry geometry() const {
     if (!file_.has_attribute(geometry_name)) return models::Geometry::plane;
     const std::string text = file_.text(geometry_name);
@@ -281,7 +281,7 @@ class Reader {
     }
   }
 
-  /// The next members, of a file.
+  /// Adds the members of the next file.
   void add(Dataset part, const std::string& source) {
     part.each_member(0, part.members(),
                      [&](std::int64_t, std::span<const float> fields) { summary_->add(fields, source); });
@@ -294,7 +294,7 @@ class Reader {
             .first(part.fields.size() / static_cast<std::size_t>(part.members()) * static_cast<std::size_t>(left));
     set_.left_missing =
         set_.left_missing || std::any_of(values.begin(), values.end(), [](float v) { return std::isnan(v); });
-    // So many members at first, of all that are kept.
+    // `members` is the number of all members that are kept.
     const auto append = [&]<typename T>(std::vector<T>& all, std::vector<T>& more, std::int64_t left_out,
                                         std::int64_t members) {
       const std::size_t each = more.size() / static_cast<std::size_t>(part.members());
@@ -315,7 +315,7 @@ class Reader {
     append(set_.between.values, part.between.values, 0, members);
   }
 
-  /// The nodes of a training trajectory, part of a file, that are kept.
+  /// Draws the nodes that are kept of a training trajectory, number i of the part.
   void draw_pool(const Dataset& part, std::int64_t i, std::int64_t member) {
     autodiff::Random random(static_cast<std::uint64_t>(seed_), streams::training_pool,
                             static_cast<std::uint32_t>(member));

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Data sets of our own as safetensors: for builds without NetCDF, and for Python without it.
+/// Data sets of this program as safetensors, for builds and Python environments without NetCDF.
 
 #include <filesystem>
 
@@ -13,7 +13,7 @@ namespace levda::experiments {
 /// gridded sets with constant parameters. Throws InputError.
 void write_dataset_tensors(const std::filesystem::path& path, const Dataset& dataset);
 
-/// Reads what write_dataset_tensors wrote, and nothing else. Throws InputError naming the file and the entry.
+/// Reads files of write_dataset_tensors. Throws InputError naming the file and the entry.
 Dataset read_dataset_tensors(const std::filesystem::path& path);
 
 /// The configuration that made the file.

@@ -36,7 +36,7 @@ class DatasetFile : public NetcdfReader {
   std::filesystem::path path_;
 };
 
-/// The values of a file's members, the first of which is number `first` of the set that is outlined. Throws InputError.
+/// The values of a file's members; the first is number `first` of the outlined set. Throws InputError.
 Dataset values_of(const DatasetFile& file, const Dataset& outline, std::int64_t first, std::int64_t members);
 
 }  // namespace levda::experiments

@@ -76,7 +76,7 @@ void write_outline(NetcdfWriter& file, const Dataset& set, const char* format) {
 void write_values(NetcdfWriter& file, const Dataset& set) {
   const models::Description& about = set.about;
   const models::Grid& grid = about.grid;
-  // A chunk is a frame. Of smooth fields in float32 the exponents' bytes compress, and higher levels gain nothing.
+  // A chunk is a frame. In smooth float32 fields only the bytes of the exponents compress; higher levels gain nothing.
   file.variable("field", Type::Float32, {"member", "time", "channel", "y", "x"},
                 {{"long_name", "state, channels in channel_name, units in channel_units"}},
                 {.deflate = 1, .chunk = {1, 1, about.channels(), grid.ny, grid.nx}});

@@ -26,7 +26,7 @@ std::vector<double> kronecker_steps(std::int64_t d) {
   return steps;
 }
 
-/// A time in each interval between frames, in solver steps after the frame before, and places; values are left open.
+/// Draws a time in each interval between frames, on a solver step, and places; values are left 0.
 BetweenFrames draw_between(const DataConfig& data, const models::Description& about, std::int64_t first,
                            std::int64_t last) {
   BetweenFrames between;

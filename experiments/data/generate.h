@@ -1,6 +1,6 @@
 #pragma once
 
-/// Data sets from this program's own solvers.
+/// Data sets from the solvers of this program.
 
 #include <functional>
 
@@ -14,12 +14,12 @@ namespace levda::experiments {
 /// whichever others are made with it.
 class Generator {
  public:
-  /// Throws InputError when the set is too large, and what the case throws.
+  /// Throws InputError when the set is too large, and the errors of the case.
   explicit Generator(const Config& config);
 
   /// The whole set without its values: parameters of all members, description, fingerprint.
   const Dataset& outline() const { return outline_; }
-  /// Members [first, last) as a set of their own. `finished` is called after each of them, in any thread, one call at a
+  /// Members [first, last) as a separate set. `finished` is called after each of them, in any thread, one call at a
   /// time.
   Dataset members(std::int64_t first, std::int64_t last, const std::function<void()>& finished) const;
 

@@ -13,7 +13,7 @@ namespace {
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// Row i takes values of all points to the residual at point i; without rows where there is none.
+/// Row i maps the values of all points to the residual at point i; no rows where the points do not determine it.
 Matrix residual_matrix(std::span<const double> parameters, std::int64_t n, std::int64_t p) {
   if (n < p + 3) return {};
   const Eigen::Map<const Matrix> u(parameters.data(), n, p);
@@ -24,7 +24,7 @@ Matrix residual_matrix(std::span<const double> parameters, std::int64_t n, std::
   a.block(0, n + 1, n, p) = u;
   a.block(n, 0, p + 1, n) = a.block(0, n, n, p + 1).transpose();
   const Eigen::PartialPivLU<Matrix> lu(a);
-  constexpr double singular = 1e-14;  // as good as
+  constexpr double singular = 1e-14;  // treated as singular
   if (!(lu.rcond() > singular)) return {};
   Matrix inverse = lu.inverse().topLeftCorner(n, n);
   for (std::int64_t i = 0; i < n; ++i) inverse.row(i) /= inverse(i, i);

@@ -69,7 +69,8 @@ class Generation {
     if (options_.progress != nullptr) fmt::print(options_.progress, format, std::forward<Args>(args)...);
   }
 
-  /// The fewest that leave threads idle for at most a twentieth of the time, all members taking as long.
+  /// The smallest number that leaves threads idle for at most a twentieth of the time, if all members take equally
+  /// long.
   std::int64_t shards_at_once() const {
     const std::int64_t threads = options_.threads;
     const auto idle = [&](std::int64_t shards) {
@@ -93,12 +94,12 @@ class Generation {
   void announce() const {
     const models::Description& about = outline_.about;
     const double bytes = member_bytes_ * static_cast<double>(outline_.members());
-    // A group that is computed and one that is written; a state between frames for each frame, while it is computed.
+    // One group is computed while another is written; a member in work also holds a state between each two frames.
     const double memory =
         std::min(2.0 * static_cast<double>(together_ * per_shard_), static_cast<double>(outline_.members())) *
             member_bytes_ +
         2.0 * options_.threads * member_bytes_ + leave_one_out_.bytes();
-    // With a pool: of training frames its nodes with their values, and both once more for the batches.
+    // A pool holds nodes and values of the training frames; the batches hold both once more.
     const std::int64_t pool = training_pool_ < about.grid.cells() ? training_pool_ : 0;
     const double pooled =
         static_cast<double>(outline_.train * about.frames * pool) *
@@ -124,7 +125,7 @@ class Generation {
     std::vector<std::int64_t> open;
     for (std::int64_t shard = 0; shard < shards; ++shard)
       if (!take(shard)) open.push_back(shard);
-    // An index stands for a complete set.
+    // An index must not exist while the set is incomplete.
     if (!open.empty()) fs::remove(path_);
     make(open);
     Dataset outline = outline_;
@@ -136,7 +137,7 @@ class Generation {
     remove_others(shards);
   }
 
-  /// False where there is no such shard, as it should be, yet.
+  /// Takes an existing shard; false where there is none, or none that is intact.
   bool take(std::int64_t shard) {
     try {
       if (fingerprint_of(path_of(shard)) != outline_.fingerprint) return false;
@@ -148,8 +149,8 @@ class Generation {
     }
   }
 
-  /// Some shards at once, so that all threads have work; each group while the one before is being written, by this
-  /// thread alone.
+  /// Computes shards in groups, so that all threads have work. Each group is computed while this thread writes the
+  /// group before.
   void make(const std::vector<std::int64_t>& open) {
     using Clock = std::chrono::steady_clock;
     const Clock::time_point begin = Clock::now();
@@ -195,7 +196,7 @@ class Generation {
         throw Interrupted(fmt::format("stopped after {} of {} members; the same command goes on from there",
                                       outline_.members() - left + written, outline_.members()));
       if (from > 0) continue;
-      // The first group alone: how long the others will take, and whether they fit, is known before they begin.
+      // After the first group, time and disk space of the others are known before they begin.
       const double ratio = static_cast<double>(left - written) / static_cast<double>(written);
       progress.reset();
       const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -220,7 +221,7 @@ class Generation {
     return error;
   }
 
-  /// Shards of a set that was divided otherwise, or of another one.
+  /// Removes shards of another set, or of the same set divided differently.
   void remove_others(std::int64_t shards) const {
     std::error_code ignored;
     const fs::path folder = path_of(0).parent_path();

@@ -24,7 +24,7 @@ using autodiff::Vars;
 
 namespace {
 
-/// What the encoder sees of some members and what it is to say, at all frames, both float32 with the members outermost.
+/// Inputs and targets of the encoder for some members at all frames, float32 with the members outermost.
 struct Trajectories {
   std::int64_t first = 0;  // member
   std::int64_t members = 0;
@@ -93,7 +93,7 @@ std::vector<std::int64_t> drawn_starts(const models::SequenceFrames& seen, const
   return starts;
 }
 
-/// Those of evaluations: all possible ones in turn.
+/// Start frames of evaluations: all possible ones in turn.
 std::vector<std::int64_t> fixed_starts(const models::SequenceFrames& seen, const Trajectories& of) {
   std::vector<std::int64_t> starts;
   for (std::int64_t row = 0; row < of.members; ++row)
@@ -172,7 +172,7 @@ void normalise_targets(const Trajectories& training, const models::SequenceFrame
   for (std::size_t i = 0; i < target.size(); ++i) mean[i % outputs] += target[i] / rows;
   for (std::size_t i = 0; i < target.size(); ++i)
     deviation[i % outputs] += std::pow(target[i] - mean[i % outputs], 2) / rows;
-  constexpr double least = 1e-6;  // of the mean: beyond that it is float32's rounding
+  constexpr double least = 1e-6;  // of the mean; smaller deviations are rounding of float32
   for (std::size_t k = 0; k < outputs; ++k) {
     deviation[k] = std::sqrt(deviation[k]);
     if (!(deviation[k] > least * std::abs(mean[k]))) deviation[k] = 1;

@@ -53,7 +53,7 @@ void check_initial(const AtmosphereInitial& initial) {
     throw Error("atmosphere: latitudes of the initial state are not within -90 .. 90 degrees");
   if (!(initial.longitude.back() - initial.longitude.front() < 360 - 1e-6))
     throw Error("atmosphere: longitudes of the initial state span 360 degrees or more");
-  // All round the sphere, or the cubics would make most of it up.
+  // The axes must cover the sphere, or the cubics would extrapolate far.
   const auto check_gaps = [](const char* name, std::vector<double> x, double first, double last) {
     const double most = 3 * (last - first) / static_cast<double>(x.size());
     x.insert(x.begin(), first);

@@ -55,8 +55,8 @@ void update_row(std::int64_t width, const T* __restrict fx, const T* __restrict 
 /// leave for each wavenumber theta a cyclic tridiagonal system in x,
 ///   p_{i-1} - (4 - 2 cos theta) p_i + p_{i+1} = -(1/z)(1 - z S)(1 - z / S) p_i = D_i,  S p_i = p_{i-1},
 ///   z + 1/z = 4 - 2 cos theta, z < 1,
-/// which two recursions solve, for all wavenumbers side by side: a geometric series closes the cycle. The same as
-/// dividing by the eigenvalues 2 cos theta_x + 2 cos theta_y - 4 in Fourier space, in fewer operations. Before the
+/// which two recursions solve, for all wavenumbers side by side: a geometric series closes the cycle. This equals
+/// a division by the eigenvalues 2 cos theta_x + 2 cos theta_y - 4 in Fourier space, in fewer operations. Before the
 /// products sums and differences of rows that are mirror images, j, n - j, n/2 - j and n/2 + j, sort even from odd
 /// functions and wavenumbers: a quarter of the products is left (half of them for odd n).
 template <typename T>

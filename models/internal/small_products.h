@@ -39,8 +39,8 @@ void product_rows(std::int64_t first, std::int64_t inner, std::int64_t column, s
     product_tile<Rows, 1>(first, inner, a, b, stride, column, out);
 }
 
-/// out(i)[r] = sum_k a(i)[k] b[k stride + r] for i < rows, k < inner, r < columns, a multiple of 4. Of these sizes
-/// (tens) Eigen's own product spends more time on packing than on multiplying.
+/// out(i)[r] = sum_k a(i)[k] b[k stride + r] for i < rows, k < inner, r < columns, a multiple of 4. With sizes
+/// of a few tens Eigen's product spends more time on packing than on multiplying.
 template <class A, class Out>
 void product(std::int64_t rows, std::int64_t inner, std::int64_t columns, const A& a, const double* b,
              std::int64_t stride, const Out& out) {

@@ -155,8 +155,16 @@ TEST_CASE("settings that cannot be are refused by their name") {
   CHECK_THROWS_WITH_AS(train_surrogate(data, network(), many),
                        "configuration: training.trajectories: 99, but the data set has 8 training trajectories",
                        InputError);
+  TrainingSettings none = settings();
+  none.points = 0;
+  CHECK_THROWS_WITH_AS(train_surrogate(data, network(), none), "configuration: training.points: 0 is not positive",
+                       InputError);
   NetworkSettings range = network();
   range.field_min = {0};
   CHECK_THROWS_WITH_AS(train_surrogate(data, range, settings()),
                        "configuration: surrogate.field_min: 1 numbers for 2 channels", InputError);
+  range.field_min = {0, 1};
+  range.field_max = {1, 1};
+  CHECK_THROWS_WITH_AS(train_surrogate(data, range, settings()), "configuration: surrogate.field_max: 1 is not above 1",
+                       InputError);
 }
