@@ -34,7 +34,7 @@ void write_index(const std::filesystem::path& path, const Dataset& outline, cons
 /// Members of a set in shards whose fields stay in memory.
 enum class Keep : std::uint8_t { none, tests, all };
 
-/// Reads files of this program, and files of others with at least this content (experiments/README.md has the layout):
+/// Reads files of this program, and files of others with at least this content (experiments/FORMATS.md has the layout):
 ///   field(member, time, channel, y, x), or of a list of points (member, time, channel, point), packed or with missing
 ///   values as CF has them; parameters(member, parameter) or (member, time, parameter); time, x and y.
 /// Everything else may be left out; models::make_dataset has the defaults. An axis that decreases is reversed; an axis
