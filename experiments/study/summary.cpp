@@ -31,8 +31,9 @@ Figure jackknife(std::size_t truths, const F& f) {
   std::vector<double> without;
   double mean = 0;
   for (std::size_t left = 0; left < truths; ++left) {
-    std::vector<std::size_t> rest = all;
-    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(left));
+    std::vector<std::size_t> rest;
+    for (const std::size_t i : all)
+      if (i != left) rest.push_back(i);
     without.push_back(f(rest));
     mean += without.back() / static_cast<double>(truths);
   }
@@ -234,7 +235,8 @@ std::string markdown_table(const ScoreTable& table) {
 std::string text_of(const std::vector<Summary>& summaries) {
   std::string text;
   for (const Summary& summary : summaries) {
-    text += (text.empty() ? "" : "\n") + markdown_table(score_table(summary)) + "\n" + explained(summary) + "\n";
+    if (!text.empty()) text += '\n';
+    text += markdown_table(score_table(summary)) + "\n" + explained(summary) + "\n";
     for (const MethodSummary& m : summary.methods)
       if (m.failures > 0) text += fmt::format("{} failed, first: {}\n", m.key, m.failure);
   }
