@@ -1,6 +1,6 @@
 #pragma once
 
-/// What netcdf_reader.cpp and netcdf_writer.cpp share.
+/// Helpers of netcdf_reader.cpp and netcdf_writer.cpp.
 
 #include <cstdint>
 #include <span>

@@ -33,7 +33,7 @@ class Plot {
     for (std::size_t i = 0; i < count; ++i) line(i);
     add("EOD\n");
   }
-  /// The same with lines "x y" of these digits; as many as the shorter list has.
+  /// Defines a block of lines "x y", up to the end of the shorter list, with this many digits.
   void points(std::string_view name, std::span<const double> x, std::span<const double> y, int digits = 6);
 
   /// Places the axes of the next plot.
