@@ -126,8 +126,8 @@ def sweeps(out):
         for label, key in (("error", "rel_rmse"), ("s", "seconds")):
             row = [f"{quantity} {', '.join(results['values'])}" if key == "rel_rmse" else "", label]
             for name in names:
-                m = results["methods"][name]
-                row.append(", ".join(f"{v:.3g}" for v in m[key]) + f"; {m[key + '_exponent']:.2f}")
+                values = [study["experiments"]["warm"]["methods"][name][key] for study in results["studies"]]
+                row.append(", ".join(f"{v:.3g}" for v in values) + f"; {results['exponents'][name][key]:.2f}")
             rows.append(row)
     return table(["over", ""] + [name.split(":")[0] for name in names], rows)
 
