@@ -40,6 +40,10 @@ def shown(value, digits=4):
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
+def significant(value):
+    return "-" if value is None else f"{value:.3g}"
+
+
 def with_error(value, error):
     """Four decimals below 0.3, three above; the error has as many."""
     if value is None:
@@ -114,7 +118,7 @@ def fourdenvar(out):
         all_of = methods(out, run)
         row = [name]
         for key in ("levda", "fourdenvar", f"fourdenvar:window={window}:shift={window}"):
-            row += [score(all_of[key], "rel_rmse", 48), f"{all_of[key]['seconds']:.3g}"]
+            row += [score(all_of[key], "rel_rmse", 48), significant(all_of[key]["seconds"])]
         rows.append(row)
     return table(["", "LEVDA, rel. RMSE", "s", "4DEnVar", "s", "in short windows", "s"], rows)
 
@@ -127,7 +131,7 @@ def sweeps(out):
             row = [f"{quantity} {', '.join(results['values'])}" if key == "rel_rmse" else "", label]
             for name in names:
                 values = [study["experiments"]["warm"]["methods"][name][key] for study in results["studies"]]
-                row.append(", ".join(f"{v:.3g}" for v in values) + f"; {results['exponents'][name][key]:.2f}")
+                row.append(", ".join(map(significant, values)) + f"; {shown(results['exponents'].get(name, {}).get(key), 2)}")
             rows.append(row)
     return table(["over", ""] + [name.split(":")[0] for name in names], rows)
 
