@@ -28,6 +28,8 @@ Op row_of(const CustomOp& user) {
                 Vars x;
                 for (const Var& input : inputs) x.push_back(input.detach());
                 const Var result = user.value(x);
+                if (result.tracked())
+                  throw Error(fmt::format("[{}] value uses a variable that is not an input", user.name));
                 const Shape shape = user.shape || !result ? y.shape() : result.shape();
                 y = checked(user.name, "value", result, shape, x[0]).value();
               },

@@ -32,6 +32,7 @@ double difference(const Tensor& a, const Tensor& b) {
   const Matrix y = matrix_of(flattened(b, 1));
   if (x.rows() != y.rows() || x.cols() != y.cols())
     throw Error(fmt::format("shapes {} and {} differ", a.shape().text(), b.shape().text()));
+  if (!x.allFinite() || !y.allFinite()) return std::numeric_limits<double>::quiet_NaN();  // maxCoeff may pass over it
   const double largest = std::max(x.cwiseAbs().maxCoeff(), y.cwiseAbs().maxCoeff());
   const double apart = (x - y).cwiseAbs().maxCoeff();
   return apart == 0 ? 0 : apart / largest;

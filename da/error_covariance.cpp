@@ -25,6 +25,15 @@ void check_variance(const std::vector<double>& variance) {
       throw Error(fmt::format("error covariance: variance {} is {}", i, variance[i]));
 }
 
+/// What `plus` is given for m errors.
+void check_added(std::span<const double> variance, std::int64_t m) {
+  if (static_cast<std::int64_t>(variance.size()) != m)
+    throw Error(fmt::format("error covariance: {} variances on top of {}", variance.size(), m));
+  for (std::size_t i = 0; i < variance.size(); ++i)
+    if (!(variance[i] >= 0) || !std::isfinite(variance[i]))
+      throw Error(fmt::format("error covariance: added variance {} is {}", i, variance[i]));
+}
+
 Tensor tensor_of(const std::vector<double>& values) {
   return Tensor::from(std::span<const double>(values), {static_cast<std::int64_t>(values.size())});
 }
@@ -33,6 +42,7 @@ Tensor tensor_of(const std::vector<double>& values) {
 
 std::unique_ptr<ErrorCovariance> ErrorCovariance::plus(std::span<const double> variance) const {
   const std::int64_t m = size();
+  check_added(variance, m);
   const Var c = colour(Var(tensor_of(Matrix(Matrix::Identity(m, m)))));  // C'
   std::vector<double> sum = matmul(c, c, true).value().to_vector();
   for (std::int64_t i = 0; i < m; ++i) sum[i * (m + 1)] += variance[i];
@@ -58,6 +68,7 @@ std::unique_ptr<ErrorCovariance> DiagonalCovariance::part(std::span<const std::i
 }
 
 std::unique_ptr<ErrorCovariance> DiagonalCovariance::plus(std::span<const double> variance) const {
+  check_added(variance, size());
   std::vector<double> sum = variance_;
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += variance[i];
   return std::make_unique<DiagonalCovariance>(std::move(sum));
@@ -147,6 +158,7 @@ std::unique_ptr<ErrorCovariance> BandedCovariance::part(std::span<const std::int
 }
 
 std::unique_ptr<ErrorCovariance> BandedCovariance::plus(std::span<const double> variance) const {
+  check_added(variance, size());
   std::vector<double> sum = band_;
   for (std::int64_t i = 0; i < size(); ++i) sum[i * (bandwidth_ + 1)] += variance[i];
   return std::make_unique<BandedCovariance>(std::move(sum), bandwidth_);
@@ -194,6 +206,7 @@ std::unique_ptr<ErrorCovariance> FullCovariance::part(std::span<const std::int64
 }
 
 std::unique_ptr<ErrorCovariance> FullCovariance::plus(std::span<const double> variance) const {
+  check_added(variance, size());
   std::vector<double> sum = matrix_;
   for (std::int64_t i = 0; i < size_; ++i) sum[i * size_ + i] += variance[i];
   return std::make_unique<FullCovariance>(std::move(sum));
@@ -274,6 +287,7 @@ std::unique_ptr<ErrorCovariance> LowRankCovariance::part(std::span<const std::in
 }
 
 std::unique_ptr<ErrorCovariance> LowRankCovariance::plus(std::span<const double> variance) const {
+  check_added(variance, size());
   std::vector<double> sum = diagonal_;
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += variance[i];
   return std::make_unique<LowRankCovariance>(std::move(sum), factor_);

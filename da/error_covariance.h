@@ -28,6 +28,7 @@ class ErrorCovariance {
   virtual std::unique_ptr<ErrorCovariance> part(std::span<const std::int64_t> positions,
                                                 std::span<const double> factors) const = 0;
   /// R with m variances >= 0 of further independent errors added to its diagonal. By default a FullCovariance.
+  /// Throws Error: another number of variances, or one that is negative or not finite.
   virtual std::unique_ptr<ErrorCovariance> plus(std::span<const double> variance) const;
 };
 

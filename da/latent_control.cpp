@@ -142,6 +142,7 @@ Ensemble LatentControl::candidates(std::int64_t count, Random random) const {
 }
 
 std::unique_ptr<const ErrorCovariance> LatentControl::covariance(const Observations& o) const {
+  check_columns(o, "observations");
   std::vector<double> variance(o.value.size(), 1.0);
   for (std::size_t i = 0; i < variance.size(); ++i)
     if (o.qc[i] == used) variance[i] = o.error_std[i] * o.error_std[i];
@@ -150,6 +151,7 @@ std::unique_ptr<const ErrorCovariance> LatentControl::covariance(const Observati
 
 std::unique_ptr<const ErrorCovariance> LatentControl::covariance(const Observations& o,
                                                                  const ErrorCovariance& errors) const {
+  check_columns(o, "observations");
   const Surrogate& s = surrogate_;
   const std::vector<std::int64_t> positions = o.in_window(0, std::numeric_limits<double>::infinity());
   const std::vector<double> seen = Footprints(o.part(positions), s.about)

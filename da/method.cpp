@@ -19,6 +19,7 @@ using autodiff::Vars;
 void check(const Problem& p) {
   if (p.prior.controls() != p.model.controls())
     throw Error(fmt::format("an ensemble of {} controls for a model of {}", p.prior.controls(), p.model.controls()));
+  check_columns(p.observations, "observations");
   if (p.covariance.size() != p.observations.size())
     throw Error(
         fmt::format("a covariance of {} errors for {} observations", p.covariance.size(), p.observations.size()));

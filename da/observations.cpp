@@ -42,11 +42,8 @@ std::vector<std::int64_t> Observations::in_window(double begin, double end) cons
   return positions;
 }
 
-void check(const Observations& o, const std::string& source, double last_time, std::int64_t channels) {
-  const auto rows = static_cast<std::size_t>(o.size());
-  const auto fail = [&](const char* column, std::size_t row, const std::string& message) {
-    throw InputError(source, column, fmt::format("row {}: {}", row, message));
-  };
+void check_columns(const Observations& o, const std::string& source) {
+  const std::size_t rows = o.value.size();
   const auto length = [&](const char* column, std::size_t size) {
     if (size != rows) throw InputError(source, column, fmt::format("{} rows, where value has {}", size, rows));
   };
@@ -59,6 +56,14 @@ void check(const Observations& o, const std::string& source, double last_time, s
   length("op", o.op.size());
   length("extent_x", o.extent_x.size());
   length("extent_y", o.extent_y.size());
+}
+
+void check(const Observations& o, const std::string& source, double last_time, std::int64_t channels) {
+  const auto rows = static_cast<std::size_t>(o.size());
+  const auto fail = [&](const char* column, std::size_t row, const std::string& message) {
+    throw InputError(source, column, fmt::format("row {}: {}", row, message));
+  };
+  check_columns(o, source);
   for (std::size_t i = 0; i < rows; ++i) {
     if (o.qc[i] != used) continue;
     if (!(o.time[i] >= 0 && o.time[i] <= last_time))

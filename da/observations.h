@@ -43,6 +43,9 @@ struct Observations {
   std::vector<std::int64_t> in_window(double begin, double end) const;
 };
 
+/// Throws InputError naming `source` and the column when the columns have unequal lengths.
+void check_columns(const Observations& observations, const std::string& source);
+
 /// Throws InputError naming `source`, the column and the row (0-based) when columns have unequal length, no entry is to
 /// be assimilated, a value is not finite, a time is outside [0, last_time], a channel is outside [0, channels), an
 /// error is not positive, an operator is unknown, or an entry to be assimilated repeats another one in all columns.

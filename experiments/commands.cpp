@@ -86,6 +86,9 @@ using Words = std::vector<std::string>;
 /// the weights; the solver for finer truths and scattered sensors reads data.
 const Words twin_sections{"seed", "data", "surrogate", "training", "observations", "assimilation"};
 
+/// Observations in one file of yours are assimilated with the weights as they are.
+const Words file_sections{"seed", "assimilation"};
+
 const Command commands[]{
     {"generate",
      "Run the solver: the data set OUT/data.*",
@@ -101,8 +104,8 @@ const Command commands[]{
      [](const Arguments&, const Request& r) { train(r); }},
     {"encode",
      "Train the observation encoders of LD-EnSF for the surrogate: OUT/encoder-EXPERIMENT.safetensors",
-     {"CASE", "--out", "--data", "--weights", "--device", "--time-limit"},
-     {"checkpoint_seconds", "surrogate", "training", "observations", "encoder", "assimilation"},
+     {"CASE", "--out", "--data", "--weights", "--seed", "--device", "--time-limit"},
+     {"seed", "checkpoint_seconds", "surrogate", "training", "observations", "encoder", "assimilation"},
      false,
      [](const Arguments&, const Request& r) { encode(open(r, {.twin = false})); }},
     {"observe",
@@ -269,7 +272,7 @@ void add_work(const Command& command, CLI::App& c, Arguments& a) {
                  "(default: as the file says, else warm)")
         ->check(experiments)
         ->needs(file);
-    for (const char* other : {"--data", "--batch"}) file->excludes(c.get_option(other));
+    for (const char* other : {"--data", "--batch", "--initial"}) file->excludes(c.get_option(other));
   }
   if (has("--experiment"))
     c.add_option("--experiment", a.compare.experiment, "warm, from an unknown time on, or cold")
@@ -288,20 +291,21 @@ void add_work(const Command& command, CLI::App& c, Arguments& a) {
 }
 
 /// Throws InputError for a key that is unknown or that the command does not read.
-void set(Config& config, const Command& command, const std::string& setting) {
+void set(Config& config, const Command& command, const Arguments& a, const std::string& setting) {
   apply_setting(config, setting);
   const std::string key = setting.substr(0, setting.find('='));
-  const Words& sections = command.sections;
+  const bool one_file = !a.one_file.observations.empty();
+  const Words& sections = one_file ? file_sections : command.sections;
   if (!sections.empty() && std::find(sections.begin(), sections.end(), key.substr(0, key.find('.'))) == sections.end())
     throw InputError("--set", key,
-                     fmt::format("{} reads only {}; a file of --config may hold the others, too", command.name,
-                                 fmt::join(sections, ", ")));
+                     fmt::format("{}{} reads only {}; a file of --config may hold the others, too", command.name,
+                                 one_file ? " --observations" : "", fmt::join(sections, ", ")));
 }
 
 Config configuration(const Command& command, const Arguments& a) {
   Config config = a.case_name.empty() ? own_config() : load_preset(a.case_name, a.preset);
   if (!a.config.empty()) apply_file(config, a.config);
-  for (const std::string& setting : a.settings) set(config, command, setting);
+  for (const std::string& setting : a.settings) set(config, command, a, setting);
   if (!a.initial.empty()) config.data.initial = a.initial;
   if (a.seed) apply_setting(config, fmt::format("seed={}", *a.seed));
   return config;

@@ -133,6 +133,9 @@ std::string trained_configuration(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return "";
   const nn::TensorFile file = nn::read_safetensors(path);
+  if (const auto format = file.metadata.find("format");
+      format == file.metadata.end() || !format->second.starts_with("levda-"))
+    throw InputError(path.string(), "format", "not a file of levda; it is not overwritten");
   const auto entry = file.metadata.find("levda_configuration");
   return entry == file.metadata.end() ? "" : entry->second;
 }

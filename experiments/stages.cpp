@@ -333,6 +333,7 @@ void sweep(const Request& request, const CompareOptions& options, const std::str
     changed.config = request.config;  // not yet settled
     for (const std::string& setting : result.sweep.settings[i]) apply_setting(changed.config, setting);
     check(changed.config);
+    for (const std::string& name : options.methods) choose_method(changed.config, name);
     return changed;
   };
   for (std::size_t i = 0; i < result.sweep.values.size(); ++i)  // check all before the first is computed
@@ -344,9 +345,9 @@ void sweep(const Request& request, const CompareOptions& options, const std::str
     e = open(request_of(i), base.needs, &e);
     result.summaries.push_back(compare_into(folder / result.sweep.values[i], e, options));
   }
-  write_results(folder / "results.json", request.config, *base.surrogate, result);
+  write_results(folder / "results.json", base.config(), *base.surrogate, result);
   nn::write_text_file(folder / "table.md", text_of(result));
-  write_sweep_report(folder, request.config, *base.surrogate, *base.data, result);
+  write_sweep_report(folder, base.config(), *base.surrogate, *base.data, result);
   fmt::print("{}", text_of(result));
   say("sweep: {}", folder.string());
 }

@@ -83,6 +83,7 @@ class Outline {
     if (!grid.listed() && (grid.nx < 2 || grid.ny < 2 || !(grid.dx > 0 && grid.dy > 0) ||
                            !std::isfinite(grid.x0 + grid.width() + grid.y0 + grid.height())))
       fail("x", fmt::format("a grid of {} x {} nodes, {} and {} apart", grid.nx, grid.ny, grid.dx, grid.dy));
+    if (grid.listed()) settle_list();
     if (const std::string fault = grid.fault(); !fault.empty()) fail("geometry", fault);
     for (const auto& [field, offsets] :
          {std::pair{"offset_x", &grid.offset_x}, std::pair{"offset_y", &grid.offset_y}}) {
@@ -96,6 +97,25 @@ class Outline {
         static_cast<double>(members_) * static_cast<double>(about_.frames) * static_cast<double>(set_.frame_size());
     constexpr double most = 1e10;  // values, 40 GB
     if (size > most) fail("field", fmt::format("{:.1e} values, at most {:.0e} are possible", size, most));
+  }
+
+  /// Extent and spacing of a list follow from its places, as when a weights file is read.
+  void settle_list() {
+    Grid& grid = about_.grid;
+    if (grid.geometry != Geometry::plane) fail("geometry", "a list of points lies on a plane");
+    for (const auto& [field, places] : {std::pair{"x", &grid.x}, std::pair{"y", &grid.y}})
+      for (const double place : *places)
+        if (!std::isfinite(place)) fail(field, fmt::format("{} is not a place", place));
+    if (grid.nx != static_cast<std::int64_t>(grid.x.size()) || grid.ny != 1)
+      fail("x", fmt::format("{} places, where the grid has {} x {} nodes", grid.x.size(), grid.nx, grid.ny));
+    try {
+      Grid list = Grid::of_points(grid.x, grid.y, channels_);
+      list.offset_x = std::move(grid.offset_x);
+      list.offset_y = std::move(grid.offset_y);
+      grid = std::move(list);
+    } catch (const Error& error) {
+      fail("x", error.what());
+    }
   }
 
   void settle_names(std::vector<std::string>& names, std::vector<std::string>& units, std::int64_t count,

@@ -41,7 +41,16 @@ Grid Grid::of_points(std::vector<double> x, std::vector<double> y, std::int64_t 
   return grid;
 }
 
+namespace {
+
+void check_stride(std::int64_t stride) {
+  if (stride < 1) throw Error(fmt::format("a stride of {} nodes", stride));
+}
+
+}  // namespace
+
 autodiff::Tensor grid_points(const Grid& grid, std::int64_t stride) {
+  check_stride(stride);
   if (grid.listed()) stride = 1;
   std::vector<float> x;
   for (std::int64_t j = 0; j < grid.ny; j += stride)
@@ -53,6 +62,7 @@ autodiff::Tensor grid_points(const Grid& grid, std::int64_t stride) {
 }
 
 std::vector<double> grid_areas(const Grid& grid, std::int64_t stride) {
+  check_stride(stride);
   if (grid.listed()) stride = 1;
   std::vector<double> areas;
   for (std::int64_t j = 0; j < grid.ny; j += stride)

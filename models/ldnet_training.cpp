@@ -97,6 +97,16 @@ Surrogate untrained(const Dataset& data, const NetworkSettings& network, const T
                                      {"decay_epochs", settings.decay_epochs}})
     if (value < 1)
       throw InputError("configuration", fmt::format("training.{}", field), fmt::format("{} is not positive", value));
+  const auto number = [](const char* key, double value, bool good) {
+    if (!good || !std::isfinite(value)) throw InputError("configuration", key, fmt::format("is {}", value));
+  };
+  number("surrogate.latent_dt", network.latent_dt, network.latent_dt >= 0);
+  number("training.rate", settings.rate, settings.rate > 0);
+  if (!(settings.clip > 0)) throw InputError("configuration", "training.clip", fmt::format("is {}", settings.clip));
+  number("training.decay", settings.decay, settings.decay > 0);
+  number("training.finetune_rate", settings.finetune_rate, settings.finetune_rate > 0);
+  if (settings.finetune_steps < 0)
+    throw InputError("configuration", "training.finetune_steps", fmt::format("is {}", settings.finetune_steps));
   if (data.train < settings.trajectories)
     throw InputError(
         "configuration", "training.trajectories",

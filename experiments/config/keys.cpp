@@ -238,7 +238,8 @@ std::string options_page() {
       "`observe`, `encode`, `assimilate`, `calibrate`, `compare`, `sweep` and `report` read them";
   constexpr std::array sections{
       Section{"general",
-              "`observe` and all later stages read `seed`; `train` and `encode` read `checkpoint_seconds`; `generate` "
+              "`observe`, `encode` and all later stages read `seed`; `train` and `encode` read `checkpoint_seconds`; "
+              "`generate` "
               "reads "
               "`shard_megabytes`"},
       Section{"data",

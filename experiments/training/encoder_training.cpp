@@ -283,6 +283,7 @@ std::string encoder_fingerprint(const Config& config, const Dataset& data, const
              "observations.sensors = {}\nobservations.every = {}\nexperiment = {}\nframes = {}\n"
              "starts = {} .. {}\n",
              config.observations.sensors, seen.every, experiment, seen.frames, seen.first_start, seen.last_start) +
+         (config.observations.sensors.starts_with("random:") ? fmt::format("seed = {}\n", config.seed) : "") +
          data.fingerprint + fmt::format("weights = {}\n", surrogate_checksum(s));
 }
 

@@ -171,6 +171,12 @@ TEST_CASE("a custom operation refuses what its rules return in another shape or 
           (void)custom_op(op)({inputs[0], drawn({2}, 1)});
         }) == "[saturation] cannot broadcast (4, 3) and (2)");
   CHECK(message([&] { (void)custom_op(op)({}); }) == "[saturation] no inputs");
+  Tape tape;
+  const Var captured = tape.variable(drawn({4, 3}, 5));
+  op.value = [&](const Vars& x) { return x[0] * captured; };
+  CHECK(message([&] {
+          (void)custom_op(op)({inputs[0], inputs[1]});
+        }) == "[saturation] value uses a variable that is not an input");
   op.value = nullptr;
   CHECK(message([&] { (void)custom_op(op); }) == "[saturation] has no value");
 }

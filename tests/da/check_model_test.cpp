@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "autodiff/custom_op.h"
 #include "autodiff/error.h"
@@ -104,6 +105,19 @@ class WrongTangents final : public Plain {
   Linearisation linearise(const Tensor& v, const Tensor& directions) const override {
     Linearisation all = Plain::linearise(v, directions);
     all.tangents = (2 * Var(all.tangents)).value();
+    return all;
+  }
+};
+
+/// One tangent, the last but one, is not a number: a place that a vectorised maximum passes over.
+class NanTangent final : public Plain {
+ public:
+  using Plain::Plain;
+  Linearisation linearise(const Tensor& v, const Tensor& directions) const override {
+    Linearisation all = Plain::linearise(v, directions);
+    std::vector<double> tangents = all.tangents.to_vector();
+    tangents[tangents.size() - 2] = std::numeric_limits<double>::quiet_NaN();
+    all.tangents = Tensor::from(std::span<const double>(tangents), all.tangents.shape());
     return all;
   }
 };
@@ -209,6 +223,7 @@ TEST_CASE("each fault fails in the row that names it") {
   CHECK(failures(spoilt<NotFinite>()) == Names{"finite"});
   CHECK(spoilt<NotFinite>().row("Taylor").result == Result::skipped);
   CHECK(failures(spoilt<WrongTangents>()) == Names{"linearise"});
+  CHECK(failures(spoilt<NanTangent>()) == Names{"linearise"});
   CHECK(failures(spoilt<WrongJvp>()) == Names{"jvp and vjp"});
   CHECK(failures(spoilt<HalfDetached>()) == Names{"Taylor"});
   CHECK(failures(spoilt<CountsObservations>()) == Names{"observations", "time"});

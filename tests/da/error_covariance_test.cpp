@@ -218,6 +218,17 @@ TEST_CASE("covariances that are none are refused") {
   CHECK_THROWS_WITH_AS(LowRankCovariance({1, 1}, {1, nan}), "error covariance: factor 0 of observation 1 is nan",
                        Error);
   const FullCovariance two({1, 0.5, 0.5, 1});
+  const DiagonalCovariance diagonal({1, 1});
+  const BandedCovariance band({1, 0, 1, 0.5}, 1);
+  const LowRankCovariance low({1, 1}, {1, 1});
+  for (const ErrorCovariance* r :
+       {static_cast<const ErrorCovariance*>(&two), static_cast<const ErrorCovariance*>(&diagonal),
+        static_cast<const ErrorCovariance*>(&band), static_cast<const ErrorCovariance*>(&low)}) {
+    CHECK_THROWS_WITH_AS(r->plus(std::vector<double>{1}), "error covariance: 1 variances on top of 2", Error);
+    CHECK_THROWS_WITH_AS(r->plus(std::vector<double>{0, -1}), "error covariance: added variance 1 is -1", Error);
+    CHECK_THROWS_AS(r->plus(std::vector<double>{0, nan}), Error);
+    CHECK(r->plus(std::vector<double>{0, 2})->variance()[1] == r->variance()[1] + 2);
+  }
   CHECK_THROWS_WITH_AS(two.whiten(Var(normal_tensor({1, 3}, 1))), "[error_covariance] (1, 3) errors, where 2 are meant",
                        Error);
 }

@@ -128,6 +128,11 @@ TEST_CASE("R is the observations' error and the surrogate's, times the factor") 
   const std::vector<double> correlated =
       LatentControl(s).covariance(o, FullCovariance({1, 0.5, 0, 0.5, 1, 0, 0, 0, 1}))->variance();
   CHECK(std::abs(correlated[0] - 1.04) <= 1e-14);
+  CHECK_THROWS_WITH_AS(control.covariance(o, DiagonalCovariance({1, 1, 1, 1})),
+                       "error covariance: 3 variances on top of 4", Error);
+  CHECK_THROWS_AS(control.grid_points(0), Error);
+  o.qc.pop_back();
+  CHECK_THROWS_WITH_AS(control.covariance(o), "observations: qc: 2 rows, where value has 3", InputError);
 }
 
 TEST_CASE("fields, moments and parameters have physical units, with free and with bounded parameters") {

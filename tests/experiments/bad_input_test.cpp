@@ -80,6 +80,9 @@ TEST_CASE("options and sections that a command does not read") {
   check_refused("keys tsunami --out here", {"--out"});
   check_refused("assimilate tsunami --experiment cold", {"--experiment", "--observations"});
   check_refused("assimilate tsunami --observations o.csv --batch 2", {"--observations", "--batch"});
+  check_refused("assimilate tsunami --observations o.csv --set observations.sigma=2",
+                {"--set: observations.sigma: assimilate --observations reads only seed, assimilation"});
+  check_refused("assimilate tsunami --observations o.csv --initial i.nc", {"--observations", "--initial"});
   check_refused("generate tsunami --set training.steps=2",
                 {"--set: training.steps: generate reads only shard_megabytes, data"});
   check_refused("train tsunami --set seed=2",

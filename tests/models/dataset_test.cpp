@@ -161,6 +161,20 @@ TEST_CASE("arrays that cannot be are refused with the field") {
     d.about.grid.geometry = Geometry::sphere;
     d.about.grid.y0 = 89;
   });
+  const auto listed = [](Dataset& d) {  // 15 places on a line
+    Grid& grid = d.about.grid;
+    grid = {.nx = 15, .ny = 1};
+    for (int i = 0; i < 15; ++i) grid.x.push_back(i), grid.y.push_back(0);
+  };
+  refused("x: 14 places, where the grid has 15 x 1 nodes", [&](Dataset& d) { listed(d), d.about.grid.x.pop_back(); });
+  refused("y: nan is not a place", [&](Dataset& d) { listed(d), d.about.grid.y[3] = std::nan(""); });
+  refused("geometry: a list of points lies on a plane",
+          [&](Dataset& d) { listed(d), d.about.grid.geometry = Geometry::torus; });
+  refused("x: all points lie at one place", [&](Dataset& d) { listed(d), d.about.grid.x.assign(15, 1); });
+  Dataset by_hand = arrays();
+  listed(by_hand);
+  by_hand.about.grid.dx = 99;  // extent and spacing are those of the places
+  CHECK(make_dataset(by_hand, members).about.grid.dx == 1);
   refused("between_fraction: 0 values, where 30 are needed", [](Dataset& d) { d.between.points = 1; });
   Dataset set = arrays();
   CHECK_THROWS_WITH_AS(make_dataset(set, members, std::vector<std::uint8_t>(3)),

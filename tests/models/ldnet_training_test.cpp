@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cmath>
+#include <functional>
 
 #include "autodiff/error.h"
 #include "tests/nn/temporary_folder.h"
@@ -158,6 +159,19 @@ TEST_CASE("settings that cannot be are refused by their name") {
   TrainingSettings none = settings();
   none.points = 0;
   CHECK_THROWS_WITH_AS(train_surrogate(data, network(), none), "configuration: training.points: 0 is not positive",
+                       InputError);
+  const auto refused = [&](const std::string& message, const std::function<void(TrainingSettings&)>& change) {
+    TrainingSettings wrong = settings();
+    change(wrong);
+    CHECK_THROWS_WITH_AS(train_surrogate(data, network(), wrong), ("configuration: training." + message).c_str(),
+                         InputError);
+  };
+  refused("rate: is nan", [](TrainingSettings& s) { s.rate = std::nan(""); });
+  refused("clip: is 0", [](TrainingSettings& s) { s.clip = 0; });
+  refused("finetune_steps: is -1", [](TrainingSettings& s) { s.finetune_steps = -1; });
+  NetworkSettings backwards = network();
+  backwards.latent_dt = -0.1;
+  CHECK_THROWS_WITH_AS(train_surrogate(data, backwards, settings()), "configuration: surrogate.latent_dt: is -0.1",
                        InputError);
   NetworkSettings range = network();
   range.field_min = {0};
