@@ -13,17 +13,17 @@ namespace levda::autodiff {
 
 namespace {
 
-const char* name_of(const Node& node) { return node.op == nullptr ? "variable" : node.op->name; }
-
-/// Bytes of each node's blocks that no earlier node holds.
+/// Bytes of each node, and of its blocks that no earlier node holds.
 std::vector<std::int64_t> bytes_of(const Tape& tape) {
   std::unordered_set<const Storage*> seen;
   std::vector<std::int64_t> bytes;
   for (std::int64_t id = 0; id < tape.size(); ++id) {
     const Node& node = tape.node(id);
-    std::int64_t own = 0;
+    auto own = static_cast<std::int64_t>(sizeof(Node) + node.inputs.capacity() * sizeof(Var));
     const auto add = [&](const Tensor& x) {
-      if (x && seen.insert(x.storage()).second) own += static_cast<std::int64_t>(x.storage()->bytes());
+      if (!x || !seen.insert(x.storage()).second) return;
+      constexpr std::size_t control_block = 16;  // of the shared pointer
+      own += static_cast<std::int64_t>(x.backend().footprint(x.storage()->bytes()) + sizeof(Storage) + control_block);
     };
     for (const Var& x : node.inputs) add(x.value());  // constants
     add(node.attributes.index);
@@ -51,7 +51,7 @@ TapeUse audit(const Tape& tape) {
   const std::vector<std::int64_t> bytes = bytes_of(tape);
   std::map<std::string, OperationUse> by_name;
   for (std::int64_t id = 0; id < tape.size(); ++id) {
-    OperationUse& operation = by_name[name_of(tape.node(id))];
+    OperationUse& operation = by_name[tape.node(id).name()];
     ++operation.nodes;
     operation.bytes += bytes[id];
     use.bytes += bytes[id];
@@ -77,7 +77,7 @@ std::optional<NonFinite> first_nonfinite(const Tape& tape) {
   for (std::int64_t id = 0; id < tape.size(); ++id) {
     const Node& node = tape.node(id);
     try {
-      check_finite(name_of(node), "", node.inputs, node.output);
+      check_finite(node.name(), "", id, node.inputs, node.output);
     } catch (const NonFiniteError& error) {
       return NonFinite{id, error.what()};
     }
@@ -90,8 +90,8 @@ std::string to_dot(const Tape& tape) {
   std::string text = "digraph tape {\n  node [shape=box];\n";
   for (std::int64_t id = 0; id < tape.size(); ++id) {
     const Tensor& y = tape.node(id).output;
-    text += fmt::format("  n{} [label=\"{}: {}\\n{} {}\\n{} bytes\"];\n", id, id, name_of(tape.node(id)),
-                        name(y.dtype()), y.shape().text(), bytes[id]);
+    text += fmt::format("  n{} [label=\"{}: {}\\n{} {}\\n{} bytes\"];\n", id, id, tape.node(id).name(), name(y.dtype()),
+                        y.shape().text(), bytes[id]);
   }
   for_each_edge(tape, [&](std::int64_t from, std::int64_t to) { text += fmt::format("  n{} -> n{};\n", from, to); });
   return text + "}\n";
@@ -103,7 +103,7 @@ std::string to_json(const Tape& tape) {
   for (std::int64_t id = 0; id < tape.size(); ++id) {
     const Tensor& y = tape.node(id).output;
     nodes += fmt::format("{}{{\"id\": {}, \"operation\": \"{}\", \"shape\": [{}], \"dtype\": \"{}\", \"bytes\": {}}}",
-                         id > 0 ? ",\n    " : "", id, name_of(tape.node(id)),
+                         id > 0 ? ",\n    " : "", id, tape.node(id).name(),
                          fmt::join(y.shape().begin(), y.shape().end(), ", "), name(y.dtype()), bytes[id]);
   }
   std::string edges;

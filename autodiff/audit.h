@@ -14,7 +14,7 @@ namespace levda::autodiff {
 struct OperationUse {
   std::string operation;  ///< "variable" for independent variables
   std::int64_t nodes = 0;
-  std::int64_t bytes = 0;  ///< in blocks that no earlier node holds; a view costs nothing
+  std::int64_t bytes = 0;  ///< of the nodes, and of blocks that no earlier node holds
 };
 
 struct TapeUse {

@@ -117,7 +117,11 @@ class Backend {
   /// 64-byte aligned memory with undefined contents. Throws Error when there is not enough.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* memory, std::size_t bytes) noexcept = 0;
+  /// Bytes that a block of so many bytes takes.
+  virtual std::size_t footprint(std::size_t bytes) const { return bytes; }
   virtual MemoryUse memory() const = 0;
+  /// Gives free blocks that are kept for later back to the system. No other thread may compute meanwhile.
+  virtual void release_cache() {}
   /// Bytes that are probably free; the largest integer where this is unknown.
   virtual std::int64_t available() const = 0;
   virtual void upload(void* to, const void* host, std::size_t bytes) = 0;

@@ -16,7 +16,8 @@ namespace {
 struct Rerun {
   Tape own;
   Graph graph;
-  Vars variables;  // the varied inputs
+  Vars variables;          // the varied inputs
+  std::int64_t floor = 0;  // f's operations begin there
   Var y;
   Rerun(const Function& f, Inputs inputs, const std::vector<int>& varied, bool guard)
       : graph(any_tracked(inputs) ? Graph::keep : Graph::discard) {
@@ -26,6 +27,8 @@ struct Rerun {
       if (graph == Graph::discard) x[i] = own.variable(x[i].value());
       variables.push_back(x[i]);
     }
+    for (const Var& one : x)
+      if (one.tracked()) floor = one.tape("checkpoint")->size();
     y = f(x);
   }
 };
@@ -36,14 +39,15 @@ Tensor run(const Function& f, Inputs inputs, bool guard) {
   Vars x;
   for (const Var& input : inputs) x.push_back(guard && input.tracked() ? tape.variable(input.value()) : input.detach());
   const Var y = f(x);
-  if (y.tracked() && y.tape() != &tape)
+  if (!y) throw Error("[checkpoint] the function returned no value");
+  if (y.tracked() && y.tape("checkpoint") != &tape)
     throw Error("[checkpoint] the function computes with a tracked variable that is not among its inputs");
   return y.value();
 }
 
 /// True for the same variable or the same whole tensor. (Two views of parts of a block may be different parts.)
 bool same(const Var& a, const Var& b) {
-  if (a.tracked() || b.tracked()) return a.tape() == b.tape() && a.id() == b.id();
+  if (a.tracked() || b.tracked()) return a.tape("checkpoint") == b.tape("checkpoint") && a.id() == b.id();
   const Tensor& x = a.value();
   return x && x.storage() == b.value().storage() && x.shape() == b.shape() &&
          x.storage()->bytes() == static_cast<std::size_t>(x.size()) * bytes_of(x.dtype());
@@ -62,7 +66,7 @@ Distinct::Distinct(const Vars& list) {
 void vjp_by_formula(const Function& f, const Call& n, const std::vector<int>& wanted, const Var& w, Vars& sums,
                     bool guard) {
   const Rerun rerun(f, n.inputs, wanted, guard);
-  if (rerun.y.tracked()) add_vjp(rerun.y, w, rerun.variables, sums, rerun.graph);
+  if (rerun.y.tracked()) add_vjp(rerun.y, w, rerun.variables, sums, rerun.graph, rerun.floor);
 }
 
 Var jvp_by_formula(const Function& f, const Call& n, const Vars& v, bool guard) {
@@ -74,14 +78,15 @@ Var jvp_by_formula(const Function& f, const Call& n, const Vars& v, bool guard) 
     tangents.push_back(v[i]);
   }
   const Rerun rerun(f, n.inputs, varied, guard);
-  return jvp(Vars{rerun.y}, rerun.variables, tangents, rerun.graph)[0];
+  return jvp_from(rerun.y, rerun.variables, tangents, rerun.graph, rerun.floor);
 }
 
 Var checkpoint(const Function& f, const Vars& inputs) {
+  if (!f) throw Error("[checkpoint] no function");
   const Distinct once(inputs);
   if (once.values.empty()) return f(inputs);
-  const bool guard =
-      std::any_of(inputs.begin(), inputs.end(), [](const Var& x) { return x.tracked() && x.tape()->guarded(); });
+  const bool guard = std::any_of(inputs.begin(), inputs.end(),
+                                 [](const Var& x) { return x.tracked() && x.tape("checkpoint")->guarded(); });
   const Function g = [f, place = once.place](const Vars& x) {
     Vars all;
     for (const std::size_t i : place) all.push_back(x[i]);

@@ -18,12 +18,12 @@ std::string text(const Tensor& x, const Range& range) {
 
 }  // namespace
 
-void check_finite(const char* op, const char* sweep, Inputs inputs, const Tensor& result) {
+void check_finite(const char* op, const char* sweep, std::int64_t node, Inputs inputs, const Tensor& result) {
   Backend& backend = result.backend();
   const Range range = backend.range(result);
   if (range.nonfinite == 0) return;
-  std::string message = fmt::format("[{}] {}{}made {} of {} numbers NaN or infinite; result {}", op, sweep,
-                                    *sweep == 0 ? "" : " ", range.nonfinite, result.size(), text(result, range));
+  std::string message = fmt::format("[{}] {}{}made {} of {} numbers NaN or infinite at node {}; result {}", op, sweep,
+                                    *sweep == 0 ? "" : " ", range.nonfinite, result.size(), node, text(result, range));
   for (const Var& input : inputs)
     message += fmt::format("; from {}", text(input.value(), backend.range(input.value())));
   throw NonFiniteError(message);

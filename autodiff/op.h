@@ -7,6 +7,7 @@
 /// arguments are on a tape, they are recorded and can be differentiated again. The jvp rule is written by hand and not
 /// derived from the vjp rule, so that <w, J v> = <J' w, v> tests both.
 
+#include <concepts>
 #include <functional>
 #include <span>
 
@@ -40,8 +41,9 @@ struct Op {
   std::function<void(const Call&, const std::vector<int>& wanted, const Var& w, Vars& sums)> vjp_all = {};
 };
 
-/// Checks the inputs, computes the output, and records the call if an input is tracked. Throws Error when inputs are on
-/// different tapes or differ in type or device, and NonFiniteError under the guard of the tape.
+/// Checks the inputs, computes the output, and records the call if an input is tracked. Throws Error that begins with
+/// "[name]" when an input has no value, is of int64, or is on a tape that no longer exists; when inputs are on
+/// different tapes or differ in type or device; and NonFiniteError under the guard of the tape.
 Var evaluate(const std::shared_ptr<const Op>& op, Vars inputs, Attributes attributes = {});
 
 /// The rows of all operations.
@@ -66,6 +68,8 @@ Var log(const Var& x);
 /// x^p for a constant p. Derivative p x^(p-1), also at 0: infinity for p = 1/2, 1 for p = 1; for p = 0 it is 0
 /// everywhere, and pow(0, 0) = 1.
 Var pow(const Var& x, double p);
+/// base^x, for a number above 0.
+Var pow(double base, const Var& x);
 /// Derivative sign(x): 0 at 0.
 Var abs(const Var& x);
 /// -1, 0 or 1. Derivative 0.
@@ -88,15 +92,30 @@ Var softplus(const Var& x);
 Var maximum(const Var& a, const Var& b);
 /// The smaller of two numbers. If they are equal, each gets half of the derivative.
 Var minimum(const Var& a, const Var& b);
+Var maximum(const Var& a, double b);
+Var minimum(const Var& a, double b);
+inline Var maximum(double a, const Var& b) { return maximum(b, a); }
+inline Var minimum(double a, const Var& b) { return minimum(b, a); }
 /// 1 where a > b, else 0: a mask. Derivative 0.
 Var greater(const Var& a, const Var& b);
+Var greater(const Var& a, double b);
+Var greater(double a, const Var& b);
+/// 1 where a < b, else 0.
+inline Var less(const Var& a, const Var& b) { return greater(b, a); }
+inline Var less(const Var& a, double b) { return greater(b, a); }
+inline Var less(double a, const Var& b) { return greater(b, a); }
 /// a where the mask is not 0, else b. The mask counts as a constant. An element that is not selected does not matter,
 /// even if it is NaN, and its cotangent is 0. (But if that element was computed with an infinite slope, 0 times
 /// infinity is NaN: select before that operation.)
 Var where(const Var& mask, const Var& a, const Var& b);
+Var where(const Var& mask, const Var& a, double b);
+Var where(const Var& mask, double a, const Var& b);
 /// alpha x + beta.
 Var scale(const Var& x, double alpha, double beta = 0);
 
+/// alpha / x.
+Var operator/(double alpha, const Var& x);
+Var operator/(const Var& x, double alpha);
 inline Var operator-(const Var& x) { return neg(x); }
 inline Var operator*(double alpha, const Var& x) { return scale(x, alpha); }
 inline Var operator*(const Var& x, double alpha) { return scale(x, alpha); }
@@ -131,6 +150,19 @@ Var mean(const Var& x, const Axes& axes, bool keep = false);
 /// log of the sum of exp(x) over some axes, without overflow. It is -infinity if all x are -infinity or there are none.
 /// The derivative for an x of -infinity is 0.
 Var logsumexp(const Var& x, const Axes& axes, bool keep = false);
+/// The same over one axis.
+template <std::same_as<int> Axis>
+Var sum(const Var& x, Axis axis, bool keep = false) {
+  return sum(x, Axes{axis}, keep);
+}
+template <std::same_as<int> Axis>
+Var mean(const Var& x, Axis axis, bool keep = false) {
+  return mean(x, Axes{axis}, keep);
+}
+template <std::same_as<int> Axis>
+Var logsumexp(const Var& x, Axis axis, bool keep = false) {
+  return logsumexp(x, Axes{axis}, keep);
+}
 /// Sum of the elementwise products, a scalar.
 Var dot(const Var& a, const Var& b);
 /// x repeated to a shape that it broadcasts to.
@@ -138,6 +170,8 @@ Var expand(const Var& x, const Shape& shape);
 
 /// x with another shape; the elements and their order stay.
 Var reshape(const Var& x, const Shape& shape);
+/// The same; an extent of -1, which may stand once, becomes what the size of x leaves for it.
+Var reshape(const Var& x, std::initializer_list<std::int64_t> extents);
 /// The parts one after the other along an axis. Their other extents must be equal.
 Var concat(const Vars& parts, int axis);
 /// Parts of equal shapes along a new axis, at position `axis` of the result.
@@ -146,7 +180,7 @@ Var stack(const Vars& parts, int axis);
 Var transpose(const Var& x, const Axes& permutation);
 /// x with its last two axes exchanged.
 Var transpose(const Var& x);
-/// Part [begin, begin + extent) of an axis.
+/// Part [begin, begin + extent) of an axis. Throws Error when it is not inside.
 Var slice(const Var& x, int axis, std::int64_t begin, std::int64_t extent);
 /// An array of zeros whose axis has the given extent, with x as its part from `begin` on: the adjoint of slice.
 Var pad(const Var& x, int axis, std::int64_t begin, std::int64_t extent);

@@ -1,10 +1,13 @@
 #include "autodiff/random.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <numbers>
 #include <numeric>
 #include <utility>
 
+#include "autodiff/error.h"
 #include "autodiff/internal/philox.h"
 
 namespace levda::autodiff {
@@ -26,6 +29,7 @@ double Random::uniform() {
 }
 
 std::int64_t Random::below(std::int64_t n) {
+  if (n < 1) throw Error(fmt::format("[random] a number below {}", n));
   const auto range = static_cast<std::uint64_t>(n);
   const std::uint64_t limit = ~std::uint64_t{0} - ~std::uint64_t{0} % range;  // a multiple of n
   for (;;) {
@@ -48,6 +52,7 @@ double Random::normal() {
 }
 
 std::vector<std::int64_t> Random::permutation(std::int64_t n) {
+  if (n < 0) throw Error(fmt::format("[random] a permutation of {} elements", n));
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0);
   for (std::int64_t i = n - 1; i > 0; --i) std::swap(order[i], order[below(i + 1)]);

@@ -21,11 +21,11 @@ class Random {
   std::uint32_t bits();
   /// Uniform on [0, 1), 53 bits.
   double uniform();
-  /// Uniform on {0, .., n - 1}, n > 0, by rejection.
+  /// Uniform on {0, .., n - 1} by rejection. Throws Error when n < 1.
   std::int64_t below(std::int64_t n);
   /// Standard normal by Box and Muller's transform.
   double normal();
-  /// A random order of 0 .. n - 1 (Fisher and Yates).
+  /// A random order of 0 .. n - 1 (Fisher and Yates). Throws Error when n < 0.
   std::vector<std::int64_t> permutation(std::int64_t n);
 
  private:

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "autodiff/error.h"
 
@@ -18,9 +19,21 @@ Shape::Shape(std::span<const std::int64_t> extents) : rank_(static_cast<int>(ext
 std::int64_t Shape::size() const { return size(0, rank_); }
 
 std::int64_t Shape::size(int first, int last) const {
+  check_range(first, last);
+  // Wider than needed by a factor of 8, so that the number of bytes does not overflow either.
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / 8;
   std::int64_t product = 1;
-  for (int axis = first; axis < last; ++axis) product *= extents_[axis];
+  for (int axis = first; axis < last; ++axis)
+    if (__builtin_mul_overflow(product, extents_[axis], &product) || product > most) {
+      if (std::find(begin() + first, begin() + last, 0) != begin() + last) return 0;
+      throw Error(fmt::format("shape {} has more elements than can be counted", text()));
+    }
   return product;
+}
+
+void Shape::check_range(int first, int last) const {
+  if (first < 0 || first > last || last > rank_)
+    throw Error(fmt::format("axes {} to {} are outside shape {}", first, last, text()));
 }
 
 int Shape::position(int axis) const {
@@ -30,6 +43,7 @@ int Shape::position(int axis) const {
 }
 
 Shape Shape::with(int axis, std::int64_t extent) const {
+  if (extent < 0) throw Error(fmt::format("shape with a negative extent {}", extent));
   Shape shape = *this;
   shape.extents_[position(axis)] = extent;
   return shape;
@@ -45,6 +59,7 @@ Shape Shape::prepend(const Shape& outer) const {
 }
 
 Shape Shape::part(int first, int last) const {
+  check_range(first, last);
   return Shape(std::span<const std::int64_t>(begin() + first, begin() + last));
 }
 

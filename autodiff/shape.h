@@ -25,16 +25,16 @@ class Shape {
   int rank() const { return rank_; }
   /// Extent of an axis; negative axes count from the end (-1 is the innermost). Throws Error when out of range.
   std::int64_t operator[](int axis) const { return extents_[position(axis)]; }
-  /// Number of elements.
+  /// Number of elements. Throws Error when they, or their bytes, cannot be counted in 64 bits.
   std::int64_t size() const;
-  /// Number of elements in the axes [first, last). Axes are not negative here.
+  /// Number of elements in the axes [first, last), 0 <= first <= last <= rank(). Throws Error for other axes.
   std::int64_t size(int first, int last) const;
 
-  /// This shape with another extent of one axis.
+  /// This shape with another extent of one axis. Throws Error when it is negative or there is no such axis.
   Shape with(int axis, std::int64_t extent) const;
   /// This shape with the axes of `outer` in front.
   Shape prepend(const Shape& outer) const;
-  /// The axes [first, last).
+  /// The axes [first, last). Throws Error when out of range.
   Shape part(int first, int last) const;
 
   /// Non-negative position of an axis. Throws Error when out of range.
@@ -47,6 +47,8 @@ class Shape {
   const std::int64_t* end() const { return extents_.data() + rank_; }
 
  private:
+  void check_range(int first, int last) const;
+
   std::array<std::int64_t, max_rank> extents_{};
   int rank_ = 0;
 };

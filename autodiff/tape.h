@@ -8,6 +8,9 @@
 /// There is no current tape: a Var knows its tape, or it is a constant.
 
 #include <array>
+#include <atomic>
+#include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -17,6 +20,14 @@ namespace levda::autodiff {
 
 class Tape;
 struct Op;
+
+/// Where a Var finds its tape. It outlives the tape, so that a Var of a tape that no longer exists can be recognised.
+/// Another tape may take it over later; stamps only grow, so no node ever gets the stamp of another one.
+struct TapeSlot {
+  std::atomic<Tape*> tape{nullptr};
+  std::atomic<std::uint64_t> first_stamp{0};  // of the tape's nodes; earlier stamps belong to earlier tapes
+  std::uint64_t next_stamp = 1;
+};
 
 /// A tensor in a formula: on a tape (tracked), or a constant. Cheap to copy.
 class Var {
@@ -30,9 +41,10 @@ class Var {
   const Tensor& value() const { return value_; }
   const Shape& shape() const { return value_.shape(); }
   DType dtype() const { return value_.dtype(); }
-  bool tracked() const { return tape_ != nullptr; }
-  /// The tape, or null for a constant.
-  Tape* tape() const { return tape_; }
+  bool tracked() const { return slot_ != nullptr; }
+  /// The tape, or null for a constant. Throws Error that begins with "[who]" when the tape no longer exists, or a
+  /// rewind removed the variable from it.
+  Tape* tape(const char* who = "tape") const;
   /// Position of its node on the tape; -1 for a constant.
   std::int64_t id() const { return id_; }
   /// A constant with this value.
@@ -40,11 +52,13 @@ class Var {
 
  private:
   friend class Tape;
-  Var(Tensor value, Tape* tape, std::int64_t id) : value_(std::move(value)), tape_(tape), id_(id) {}
+  Var(Tensor value, TapeSlot* slot, std::int64_t id, std::uint64_t stamp)
+      : value_(std::move(value)), slot_(slot), id_(id), stamp_(stamp) {}
 
   Tensor value_;
-  Tape* tape_ = nullptr;
+  TapeSlot* slot_ = nullptr;
   std::int64_t id_ = -1;
+  std::uint64_t stamp_ = 0;
 };
 
 using Vars = std::vector<Var>;
@@ -62,8 +76,9 @@ struct Attributes {
   double alpha = 1;
   double beta = 0;
   Tensor index;
-  bool recorded = false;  // set by evaluate: the call is recorded on a tape
-  Tensor saved;           // kept by a recorded forward computation for the derivative rules
+  const char* as = nullptr;  // the name of the function that the user called, if it is not that of the operation
+  bool recorded = false;     // set by evaluate: the call is recorded on a tape
+  Tensor saved;              // kept by a recorded forward computation for the derivative rules
 };
 
 struct Node {
@@ -71,31 +86,47 @@ struct Node {
   Vars inputs;
   Attributes attributes;
   Tensor output;
+  std::uint64_t stamp = 0;     // see TapeSlot
+  std::uint64_t versions = 0;  // sum of the versions of all tensors, so that a later change shows (Storage::version)
+  // Notes of the sweep that visits the node; see internal/sweep_plan.h.
+  std::uint64_t visit = 0;
+  std::int64_t place = 0;
+
+  /// Name for messages: what the user called.
+  const char* name() const;
 };
 
 /// A record of operations. Not thread-safe: one thread uses a tape at a time. Vars point to it, so it cannot be moved.
 class Tape {
  public:
-  Tape() = default;
+  Tape();
+  ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// A new independent variable. Throws Error for a tensor of integers.
+  /// A new independent variable. It shares the storage of the tensor: a sweep throws Error when the tensor was changed
+  /// after an operation used it; give a clone() to change it freely. Throws Error for a tensor of integers or none.
   Var variable(Tensor value);
   Vars variables(std::span<const Tensor> values);
-  /// Appends a computed node; for operations only.
+  Vars variables(std::initializer_list<Tensor> values) { return variables({values.begin(), values.size()}); }
+  /// Appends a computed node; for operations only. Throws Error inside a function whose tape is another one; see
+  /// internal/isolation.h.
   Var record(Node node);
 
   /// Number of nodes.
   std::int64_t size() const { return static_cast<std::int64_t>(nodes_.size()); }
-  /// Bytes that the nodes hold; a shared block counts once. audit.h lists them by operation.
+  /// Bytes that the nodes take, with their bookkeeping; a shared block counts once. audit.h lists them by operation.
   std::int64_t bytes() const;
-  const Node& node(std::int64_t id) const { return nodes_[static_cast<std::size_t>(id)]; }
-  /// The variable at a node.
-  Var var(std::int64_t id) { return Var(node(id).output, this, id); }
+  /// Throws Error when there is no such node.
+  const Node& node(std::int64_t id) const {
+    if (id < 0 || id >= size()) no_node(id);
+    return nodes_[static_cast<std::size_t>(id)];
+  }
+  /// The variable at a node. Throws Error when there is no such node.
+  Var var(std::int64_t id) const { return Var(node(id).output, slot_, id, node(id).stamp); }
 
-  /// Removes all nodes from `mark` (an earlier size()) on and frees their memory. Vars of removed nodes must not be
-  /// used again.
+  /// Removes all nodes from `mark` (an earlier size()) on and frees their memory. A later use of their Vars throws
+  /// Error, and so does a mark that is not on the tape.
   void rewind(std::int64_t mark);
 
   /// Under guard, the first operation on this tape that produces a NaN or an infinity throws NonFiniteError, in the
@@ -104,6 +135,16 @@ class Tape {
   bool guarded() const { return guarded_; }
 
  private:
+  friend class Var;
+  friend struct SweepPlan;
+  bool holds(std::int64_t id, std::uint64_t stamp) const {
+    return id < size() && nodes_[static_cast<std::size_t>(id)].stamp == stamp;
+  }
+  [[noreturn]] void no_node(std::int64_t id) const;
+
+  TapeSlot* slot_;
+  std::uint64_t birth_;  // tapes are numbered in the order in which they begin
+  std::uint64_t visits_ = 0;
   std::vector<Node> nodes_;
   bool guarded_ = false;
 };

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <ostream>
+
 #include "autodiff/error.h"
 
 namespace levda::autodiff {
@@ -42,6 +45,7 @@ Tensor upload(std::span<const T> values, const Shape& shape, Backend& backend) {
 }  // namespace
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Backend& backend) {
+  // Shape::size refuses sizes whose bytes would overflow.
   const auto bytes = static_cast<std::size_t>(shape.size()) * bytes_of(dtype);
   return Tensor(std::make_shared<Storage>(backend, bytes), shape, dtype, 0);
 }
@@ -84,17 +88,24 @@ double Tensor::item() const {
 }
 
 Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
+  require();
   if (shape_.rank() == 0 || begin < 0 || begin > end || end > shape_[0])
     throw Error(fmt::format("rows {} to {} are outside a tensor of shape {}", begin, end, shape_.text()));
   return Tensor(storage_, shape_.with(0, end - begin), dtype_, offset_ + begin * shape_.size(1, shape_.rank()));
 }
 
+Tensor Tensor::reshaped(std::initializer_list<std::int64_t> extents) const {
+  return reshaped(resolved("reshape", size(), extents));
+}
+
 Tensor Tensor::reshaped(const Shape& shape) const {
+  require();
   if (shape.size() != size()) throw Error(fmt::format("cannot reshape {} to {}", shape_.text(), shape.text()));
   return Tensor(storage_, shape, dtype_, offset_);
 }
 
 Tensor Tensor::to(DType dtype) const {
+  require();
   if (dtype == dtype_) return *this;
   if (dtype == DType::int64 || dtype_ == DType::int64)
     throw Error(fmt::format("cannot convert {} to {}", name(dtype_), name(dtype)));
@@ -120,13 +131,72 @@ Tensor Tensor::clone() const {
   return y;
 }
 
+void Tensor::no_array() { throw Error("a tensor without an array is used"); }
+
 void Tensor::check_count(std::size_t count) const {
   if (static_cast<std::int64_t>(count) != size())
     throw Error(fmt::format("{} values for a tensor of shape {}", count, shape_.text()));
 }
 
 void Tensor::check_type(DType wanted) const {
+  require();
   if (wanted != dtype_) throw Error(fmt::format("{} access to a {} tensor", name(wanted), name(dtype_)));
 }
+
+Shape resolved(const char* op, std::int64_t size, std::initializer_list<std::int64_t> extents) {
+  const std::span<const std::int64_t> list(extents.begin(), extents.size());
+  const auto open = std::find(list.begin(), list.end(), -1);
+  if (open == list.end()) return Shape(list);
+  std::vector<std::int64_t> filled(list.begin(), list.end());
+  std::int64_t& free = filled[static_cast<std::size_t>(open - list.begin())];
+  free = 1;
+  const std::int64_t rest = Shape(filled).size();
+  if (rest == 0 || size % rest != 0)
+    throw Error(fmt::format("[{}] no extent -1 in ({}) gives {} elements", op, fmt::join(list, ", "), size));
+  free = size / rest;
+  return Shape(filled);
+}
+
+namespace {
+
+/// The part of the numbers from `offset` on that belongs to the axes from `axis` on.
+void print(std::string& to, const std::vector<double>& values, const Shape& shape, int axis, std::int64_t offset) {
+  if (axis == shape.rank()) {
+    to += fmt::format("{:.6g}", values[static_cast<std::size_t>(offset)]);
+    return;
+  }
+  constexpr std::int64_t shown = 3;  // at each end of a long axis
+  const std::int64_t extent = shape[axis];
+  const std::int64_t stride = shape.size(axis + 1, shape.rank());
+  to += '[';
+  for (std::int64_t i = 0; i < extent; ++i) {
+    if (i > 0) to += ", ";
+    if (extent > 2 * shown + 1 && i == shown) {
+      to += "..";
+      i = extent - shown - 1;
+    } else {
+      print(to, values, shape, axis + 1, offset + i * stride);
+    }
+  }
+  to += ']';
+}
+
+}  // namespace
+
+std::string text(const Tensor& x) {
+  if (!x) return "no array";
+  std::string numbers;
+  if (x.dtype() == DType::int64) {
+    std::vector<std::int64_t> values(static_cast<std::size_t>(x.size()));
+    x.backend().download(values.data(), x.data<std::int64_t>(), values.size() * sizeof(std::int64_t));
+    print(numbers, {values.begin(), values.end()}, x.shape(), 0, 0);
+  } else {
+    print(numbers, x.to_vector(), x.shape(), 0, 0);
+  }
+  return fmt::format("{} {} {}", name(x.dtype()), x.shape().text(), numbers);
+}
+
+std::ostream& operator<<(std::ostream& out, const Tensor& x) { return out << text(x); }
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.text(); }
 
 }  // namespace levda::autodiff

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "autodiff/error.h"
+#include "autodiff/internal/isolation.h"
 #include "autodiff/internal/sweep.h"
 #include "autodiff/ops/rows.h"
 
@@ -29,8 +30,16 @@ struct Problem {
   template <typename Body>
   void for_each_tile(const Body& body) const {
     const auto run = [&](std::int64_t slot) {
-      for (std::int64_t i = slot * tiles() / slots(); i < (slot + 1) * tiles() / slots(); ++i)
-        body(slot, i * tile, std::min((i + 1) * tile, row_count));
+      const Isolation own_tapes_only("tiled_sum");
+      for (std::int64_t i = slot * tiles() / slots(); i < (slot + 1) * tiles() / slots(); ++i) {
+        const std::int64_t begin = i * tile;
+        const std::int64_t end = begin + std::min(tile, row_count - begin);
+        try {
+          body(slot, begin, end);
+        } catch (const NonFiniteError& error) {
+          throw NonFiniteError(fmt::format("tile {} (rows {} to {}): {}", i, begin, end - 1, error.what()));
+        }
+      }
     };
     if (slots() == 1) return run(0);  // on this thread, because a device may be recording its operations
     oneapi::tbb::parallel_for(
@@ -61,6 +70,7 @@ struct Tile {
 };
 
 Var checked(const Var& y) {
+  if (!y) throw Error("[tiled_sum] the function returned no value for a tile");
   if (y.shape().rank() != 0)
     throw Error(fmt::format("[tiled_sum] the result for a tile has shape {} and is not a scalar", y.shape().text()));
   return y;
@@ -176,7 +186,7 @@ Shared derived_sum(const Shared& of, const std::vector<bool>& which, Derived der
     own.guard(of->guard);
     Tape* tape = &own;  // or the one that the tile's inputs are on
     for (const Var& x : inputs)
-      if (x.tracked()) tape = x.tape();
+      if (x.tracked()) tape = x.tape("tiled_sum");
     const std::size_t count = of->cut.size();
     const Vars more(inputs.begin() + static_cast<std::ptrdiff_t>(count), inputs.end());
     inputs.resize(count);
@@ -332,6 +342,7 @@ Var sum_of_tiles(const Shared& problem, const Vars& inputs) {
 
 Var tiled_sum(const TileFunction& f, const Vars& shared, const Vars& rows, std::int64_t tile) {
   if (tile < 1) throw Error(fmt::format("[tiled_sum] a tile has {} rows, not at least 1", tile));
+  if (!f) throw Error("[tiled_sum] no function");
   if (rows.empty()) throw Error("[tiled_sum] no rows");
   for (const Var& x : rows)
     if (x.shape().rank() == 0 || x.shape()[0] != rows[0].shape()[0])
@@ -350,8 +361,8 @@ Var tiled_sum(const TileFunction& f, const Vars& shared, const Vars& rows, std::
   problem->tile = tile;
   problem->row_count = rows[0].shape()[0];
   problem->lanes = rows[0].value().backend().lanes();
-  problem->guard =
-      std::any_of(inputs.begin(), inputs.end(), [](const Var& x) { return x.tracked() && x.tape()->guarded(); });
+  problem->guard = std::any_of(inputs.begin(), inputs.end(),
+                               [](const Var& x) { return x.tracked() && x.tape("tiled_sum")->guarded(); });
   return sum_of_tiles(problem, inputs);
 }
 

@@ -1,7 +1,10 @@
 #include "nn/adam.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
+#include "autodiff/error.h"
 #include "autodiff/op.h"
 
 namespace levda::nn {
@@ -30,7 +33,8 @@ void Adam::begin_step(double rate) {
 }
 
 void Adam::update(Parameters& parameters, std::span<const Tensor> gradients) {
-  check_gradients(parameters, gradients);
+  const std::vector<Tensor> moments(first_.begin(), first_.end());
+  check_gradients(parameters, gradients, &moments);
   const autodiff::AdamConstants constants{
       .beta1 = settings_.beta1, .beta2 = settings_.beta2, .epsilon = settings_.epsilon};
   std::size_t k = 0;
@@ -44,15 +48,15 @@ void Adam::update(Parameters& parameters, std::span<const Tensor> gradients) {
 Optimiser::State Adam::state() const {
   State state;
   for (std::size_t k = 0; k < names_.size(); ++k) {
-    state["first." + names_[k]] = first_[k];
-    state["second." + names_[k]] = second_[k];
+    state["first." + names_[k]] = first_[k].clone();
+    state["second." + names_[k]] = second_[k].clone();
   }
   return state;
 }
 
 void Adam::restore(std::int64_t steps, const State& state) {
-  std::vector<Tensor> first;
-  std::vector<Tensor> second;
+  std::vector<OwnTensor> first;
+  std::vector<OwnTensor> second;
   for (std::size_t k = 0; k < names_.size(); ++k) {
     first.push_back(restored("adam", state, "first." + names_[k], first_[k]));
     second.push_back(restored("adam", state, "second." + names_[k], second_[k]));
@@ -63,12 +67,14 @@ void Adam::restore(std::int64_t steps, const State& state) {
 }
 
 Tensor global_norm(std::span<const Tensor> gradients) {
+  if (gradients.empty()) throw Error("[global_norm] no gradients");
   Var squares(Tensor::zeros({}, DType::float64, gradients.front().backend()));
   for (const Tensor& g : gradients) squares = squares + Var(sum(square(Var(g))).value().to(DType::float64));
   return sqrt(squares).value();
 }
 
 Tensor clip_global_norm(std::vector<Tensor>& gradients, double limit) {
+  if (!(limit > 0)) throw Error(fmt::format("[clip_global_norm] the limit {} is not above 0", limit));
   const Var norm(global_norm(gradients));
   const auto scalar = [&](double value) {
     return Var(Tensor::full({}, value, DType::float64, norm.value().backend()));

@@ -35,9 +35,9 @@ class Adam final : public Optimiser {
   Settings settings_;
   std::int64_t steps_ = 0;
   std::vector<std::string> names_;
-  std::vector<autodiff::Tensor> first_;
-  std::vector<autodiff::Tensor> second_;
-  autodiff::Tensor now_;  // see Backend::adam
+  std::vector<OwnTensor> first_;
+  std::vector<OwnTensor> second_;
+  OwnTensor now_ = autodiff::Tensor();  // see Backend::adam
 };
 
 /// Root of the sum of all squares: a float64 scalar on the device of the gradients. There must be at least one

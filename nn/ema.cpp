@@ -23,8 +23,20 @@ Ema::Ema(const Parameters& parameters, double decay) : decay_(decay) {
   }
 }
 
+void Ema::check(const Parameters& parameters) const {
+  std::size_t k = 0;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (!parameters.trainable(i)) continue;
+    if (k == average_.size() || !(average_[k].shape() == parameters[i].shape()))
+      throw Error("[ema] it was made for other parameters");
+    ++k;
+  }
+  if (k != average_.size()) throw Error("[ema] it was made for other parameters");
+}
+
 void Ema::update(const Parameters& parameters) {
   if (decay_ == 0) return;
+  check(parameters);
   ++updates_;
   // a_n - a_(n-1) = part (w_n - a_(n-1)); the first part is 1.
   const double part = (1 - decay_) / (1 - std::pow(decay_, static_cast<double>(updates_)));
@@ -38,12 +50,12 @@ void Ema::update(const Parameters& parameters) {
 
 void Ema::apply(Parameters& parameters) const {
   if (updates_ == 0) return;
+  check(parameters);
   std::size_t k = 0;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters.trainable(i)) continue;
     const Tensor& a = average_[k++];
-    // A copy even if the type is the same, because an optimiser writes into the storage of a parameter.
-    parameters.set(i, parameters[i].dtype() == a.dtype() ? a.clone() : a.to(parameters[i].dtype()));
+    parameters.set(i, a.to(parameters[i].dtype()));
   }
 }
 

@@ -16,7 +16,7 @@ class Ema {
   /// decay = 0 turns averaging off: nothing is stored, and apply() changes nothing. Throws Error outside [0, 1).
   Ema(const Parameters& parameters, double decay);
 
-  /// Adds the weights after a step to the average.
+  /// Adds the weights after a step to the average. Throws Error for other parameters than those it was made for.
   void update(const Parameters& parameters);
   /// Replaces the trainable weights by their average, in new storage. Does nothing before the first update.
   void apply(Parameters& parameters) const;
@@ -27,6 +27,8 @@ class Ema {
   void restore(const Optimiser::State& state);
 
  private:
+  void check(const Parameters& parameters) const;
+
   double decay_;
   std::int64_t updates_ = 0;
   std::vector<std::string> names_;
@@ -36,16 +38,19 @@ class Ema {
 /// While this object exists, the parameters are the average. Its destructor restores the previous ones bit for bit.
 class AverageInPlace {
  public:
-  AverageInPlace(Parameters& parameters, const Ema& average) : parameters_(parameters), before_(parameters) {
+  AverageInPlace(Parameters& parameters, const Ema& average) : parameters_(parameters) {
+    for (std::size_t i = 0; i < parameters.size(); ++i) before_.push_back(parameters[i]);
     average.apply(parameters);
   }
-  ~AverageInPlace() { parameters_ = std::move(before_); }
+  ~AverageInPlace() {
+    for (std::size_t i = 0; i < before_.size(); ++i) parameters_[i] = before_[i];
+  }
   AverageInPlace(const AverageInPlace&) = delete;
   AverageInPlace& operator=(const AverageInPlace&) = delete;
 
  private:
   Parameters& parameters_;
-  Parameters before_;  // shares the storage
+  std::vector<autodiff::Tensor> before_;  // with their storage, which recordings refer to
 };
 
 }  // namespace levda::nn

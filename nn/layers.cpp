@@ -1,5 +1,7 @@
 #include "nn/layers.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <numbers>
 
@@ -28,6 +30,11 @@ Tensor uniform(const autodiff::Shape& shape, double bound, Random& random) {
 
 }  // namespace
 
+const Var& weight_at(Inputs p, std::size_t position) {
+  if (position >= p.size()) throw Error(fmt::format("a layer's weight {} is not in a list of {}", position, p.size()));
+  return p[position];
+}
+
 Tensor glorot_normal(std::int64_t in, std::int64_t out, Random& random) {
   return normal({in, out}, std::sqrt(2.0 / static_cast<double>(in + out)), random);
 }
@@ -38,7 +45,7 @@ Linear Linear::make(Parameters& parameters, const std::string& name, std::int64_
   return {weight, parameters.add(name + ".bias", Tensor::zeros({out}))};
 }
 
-Var Linear::operator()(Inputs p, const Var& x) const { return linear(x, p[weight], p[bias]); }
+Var Linear::operator()(Inputs p, const Var& x) const { return linear(x, weight_at(p, weight), weight_at(p, bias)); }
 
 Mlp Mlp::make(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t width, std::int64_t depth,
               std::int64_t out, Random& random, Hidden layers) {
@@ -50,8 +57,11 @@ Mlp Mlp::make(Parameters& parameters, const std::string& name, std::int64_t in, 
 }
 
 Var Mlp::operator()(Inputs p, const Var& x) const {
-  const auto silu_of = [&](const Linear& k, const Var& in) { return linear_silu(in, p[k.weight], p[k.bias]); };
+  const auto silu_of = [&](const Linear& k, const Var& in) {
+    return linear_silu(in, weight_at(p, k.weight), weight_at(p, k.bias));
+  };
   const std::size_t depth = hidden.size();
+  if (depth == 0) throw Error("a network needs at least one hidden layer");
   if (layers == Hidden::residual_silu) {
     Var h = silu_of(hidden[0], x);
     for (std::size_t k = 1; k < depth; ++k) h = h + silu_of(hidden[k], h);
@@ -74,7 +84,7 @@ FourierFeatures FourierFeatures::make(Parameters& parameters, const std::string&
 }
 
 Var FourierFeatures::operator()(Inputs p, const Var& x) const {
-  const Var q = matmul(2 * std::numbers::pi * x, p[frequencies], false, true);
+  const Var q = matmul(2 * std::numbers::pi * x, weight_at(p, frequencies), false, true);
   return autodiff::concat({sin(q), cos(q)}, -1);
 }
 

@@ -13,6 +13,9 @@
 
 namespace levda::nn {
 
+/// The weight at a position of the list. Throws Error when the list is shorter.
+const autodiff::Var& weight_at(autodiff::Inputs p, std::size_t position);
+
 /// Normal weights of variance 2 / (in + out), shape (in, out) (Glorot & Bengio, AISTATS 2010).
 autodiff::Tensor glorot_normal(std::int64_t in, std::int64_t out, autodiff::Random& random);
 

@@ -103,6 +103,7 @@ Line::Sample wolfe_search(const Line& line, const Line::Sample& start, double fi
 }  // namespace
 
 LbfgsResult minimise_lbfgs(const ObjectiveWithGradient& f, std::vector<double> start, const LbfgsSettings& settings) {
+  if (!f) throw Error("L-BFGS: there is no function");
   if (settings.memory < 1 || settings.iterations < 0 || !(0 < settings.decrease) ||
       !(settings.decrease < settings.curvature) || !(settings.curvature < 1))
     throw Error("L-BFGS: memory >= 1, iterations >= 0 and 0 < decrease < curvature < 1 are needed");

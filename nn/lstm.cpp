@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nn/layers.h"
+
 namespace levda::nn {
 
 using autodiff::Inputs;
@@ -32,9 +34,9 @@ Lstm Lstm::make(Parameters& parameters, const std::string& name, std::int64_t in
 }
 
 Lstm::State Lstm::step(Inputs p, const Var& x, const State& state) const {
-  const std::int64_t hidden = p[hidden_weight].shape()[0];
-  Var z = linear(x, p[input_weight], p[bias]);
-  if (state.h) z = z + matmul(state.h, p[hidden_weight]);
+  const std::int64_t hidden = weight_at(p, hidden_weight).shape()[0];
+  Var z = linear(x, weight_at(p, input_weight), weight_at(p, bias));
+  if (state.h) z = z + matmul(state.h, weight_at(p, hidden_weight));
   const auto gate = [&](std::int64_t k) { return slice(z, -1, k * hidden, hidden); };
   const Var i = sigmoid(gate(0));
   const Var f = sigmoid(gate(1));

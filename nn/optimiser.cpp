@@ -9,16 +9,22 @@ namespace levda::nn {
 
 using autodiff::Tensor;
 
-void Optimiser::check_gradients(const Parameters& parameters, std::span<const Tensor> gradients) const {
+void Optimiser::check_gradients(const Parameters& parameters, std::span<const Tensor> gradients,
+                                const std::vector<Tensor>* own) const {
+  const auto same = [](const Tensor& a, const Tensor& b) {
+    return a && a.shape() == b.shape() && a.dtype() == b.dtype() && &a.backend() == &b.backend();
+  };
   std::size_t k = 0;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters.trainable(i)) continue;
-    if (k >= gradients.size() || !(gradients[k].shape() == parameters[i].shape()) ||
-        gradients[k].dtype() != parameters[i].dtype())
+    if (k >= gradients.size() || !same(gradients[k], parameters[i]))
       throw Error(fmt::format("[{}] the gradients do not match the parameters", name()));
+    if (own != nullptr && (k >= own->size() || !same((*own)[k], parameters[i])))
+      throw Error(fmt::format("[{}] it was made for other parameters", name()));
     ++k;
   }
   if (k != gradients.size()) throw Error(fmt::format("[{}] the gradients do not match the parameters", name()));
+  if (own != nullptr && k != own->size()) throw Error(fmt::format("[{}] it was made for other parameters", name()));
 }
 
 Tensor restored(const char* optimiser, const Optimiser::State& state, const std::string& name, const Tensor& like) {

@@ -33,14 +33,17 @@ class Optimiser {
   virtual std::int64_t steps() const = 0;
 
   using State = std::map<std::string, autodiff::Tensor>;
-  /// Everything that the next step depends on besides parameters and steps(), by name, for checkpoints.
+  /// Everything that the next step depends on besides parameters and steps(), by name, for checkpoints. Later steps do
+  /// not change it.
   virtual State state() const = 0;
   /// Restores steps() and state(). Throws Error that names the entry when one is missing or has another shape.
   virtual void restore(std::int64_t steps, const State& state) = 0;
 
  protected:
-  /// Throws Error unless there is one gradient of the same shape and type per trainable parameter.
-  void check_gradients(const Parameters& parameters, std::span<const autodiff::Tensor> gradients) const;
+  /// Throws Error unless there is one gradient per trainable parameter, of the same shape and type and on the same
+  /// device. own: likewise for tensors of the optimiser; null: none.
+  void check_gradients(const Parameters& parameters, std::span<const autodiff::Tensor> gradients,
+                       const std::vector<autodiff::Tensor>* own = nullptr) const;
 };
 
 /// For optimisers: a copy of an entry of a state on the device of `like`. Throws Error when it is missing or does not

@@ -119,7 +119,9 @@ void Soap::begin_step(double rate) {
 }
 
 void Soap::update(Parameters& parameters, std::span<const Tensor> gradients) {
-  check_gradients(parameters, gradients);
+  std::vector<Tensor> own;
+  for (const Memory& memory : memories_) own.push_back(memory.momentum);
+  check_gradients(parameters, gradients, &own);
   std::vector<std::size_t> trainable;
   for (std::size_t i = 0; i < parameters.size(); ++i)
     if (parameters.trainable(i)) trainable.push_back(i);
@@ -149,7 +151,7 @@ void Soap::update(Parameters& parameters, std::span<const Tensor> gradients) {
 Optimiser::State Soap::state() const {
   State state;
   for (const Memory& memory : memories_)
-    Memory::for_each(memory, [&](const std::string& name, const Tensor& tensor) { state[name] = tensor; });
+    Memory::for_each(memory, [&](const std::string& name, const Tensor& tensor) { state[name] = tensor.clone(); });
   return state;
 }
 

@@ -41,10 +41,10 @@ class Soap final : public Optimiser {
   struct Memory {
     std::string name;
     bool matrix;
-    autodiff::Tensor momentum;  // M
-    autodiff::Tensor second;    // V
-    autodiff::Tensor left;      // L (m, m); this and the rest for matrices only
-    autodiff::Tensor right;     // R (n, n)
+    OwnTensor momentum;      // M
+    OwnTensor second;        // V
+    autodiff::Tensor left;   // L (m, m); this and the rest for matrices only
+    autodiff::Tensor right;  // R (n, n)
     autodiff::Tensor left_basis;
     autodiff::Tensor right_basis;
 

@@ -90,6 +90,10 @@ class Step {
 
 TrainingResult train(Parameters& parameters, Optimiser& optimiser, const TrainingSettings& settings,
                      const TrainingTask& task) {
+  if (parameters.size() == 0) throw Error("training: there are no parameters");
+  if (!task.loss) throw Error("training: there is no loss");
+  if (!settings.schedule) throw Error("training: there is no schedule of the learning rate");
+  if (settings.read_every < 1) throw Error("training: read_every is below 1");
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); };
   Progress progress(settings.name, settings.steps, settings.progress, optimiser.steps());

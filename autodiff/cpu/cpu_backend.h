@@ -44,7 +44,9 @@ class CpuBackend final : public Backend {
   }
   void* allocate(std::size_t bytes) override { return pool_.allocate(bytes); }
   void release(void* memory, std::size_t bytes) noexcept override { pool_.release(memory, bytes); }
+  std::size_t footprint(std::size_t bytes) const override { return MemoryPool::rounded(bytes); }
   MemoryUse memory() const override { return pool_.use(); }
+  void release_cache() override { pool_.release_cache(); }
   std::int64_t available() const override { return std::numeric_limits<std::int64_t>::max(); }
   void upload(void* to, const void* host, std::size_t bytes) override {
     if (bytes > 0) std::memcpy(to, host, bytes);

@@ -42,10 +42,18 @@ std::size_t class_bytes(int index) {
 
 }  // namespace
 
-MemoryPool::~MemoryPool() {
-  for (FreeBlocks& blocks : free_)
-    for (auto& list : blocks.of_class)
+MemoryPool::~MemoryPool() { release_cache(); }
+
+std::size_t MemoryPool::rounded(std::size_t bytes) { return class_bytes(size_class(bytes)); }
+
+void MemoryPool::release_cache() noexcept {
+  for (FreeBlocks& blocks : free_) {
+    for (auto& list : blocks.of_class) {
       for (void* block : list) std::free(block);
+      list.clear();
+    }
+    blocks.bytes = 0;
+  }
 }
 
 MemoryUse MemoryPool::use() const {

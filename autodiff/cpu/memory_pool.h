@@ -26,6 +26,10 @@ class MemoryPool {
   /// Throws Error when the system has no memory.
   void* allocate(std::size_t bytes);
   void release(void* memory, std::size_t bytes) noexcept;
+  /// The size of the block that serves a request.
+  static std::size_t rounded(std::size_t bytes);
+  /// Gives the free blocks of all threads back to the system. No other thread may use the pool meanwhile.
+  void release_cache() noexcept;
   /// Accurate to 1 MiB per thread: threads report in batches, because a shared counter would slow them all down.
   MemoryUse use() const;
 

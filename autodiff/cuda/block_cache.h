@@ -45,6 +45,12 @@ class BlockCache {
   /// Frees the blocks of a recording that will not run again.
   void forget(RecordingId recording) noexcept;
 
+  /// Gives the blocks that are kept for reuse back to the device.
+  void release_cache() {
+    const std::lock_guard lock(mutex_);
+    give_back_cached();
+  }
+
   /// Bytes handed out or held by recordings, with rounding.
   MemoryUse use() const;
   /// Bytes kept for reuse.

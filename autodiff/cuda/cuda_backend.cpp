@@ -87,7 +87,12 @@ class CudaBackend final : public Backend {
 
   void* allocate(std::size_t bytes) override { return cache_.allocate(bytes); }
   void release(void* memory, std::size_t) noexcept override { cache_.release(memory); }
+  std::size_t footprint(std::size_t bytes) const override { return gpu::BlockCache::rounded(bytes); }
   MemoryUse memory() const override { return cache_.use(); }
+  void release_cache() override {
+    synchronise();
+    cache_.release_cache();
+  }
   std::int64_t available() const override {
     std::size_t free = 0;
     std::size_t total = 0;

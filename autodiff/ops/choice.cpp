@@ -91,6 +91,12 @@ Var sign(const Var& x) { return evaluate(row(sign_row), {x}); }
 Var greater(const Var& a, const Var& b) { return evaluate(row(greater_row), {a, b}); }
 Var maximum(const Var& a, const Var& b) { return evaluate(row(maximum_row), {a, b}); }
 Var minimum(const Var& a, const Var& b) { return evaluate(row(minimum_row), {a, b}); }
+Var maximum(const Var& a, double b) { return maximum(a, constant(b, {}, a)); }
+Var minimum(const Var& a, double b) { return minimum(a, constant(b, {}, a)); }
+Var greater(const Var& a, double b) { return greater(a, constant(b, {}, a)); }
+Var greater(double a, const Var& b) { return greater(constant(a, {}, b), b); }
+Var where(const Var& mask, const Var& a, double b) { return where(mask, a, constant(b, {}, a)); }
+Var where(const Var& mask, double a, const Var& b) { return where(mask, constant(a, {}, b), b); }
 Var where(const Var& mask, const Var& a, const Var& b) { return evaluate(row(where_row), {mask.detach(), a, b}); }
 
 }  // namespace levda::autodiff

@@ -1,7 +1,11 @@
 /// Scalar functions applied to every element.
 
+#include <fmt/format.h>
+
+#include <cmath>
 #include <numbers>
 
+#include "autodiff/error.h"
 #include "autodiff/ops/rows.h"
 
 namespace levda::autodiff {
@@ -189,6 +193,7 @@ Var add_tangents(const Var& a, const Var& b) { return a && b ? a + b : (a ? a : 
 Var operator+(const Var& a, const Var& b) { return evaluate(row(add_row), {a, b}); }
 Var operator-(const Var& a, const Var& b) { return evaluate(row(sub_row), {a, b}); }
 Var operator*(const Var& a, const Var& b) { return evaluate(row(mul_row), {a, b}); }
+Var product_as(const char* who, const Var& a, const Var& b) { return evaluate(row(mul_row), {a, b}, {.as = who}); }
 Var operator/(const Var& a, const Var& b) { return evaluate(row(div_row), {a, b}); }
 Var neg(const Var& x) { return evaluate(row(neg_row), {x}); }
 Var sin(const Var& x) { return evaluate(row(sin_row), {x}); }
@@ -207,8 +212,15 @@ Var softplus(const Var& x) { return evaluate(row(softplus_row), {x}); }
 Var log(const Var& x) { return evaluate(row(log_row), {x}); }
 Var pow(const Var& x, double p) { return evaluate(row(pow_row), {x}, {.alpha = p}); }
 Var abs(const Var& x) { return evaluate(row(abs_row), {x}); }
-Var scale(const Var& x, double alpha, double beta) {
-  return evaluate(row(scale_row), {x}, {.alpha = alpha, .beta = beta});
+Var pow(double base, const Var& x) {
+  if (!(base > 0)) throw Error(fmt::format("[pow] base {} of a variable exponent is not above 0", base));
+  return exp(std::log(base) * x);
 }
+Var scale(const Var& x, double alpha, double beta) { return scale_as("scale", x, alpha, beta); }
+Var scale_as(const char* who, const Var& x, double alpha, double beta) {
+  return evaluate(row(scale_row), {x}, {.alpha = alpha, .beta = beta, .as = who});
+}
+Var operator/(const Var& x, double alpha) { return x / constant(alpha, {}, x); }
+Var operator/(double alpha, const Var& x) { return constant(alpha, {}, x) / x; }
 
 }  // namespace levda::autodiff

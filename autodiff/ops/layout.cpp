@@ -24,14 +24,17 @@ Strided walk_of(const Shape& shape, std::int64_t offset = 0) {
 std::int64_t stride_of(const Shape& shape, int axis) { return shape.size(shape.position(axis) + 1, shape.rank()); }
 
 void check_part(const char* op, const Shape& whole, const Attributes& a, std::int64_t extent) {
-  if (a.begin < 0 || extent < 0 || a.begin + extent > whole[a.axis])
-    throw Error(
-        fmt::format("[{}] {} to {} is outside axis {} of {}", op, a.begin, a.begin + extent, a.axis, whole.text()));
+  if (a.begin < 0 || extent < 0 || extent > whole[a.axis] || a.begin > whole[a.axis] - extent)
+    throw Error(fmt::format("[{}] {} elements from {} on are outside axis {} of {}", op, extent, a.begin, a.axis,
+                            whole.text()));
 }
 
-void check_index(const char* op, const Tensor& index) {
+void check_index(const char* op, const Var& x, const Tensor& index) {
   if (!index || index.dtype() != DType::int64 || index.shape().rank() != 1)
     throw Error(fmt::format("[{}] the index must be a list of int64", op));
+  if (&index.backend() != &x.value().backend())
+    throw Error(fmt::format("[{}] the index is on device {}, the input on {}", op, name(index.device()),
+                            name(x.value().device())));
 }
 
 const Op reshape_row = {
@@ -136,7 +139,7 @@ const Op gather_row = {
     .name = "gather",
     .shape =
         [](Inputs x, const Attributes& a) {
-          check_index("gather", a.index);
+          check_index("gather", x[0], a.index);
           return x[0].shape().with(a.axis, a.index.size());
         },
     .forward = [](Backend& backend, Inputs x, Attributes& a,
@@ -151,7 +154,7 @@ const Op scatter_add_row = {
     .name = "scatter_add",
     .shape =
         [](Inputs x, const Attributes& a) {
-          check_index("scatter_add", a.index);
+          check_index("scatter_add", x[0], a.index);
           if (x[0].shape()[a.axis] != a.index.size())
             throw Error(
                 fmt::format("[scatter_add] {} indices for axis {} of {}", a.index.size(), a.axis, x[0].shape().text()));
@@ -205,6 +208,9 @@ std::vector<const Op*> layout_rows() {
 }
 
 Var reshape(const Var& x, const Shape& shape) { return evaluate(row(reshape_row), {x}, {.shape = shape}); }
+Var reshape(const Var& x, std::initializer_list<std::int64_t> extents) {
+  return reshape(x, resolved("reshape", x.shape().size(), extents));
+}
 Var concat(const Vars& parts, int axis) {
   if (parts.empty()) throw Error("[concat] nothing to join");
   return evaluate(row(concat_row), parts, {.axis = from_end(parts[0], axis)});

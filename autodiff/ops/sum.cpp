@@ -122,24 +122,35 @@ Reduced reduced(const char* op, const Shape& x, const Axes& axes) {
 std::vector<const Op*> sum_rows() { return {&sum_to_row, &expand_row, &logsumexp_row}; }
 
 Var sum_to(const Var& x, const Shape& shape) { return evaluate(row(sum_to_row), {x}, {.shape = shape}); }
-Var sum(const Var& x) { return sum_to(x, {}); }
-Var sum(const Var& x, const Axes& axes, bool keep) {
-  const Reduced shape = reduced("sum", x.shape(), axes);
-  const Var y = sum_to(x, shape.kept);
+
+namespace {
+
+Var sum_as(const char* who, const Var& x, const Axes& axes, bool keep) {
+  const Reduced shape = reduced(who, x.shape(), axes);
+  const Var y = evaluate(row(sum_to_row), {x}, {.shape = shape.kept, .as = who});
   return keep ? y : reshape(y, shape.dropped);
 }
-Var mean(const Var& x) { return scale(sum(x), 1 / static_cast<double>(x.shape().size())); }
+
+Var divided(const Var& total, double count) { return scale_as("mean", total, 1 / count); }
+
+}  // namespace
+
+Var sum(const Var& x) { return evaluate(row(sum_to_row), {x}, {.as = "sum"}); }
+Var sum(const Var& x, const Axes& axes, bool keep) { return sum_as("sum", x, axes, keep); }
+Var mean(const Var& x) {
+  return divided(evaluate(row(sum_to_row), {x}, {.as = "mean"}), static_cast<double>(x.shape().size()));
+}
 Var mean(const Var& x, const Axes& axes, bool keep) {
   double count = 1;
   for (const int axis : axes) count *= static_cast<double>(x.shape()[axis]);
-  return scale(sum(x, axes, keep), 1 / count);
+  return divided(sum_as("mean", x, axes, keep), count);
 }
 Var logsumexp(const Var& x, const Axes& axes, bool keep) {
   const Reduced shape = reduced("logsumexp", x.shape(), axes);
   const Var y = evaluate(row(logsumexp_row), {x}, {.shape = shape.kept});
   return keep ? y : reshape(y, shape.dropped);
 }
-Var dot(const Var& a, const Var& b) { return sum(a * b); }
+Var dot(const Var& a, const Var& b) { return evaluate(row(sum_to_row), {product_as("dot", a, b)}, {.as = "dot"}); }
 Var expand(const Var& x, const Shape& shape) { return evaluate(row(expand_row), {x}, {.shape = shape}); }
 
 }  // namespace levda::autodiff

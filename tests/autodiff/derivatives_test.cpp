@@ -281,14 +281,9 @@ TEST_CASE("derivatives: errors name the sweep") {
   const Var y = square(x);
   const Var foreign = other.variable(normal_tensor({3}, 1));
   const Var constant(normal_tensor({3}, 1));
-  CHECK_THROWS_WITH_AS(vjp(constant, constant, {x}), "[vjp] the result is a constant: it is not on a tape",
-                       levda::Error);
-  CHECK_THROWS_WITH_AS(jvp(constant, {x}, {constant}), "[jvp] the result is a constant: it is not on a tape",
-                       levda::Error);
   CHECK_THROWS_WITH_AS(vjp(y, constant, {foreign}), "[vjp] a variable is not on the result's tape", levda::Error);
-  CHECK_THROWS_WITH_AS(vjp(y, constant, {constant}), "[vjp] a variable is not on the result's tape", levda::Error);
   CHECK_THROWS_WITH_AS(jvp(y, {foreign}, {constant}), "[jvp] a variable is not on the result's tape", levda::Error);
-  CHECK_THROWS_WITH_AS(vjp(y, one(), {x}), "[vjp] the cotangent has shape (), the result (3)", levda::Error);
+  CHECK_THROWS_WITH_AS(vjp(y, one(), {x}), "[vjp] the cotangent has shape (), not (3)", levda::Error);
   CHECK_THROWS_WITH_AS(jvp(y, {x}, {}), "[jvp] 0 tangents for 1 variables", levda::Error);
   CHECK_THROWS_WITH_AS(jvp(y, {x}, {Var(normal_tensor({2}, 1))}), "[jvp] a tangent has shape (2), its variable (3)",
                        levda::Error);
@@ -296,8 +291,22 @@ TEST_CASE("derivatives: errors name the sweep") {
                        "[jvp] a tangent has shape (3, 2), its variable (3)", levda::Error);
   CHECK_THROWS_WITH_AS(value_and_grad([](const Vars& v) { return square(v[0]); }, std::vector<Tensor>{x.value()}),
                        "[value_and_grad] the result of the function has shape (3) and is not a scalar", levda::Error);
-  CHECK_THROWS_WITH_AS(value_and_grad([](const Vars&) { return one(); }, std::vector<Tensor>{x.value()}),
-                       "[vjp] the result is a constant: it is not on a tape", levda::Error);
+}
+
+TEST_CASE("derivatives of constants are zero") {
+  Tape tape;
+  const Var x = tape.variable(normal_tensor({3}, 1));
+  const Var constant(normal_tensor({3}, 1));
+  const Tensor zero = Tensor::zeros({3}, DType::float64);
+  CHECK(same_bits(vjp(constant, constant, {x})[0].value(), zero));
+  CHECK(same_bits(vjp(square(x), constant, {constant})[0].value(), zero));
+  CHECK(same_bits(jvp(constant, {x}, {constant}).value(), zero));
+  CHECK(same_bits(jvp(square(x), {constant}, {constant}).value(), zero));
+  CHECK(same_bits(jvp(square(x), {x}, {Var()}).value(), zero));  // an empty tangent is zero
+  const ValueAndGrad result = value_and_grad([](const Vars&) { return one(); }, {x.value()});
+  CHECK(result.value == 1);
+  CHECK(same_bits(result.gradients[0], zero));
+  CHECK(same_bits(hvp([](const Vars&) { return one(); }, {x.value()}, {x.value()})[0], zero));
 }
 
 TEST_CASE("a variable computed from another one counts as independent: vjp and jvp stay adjoint") {
