@@ -9,18 +9,18 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <sstream>
 
 #include "autodiff/error.h"
 #include "experiments/config/version.h"
 #include "experiments/data/cases.h"
 #include "experiments/data/info.h"
 #include "experiments/data/netcdf_file.h"
+#include "experiments/process.h"
 #include "experiments/stages.h"
 #include "experiments/twin/methods.h"
 
 namespace levda::experiments {
-
-volatile std::sig_atomic_t interrupted = 0;
 
 namespace {
 
@@ -68,8 +68,9 @@ assimilated in its latent space, for the state and unknown parameters together.
   levda info FILE                       explains a file of levda)";
 
 constexpr const char* footer =
-    R"(Exit codes: 0 done, or stopped by --time-limit; 2 bad input, said in one line; 1 a fault of the program; 130
-interrupted, the same command goes on.)";
+    R"(Exit codes: 0 done, or stopped by --time-limit; 2 bad input, said in one line; 1 a fault of the program, or
+a result that could not be printed; 128 + signal (130, 143, 129) stopped by SIGINT, SIGTERM or SIGHUP: the same command
+goes on.)";
 
 struct Command {
   const char* name;
@@ -161,15 +162,15 @@ const Command commands[]{
      {"FILE"},
      {},
      false,
-     [](const Arguments& a, const Request&) { fmt::print("{}", describe_file(a.file)); }},
+     [](const Arguments& a, const Request&) { print_result(describe_file(a.file)); }},
     {"keys",
      "List the keys of a configuration with their values",
      {"CASE", "--initial", "--seed", "--markdown"},
      {},
      false,
      [](const Arguments& a, const Request& r) {
-       if (a.markdown) return fmt::print("{}", options_page());
-       fmt::print("{}", key_list(r.config));
+       if (a.markdown) return print_result(options_page());
+       print_result(key_list(r.config));
      }}};
 
 bool reads(const Command& command, std::string_view option) {
@@ -341,17 +342,13 @@ void execute(const Command& command, const Arguments& a, const std::string& type
                         .data = a.data,
                         .weights = a.weights,
                         .command = typed,
-                        .stop = [&] { return interrupted != 0 || time_is_up(); },
+                        .stop = [&] { return stop_signal() != 0 || time_is_up(); },
                         .threads = a.threads,
                         .backend = &backend};
   if (!reads(command, "--out")) return command.work(a, request);
   if (command.netcdf) require_netcdf(fmt::format("levda {}", command.name));
   check(request.config);
   if (command.sections.empty()) check_sections(request.config);
-  std::signal(SIGINT, [](int) {
-    interrupted = 1;
-    std::signal(SIGINT, SIG_DFL);  // the second time it ends the program at once
-  });
   const RunFolder folder(request.out);
   command.work(a, request);
 }
@@ -373,11 +370,16 @@ int run_command_line(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError& error) {
     const std::vector<CLI::App*> chosen = app.get_subcommands();
-    fmt::print(stderr, "levda{}: {}\n", chosen.empty() ? "" : " " + chosen.front()->get_name(), error.what());
+    tell(stderr, "levda{}: {}\n", chosen.empty() ? "" : " " + chosen.front()->get_name(), error.what());
     return 2;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    fmt::print(stderr, "levda: {}\n", error.what());
+    if (error.get_exit_code() == 0) {  // --help, --version
+      std::ostringstream text;
+      app.exit(error, text, text);
+      print_result(text.str());
+      return 0;
+    }
+    tell(stderr, "levda: {}\n", error.what());
     return 2;
   }
   std::string typed = "levda";

@@ -1,29 +1,44 @@
 /// The program levda.
 
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 
 #include "autodiff/error.h"
 #include "experiments/commands.h"
+#include "experiments/process.h"
 
-int main(int argc, char** argv) {
-  using namespace levda::experiments;
+namespace {
+
+using levda::experiments::stop_signal;
+using levda::experiments::tell;
+
+int exit_code(int argc, char** argv) {
   try {
-    return run_command_line(argc, argv);
+    levda::experiments::prepare_process();
+    return levda::experiments::run_command_line(argc, argv);
   } catch (const levda::Interrupted& stop) {
-    fmt::print(stderr, "levda: {}\n", stop.what());
-    return interrupted != 0 ? 130 : 0;  // by the user, or by the clock as asked
+    tell(stderr, "levda: {}\n", stop.what());
+    return 0;  // as asked by --time-limit; main looks for a signal
   } catch (const levda::Error& error) {
-    fmt::print(stderr, "levda: {}\n", error.what());
+    // A stop may be behind an error that is not of a file: Ctrl-C in a terminal also reaches gnuplot.
+    const bool stopped = stop_signal() != 0 && dynamic_cast<const levda::InputError*>(&error) == nullptr;
+    tell(stderr, "levda: {}{}\n", stopped ? "stopped; " : "", error.what());
     // At once: HDF5's exit handler crashes after a write that failed (a full disk). Our files were put away on the way
     // here.
-    std::fflush(nullptr);
-    std::_Exit(2);
+    std::_Exit(stopped ? 128 + stop_signal() : 2);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "levda: internal fault: {}\n", error.what());
+    tell(stderr, "levda: internal fault: {}\n", error.what());
     return 1;
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int code = exit_code(argc, argv);
+  const std::string failure = levda::experiments::print_failure();
+  if (!failure.empty()) tell(stderr, "levda: the result could not be printed: {}\n", failure);
+  if (code == 0 && stop_signal() != 0) return 128 + stop_signal();
+  return code == 0 && !failure.empty() ? 1 : code;
 }

@@ -10,10 +10,12 @@
 #include "experiments/config/version.h"
 #include "experiments/data/observation_file.h"
 #include "experiments/data/shards.h"
+#include "experiments/process.h"
 #include "experiments/study/calibration.h"
 #include "experiments/study/report_data.h"
 #include "experiments/study/results.h"
 #include "experiments/study/score_files.h"
+#include "experiments/study/shown_number.h"
 #include "experiments/training/encoder_training.h"
 #include "experiments/twin/methods.h"
 #include "nn/atomic_file.h"
@@ -30,8 +32,7 @@ constexpr double slack = 1e-9;
 
 template <typename... Args>
 void say(fmt::format_string<Args...> format, Args&&... args) {
-  fmt::print(stderr, format, std::forward<Args>(args)...);
-  std::fputc('\n', stderr);
+  tell(stderr, "{}\n", fmt::format(format, std::forward<Args>(args)...));
 }
 
 /// Text that is equal exactly where analyses and their scores are.
@@ -104,6 +105,7 @@ models::TrainedEncoder encoder_in(const Experiment& e, const fs::path& folder, c
   const fs::path path = folder / fmt::format("encoder-{}.safetensors", experiment);
   const fs::path checkpoint = folder / fmt::format("encoder-{}.checkpoint.safetensors", experiment);
   if (trained_configuration(path) != encoder_fingerprint(e.config(), *e.data, *e.surrogate, experiment)) {
+    const SavesItself training;
     models::TrainedEncoder encoder = train_encoder(e.config(), *e.data, *e.surrogate, experiment,
                                                    {.checkpoint = checkpoint,
                                                     .threads = e.request.threads,
@@ -113,7 +115,7 @@ models::TrainedEncoder encoder_in(const Experiment& e, const fs::path& folder, c
     encoder.provenance["command"] = e.request.command;
     models::save_encoder(path, encoder);
     std::error_code ignored;
-    fs::remove(checkpoint, ignored);
+    fs::remove(nn::link_target(checkpoint), ignored);
   }
   say("encoder: {}", path.string());
   return models::load_encoder(path);
@@ -175,6 +177,7 @@ void train(const Request& request, const Dataset* data) {
   const std::int64_t pool = request.config.training.pool;
   std::optional<Dataset> read;
   if (data == nullptr || pool > 0) read = read_data(request, pool, pool > 0 ? Keep::none : Keep::all);
+  const SavesItself training;
   models::Surrogate surrogate = train_surrogate(request.config, read ? *read : *data,
                                                 {.checkpoint = checkpoint,
                                                  .threads = request.threads,
@@ -185,7 +188,7 @@ void train(const Request& request, const Dataset* data) {
   surrogate.provenance["command"] = request.command;
   models::save_surrogate(path, surrogate);
   std::error_code ignored;
-  fs::remove(checkpoint, ignored);
+  fs::remove(nn::link_target(checkpoint), ignored);
   say("train: test_rel_rmse {}", surrogate.provenance.at("test_rel_rmse"));
 }
 
@@ -279,8 +282,9 @@ void assimilate_file(const Request& request, const FileOptions& options) {
     for (std::int64_t i = 0; i < last.size(); ++i) sum += members[i * about.parameters() + k];
     const double mean = sum / static_cast<double>(last.size());
     for (std::int64_t i = 0; i < last.size(); ++i) squares += std::pow(members[i * about.parameters() + k] - mean, 2);
-    fmt::print("{} = {:.6g} +- {:.2g} {}\n", about.parameter_names[k], mean,
-               std::sqrt(squares / static_cast<double>(last.size() - 1)), about.parameter_units[k]);
+    const double deviation = std::sqrt(squares / static_cast<double>(last.size() - 1));
+    print_result(
+        fmt::format("{} = {} {}\n", about.parameter_names[k], shown_number(mean, deviation), about.parameter_units[k]));
   }
   say("analysis: {}", path.string());
 }
@@ -297,7 +301,7 @@ void report(const Experiment& e) {
   const Report page = make_report(e.config(), *e.surrogate, *e.data, summaries, shown);
   write_report(path, page);
   write_pictures(e.request.out / "pictures", page.experiments.front());
-  fmt::print("{}", text_of(summaries));
+  print_result(text_of(summaries));
   say("report: {}", path.string());
 }
 
@@ -306,8 +310,8 @@ void calibrate(const Request& request, const std::string& experiment) {
     throw InputError("configuration", "observations.refinement",
                      "a calibration takes its truths from the data set's own solver");
   const Experiment e = open(request, {.keep = Keep::all});
-  fmt::print("{}", text_of(experiments::calibrate(e.config(), *e.surrogate, *e.data, experiment,
-                                                  {.progress = stderr, .stop = request.stop})));
+  print_result(text_of(experiments::calibrate(e.config(), *e.surrogate, *e.data, experiment,
+                                              {.progress = stderr, .stop = request.stop})));
 }
 
 void compare(const Request& request, const CompareOptions& options) {
@@ -320,7 +324,7 @@ void compare(const Request& request, const CompareOptions& options) {
   const fs::path folder = request.out / (options.validation ? "validation" : "compare");
   const Summary summary = compare_into(folder, e, options);
   write_report(folder / "report.html", make_report(e.config(), *e.surrogate, *e.data, {summary}));
-  fmt::print("{}", text_of({summary}));
+  print_result(text_of({summary}));
   say("comparison: {}", folder.string());
 }
 
@@ -348,7 +352,7 @@ void sweep(const Request& request, const CompareOptions& options, const std::str
   write_results(folder / "results.json", base.config(), *base.surrogate, result);
   nn::write_text_file(folder / "table.md", text_of(result));
   write_sweep_report(folder, base.config(), *base.surrogate, *base.data, result);
-  fmt::print("{}", text_of(result));
+  print_result(text_of(result));
   say("sweep: {}", folder.string());
 }
 

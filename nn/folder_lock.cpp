@@ -11,6 +11,7 @@
 #include <string>
 
 #include "autodiff/error.h"
+#include "nn/atomic_file.h"
 
 namespace levda::nn {
 
@@ -32,7 +33,7 @@ int owner(int descriptor) {
 FolderLock::FolderLock(const fs::path& folder) {
   const auto fail = [&](const std::string& message) { throw InputError(folder.string(), "", message); };
   std::error_code error;
-  fs::create_directories(folder, error);
+  fs::create_directories(link_target(folder), error);
   if (error) fail(fmt::format("the folder cannot be made: {}", error.message()));
   // Read and write, because NFS needs both for an exclusive lock.
   descriptor_ = open((folder / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);

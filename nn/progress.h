@@ -1,15 +1,21 @@
 #pragma once
 
-/// Progress of long work: a bar on a terminal, else a line every ten seconds.
+/// Progress of long work: a bar on a terminal, else a line every ten seconds and, later, ever more rarely.
 
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <string_view>
 
 namespace levda::nn {
 
-/// A line of progress. Not thread-safe: parallel callers must hold a lock.
+/// Writes text and flushes. A text that cannot be written (a full disk, a closed pipe) is dropped: work goes on without
+/// its log. out may be null.
+void write_note(std::FILE* out, std::string_view text);
+
+/// A line of progress, without colours or escape codes. It fits into the terminal's width. Not thread-safe: parallel
+/// callers must hold a lock.
 class Progress {
  public:
   /// start: work done by an earlier run, which does not count for the rate. out: null for no output.
@@ -25,6 +31,7 @@ class Progress {
 
  private:
   void show(std::int64_t done, const std::string& details);
+  void show_on_terminal(const std::string& bar, const std::string& numbers, const std::string& details);
 
   using Clock = std::chrono::steady_clock;
   std::string what_;
@@ -35,6 +42,7 @@ class Progress {
   Clock::time_point begin_ = Clock::now();
   Clock::time_point shown_;
   bool open_line_ = false;
+  std::size_t length_ = 0;  // of the open line, in columns
 };
 
 }  // namespace levda::nn

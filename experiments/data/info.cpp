@@ -12,6 +12,7 @@
 #include "da/observation_operators.h"
 #include "experiments/data/dataset_file.h"
 #include "experiments/data/netcdf_file.h"
+#include "experiments/study/shown_number.h"
 #include "models/encoder.h"
 #include "nn/atomic_file.h"
 #include "nn/safetensors.h"
@@ -234,7 +235,10 @@ std::string describe_netcdf(const std::filesystem::path& path) {
       double mean = 0;
       const auto last = static_cast<std::int64_t>(parameters.size()) - members * p;
       for (std::int64_t i = 0; i < members; ++i) mean += parameters[last + i * p + k] / static_cast<double>(members);
-      lines.add("parameter " + names[k], "{:.6g} (posterior mean)", mean);
+      double squares = 0;
+      for (std::int64_t i = 0; i < members; ++i) squares += std::pow(parameters[last + i * p + k] - mean, 2);
+      lines.add("parameter " + names[k], "{} (posterior mean and standard deviation)",
+                shown_number(mean, std::sqrt(squares / static_cast<double>(members - 1))));
     }
     for (const char* name : {"diagnostic_cost", "diagnostic_iterations", "diagnostic_degrees_of_freedom"})
       if (file.has_attribute(name)) lines.add(name, "{:.6g}", fmt::join(file.numbers(name), ", "));

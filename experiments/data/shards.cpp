@@ -16,6 +16,8 @@
 #include "experiments/data/generate.h"
 #include "experiments/data/leave_one_out.h"
 #include "experiments/data/netcdf_file.h"
+#include "experiments/process.h"
+#include "nn/atomic_file.h"
 #include "nn/progress.h"
 
 namespace levda::experiments {
@@ -66,7 +68,7 @@ class Generation {
  private:
   template <typename... Args>
   void say(fmt::format_string<Args...> format, Args&&... args) const {
-    if (options_.progress != nullptr) fmt::print(options_.progress, format, std::forward<Args>(args)...);
+    tell(options_.progress, format, std::forward<Args>(args)...);
   }
 
   /// The smallest number that leaves threads idle for at most a twentieth of the time, if all members take equally
@@ -126,7 +128,7 @@ class Generation {
     for (std::int64_t shard = 0; shard < shards; ++shard)
       if (!take(shard)) open.push_back(shard);
     // An index must not exist while the set is incomplete.
-    if (!open.empty()) fs::remove(path_);
+    if (!open.empty()) fs::remove(nn::link_target(path_));
     make(open);
     Dataset outline = outline_;
     outline.interpolation = interpolation();

@@ -171,13 +171,13 @@ std::string parameter_plane(const ParameterPosterior& x, const ParameterPosterio
   plot.add("set ylabel {}\n", gnuplot_literal(labelled(y.name, y.unit)));
   const auto frame = [&](const char* name, const Range& rx, const Range& ry) {
     plot.points(name, std::array{rx.low, rx.high, rx.high, rx.low, rx.low},
-                std::array{ry.low, ry.low, ry.high, ry.high, ry.low}, 8);
+                std::array{ry.low, ry.low, ry.high, ry.high, ry.low});
   };
   frame("box", {x.minimum, x.maximum}, {y.minimum, y.maximum});
   frame("close", close_up(x), close_up(y));
-  plot.points("prior", x.prior, y.prior, 8);
-  plot.points("posterior", x.posterior, y.posterior, 8);
-  plot.points("truth", std::array{x.truth}, std::array{y.truth}, 8);
+  plot.points("prior", x.prior, y.prior);
+  plot.points("posterior", x.posterior, y.posterior);
+  plot.points("truth", std::array{x.truth}, std::array{y.truth});
   std::vector<std::string> curves{fmt::format("$box with lines dt (4,4) lc rgb '{}'", prior_colour), prior_points,
                                   posterior_points};
   if (shown == Extent::prior) curves.push_back(fmt::format("$close with lines lc rgb '{}'", posterior_colour));
@@ -200,9 +200,9 @@ std::string parameter_figure(const std::vector<ParameterPosterior>& parameters, 
     plot.axis('x', range_of(p, shown));
     plot.add("set yrange [-0.6:1.6]\nset ytics ('posterior' 0, 'prior' 1)\n");
     plot.x_label(labelled(p.name, p.unit));
-    plot.add("set arrow 1 from {0:.8g},graph 0 to {0:.8g},graph 1 nohead lw 2 lc black\n", p.truth);
-    plot.points("prior", p.prior, std::vector<double>(p.prior.size(), 1), 8);
-    plot.points("posterior", p.posterior, std::vector<double>(p.posterior.size(), 0), 8);
+    plot.add("set arrow 1 from {0:.12g},graph 0 to {0:.12g},graph 1 nohead lw 2 lc black\n", p.truth);
+    plot.points("prior", p.prior, std::vector<double>(p.prior.size(), 1));
+    plot.points("posterior", p.posterior, std::vector<double>(p.posterior.size(), 0));
     plot.curves({prior_points, posterior_points});
     plot.add("unset label\n");
   }

@@ -34,12 +34,13 @@ void colour_bar(Plot& plot, const Range& range, const std::string& label) {
   constexpr int steps = 128;
   plot.data("bar", steps, [&](std::size_t i) {
     const double value = range.low + range.length() * (static_cast<double>(i) + 0.5) / steps;
-    plot.add("0 {0:.6g} {0:.6g}\n1 {0:.6g} {0:.6g}\n", value);
+    plot.add("0 {0:.12g} {0:.12g}\n1 {0:.12g} {0:.12g}\n", value);
   });
-  plot.add("set xrange [-0.5:1.5]\nset yrange [{0:.6g}:{1:.6g}]\nset y2range [{0:.6g}:{1:.6g}]\n", range.low,
+  plot.add("set xrange [-0.5:1.5]\nset yrange [{0:.12g}:{1:.12g}]\nset y2range [{0:.12g}:{1:.12g}]\n", range.low,
            range.high);
   plot.add("unset xtics\nunset ytics\nset y2tics {} font ',10'\nset y2label {} offset -2,0 font ',11'\n",
            ticks(range, 3), gnuplot_literal(label));
+  plot.add("set format y2 '%.{}g'\n", std::max(6, digits_of(range)));
   plot.add("plot $bar using 1:2:3 with image\nunset y2tics\nunset y2label\n");
 }
 
@@ -106,7 +107,7 @@ class MapDrawing {
       constexpr double size = 0.45;
       // Areas are shares, within limits: visible, and not hiding their neighbours.
       const double relative = mean_share > 0 ? std::sqrt(maps_.shares[i] / mean_share) : 1;
-      plot_.add("{:.6g} {:.6g} {:.3g}\n", x, y, size * std::clamp(relative, 0.3, 3.0));
+      plot_.add("{:.12g} {:.12g} {:.3g}\n", x, y, size * std::clamp(relative, 0.3, 3.0));
     });
   }
 
@@ -126,7 +127,7 @@ class MapDrawing {
   void add_row(const Row& row) {
     top_ += row.first ? 0 : height_ + gap_;
     if (row.size_written) top_ += line_;
-    plot_.add("set palette maxcolors {} {}\nset cbrange [{:.6g}:{:.6g}]\nunset colorbox\n", number_of_colours_,
+    plot_.add("set palette maxcolors {} {}\nset cbrange [{:.12g}:{:.12g}]\nunset colorbox\n", number_of_colours_,
               palette(row.last ? sequential_colours() : diverging_colours()), row.colours.low, row.colours.high);
     for (std::size_t t = 0; t < std::min(maps_.times.size(), row.fields.size()); ++t) add_map(row, t);
   }
@@ -139,12 +140,13 @@ class MapDrawing {
     if (t == 0) plot_.write(row.name, 10, top_ + height_ / 2, 12, true);
     if (row.size_written)
       plot_.write(fmt::format("rms {:.2g}", root_mean_square(row.fields[t])), left + width_ / 2, top_ - 8, 10);
-    plot_.add("set xrange [{:.6g}:{:.6g}]\nset yrange [{:.6g}:{:.6g}]\n", x_.low, x_.high, y_.low, y_.high);
+    plot_.add("set xrange [{:.12g}:{:.12g}]\nset yrange [{:.12g}:{:.12g}]\n", x_.low, x_.high, y_.low, y_.high);
     if (!sphere_) {
       // Away from the corners, where the labels of neighbours would meet.
       plot_.add("set xtics {} offset 0,0.5 font ',10'\nset ytics {} font ',10'\n", ticks(padded(x_, -0.1), 3),
                 ticks(padded(y_, -0.1), 3));
-      plot_.add("set format x '{}'\nset format y '{}'\n", row.last ? "%g" : "", t == 0 ? "%g" : "");
+      const auto format = [](const Range& range) { return fmt::format("%.{}g", std::max(6, digits_of(range))); };
+      plot_.add("set format x '{}'\nset format y '{}'\n", row.last ? format(x_) : "", t == 0 ? format(y_) : "");
       const bool named = row.last && t == 0;
       plot_.add("set xlabel {} offset 0,1 font ',11'\nset ylabel {} offset 1.5,0 font ',11'\n",
                 gnuplot_literal(named ? labelled("x", maps_.length_unit) : ""),
@@ -154,12 +156,12 @@ class MapDrawing {
     const bool sensors = !maps_.sensors.empty() && row.sensors && (t == 0 || purpose_ == Purpose::file);
     const std::vector<float> raster = projection_.raster(row.fields[t], raster_width_, raster_height_);
     plot_.data("field", raster.size(), [&](std::size_t i) {
-      plot_.add("{:.4g}{}", raster[i], (static_cast<std::int64_t>(i) + 1) % raster_width_ == 0 ? '\n' : ' ');
+      plot_.add("{:.8g}{}", raster[i], (static_cast<std::int64_t>(i) + 1) % raster_width_ == 0 ? '\n' : ' ');
     });
     const double dx = x_.length() / static_cast<double>(raster_width_);
     const double dy = y_.length() / static_cast<double>(raster_height_);
     plot_.add(
-        "plot $field matrix using ({:.8g}+$1*{:.8g}):({:.8g}+$2*{:.8g}):3 with image{}{}\n", x_.low + dx / 2, dx,
+        "plot $field matrix using ({:.12g}+$1*{:.12g}):({:.12g}+$2*{:.12g}):3 with image{}{}\n", x_.low + dx / 2, dx,
         y_.low + dy / 2, dy,
         sphere_ ? ", $graticule with lines lw 0.4 lc rgb '#909090', $outline with lines lw 0.8 lc rgb '#606060'" : "",
         sensors ? ", $sensors with points pt 6 ps variable lw 0.6 lc rgb '#222222'" : "");

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "experiments/report/html.h"
+#include "experiments/report/plot.h"
 #include "experiments/report/projection.h"
 
 namespace levda::experiments {
@@ -49,8 +50,6 @@ std::vector<std::uint8_t> folded_differences(std::span<const std::uint8_t> steps
   }
   return folded;
 }
-
-std::string number(double value) { return fmt::format("{:.3g}", value); }
 
 }  // namespace
 
@@ -136,6 +135,7 @@ std::string movie_figure(const std::vector<FieldMaps>& frames, const std::string
     json entry{{"panels", json::array()}, {"sensors", json::array()}};
     const auto panel = [&](const Fields& fields, const Range& range) {
       const CompactSteps steps = compact(palette_steps(fields, range), channel.nx, channel.ny);
+      const auto number = [&](double value) { return fmt::format("{:.{}g}", value, digits_of(range)); };
       const std::string unit = channel.unit == "1" || channel.unit.empty() ? "" : " " + channel.unit;
       entry["panels"].push_back(
           {{"scale", {number(range.low), number((range.low + range.high) / 2), number(range.high) + unit}},

@@ -12,9 +12,8 @@ Plot::Plot(double width, double height) : width_(width), height_(height) {
   add("unset key\nset border lw 0.6\nset tics nomirror out scale 0.5\nset format '%g'\nset multiplot\n");
 }
 
-void Plot::points(std::string_view name, std::span<const double> x, std::span<const double> y, int digits) {
-  data(name, std::min(x.size(), y.size()),
-       [&](std::size_t i) { add("{:.{}g} {:.{}g}\n", x[i], digits, y[i], digits); });
+void Plot::points(std::string_view name, std::span<const double> x, std::span<const double> y) {
+  data(name, std::min(x.size(), y.size()), [&](std::size_t i) { add("{:.12g} {:.12g}\n", x[i], y[i]); });
 }
 
 void Plot::place(double left, double top, double width, double height) {
@@ -28,7 +27,8 @@ void Plot::write(const std::string& text, double x, double y, int size, bool upr
 }
 
 void Plot::axis(char name, const Range& range) {
-  add("set {0}range [{1:.8g}:{2:.8g}]\nset {0}tics {3}\n", name, range.low, range.high, ticks(range, 3));
+  add("set {0}range [{1:.12g}:{2:.12g}]\nset {0}tics {3}\nset format {0} '%.{4}g'\n", name, range.low, range.high,
+      ticks(range, 3), std::max(6, digits_of(range)));
 }
 
 void Plot::logarithmic_axis(char name, const Range& range) {
@@ -48,7 +48,7 @@ void Plot::x_label(const std::string& text) {
 }
 
 void Plot::vertical_line(double x) {
-  add("set arrow from {0:.6g},graph 0 to {0:.6g},graph 1 nohead lw 1 lc rgb '#909090'\n", x);
+  add("set arrow from {0:.12g},graph 0 to {0:.12g},graph 1 nohead lw 1 lc rgb '#909090'\n", x);
 }
 
 void Plot::curves(const std::vector<std::string>& curves) {
@@ -88,8 +88,14 @@ std::string ticks(const Range& range, int at_least) {
       const double step = factor * power;
       const double first = std::ceil(range.low / step - 1e-9);
       const double last = std::floor(range.high / step + 1e-9);
-      if (last - first + 1 >= at_least) return fmt::format("{:.8g},{:.8g},{:.8g}", first * step, step, last * step);
+      if (last - first + 1 >= at_least) return fmt::format("{:.12g},{:.12g},{:.12g}", first * step, step, last * step);
     }
+}
+
+int digits_of(const Range& range) {
+  const double size = std::max(std::abs(range.low), std::abs(range.high));
+  if (!(range.length() > 0) || !std::isfinite(size)) return 3;
+  return std::clamp(3 + static_cast<int>(std::ceil(std::log10(size / range.length()))), 3, 12);
 }
 
 std::string labelled(const std::string& name, const std::string& unit) {

@@ -33,8 +33,8 @@ class Plot {
     for (std::size_t i = 0; i < count; ++i) line(i);
     add("EOD\n");
   }
-  /// Defines a block of lines "x y", up to the end of the shorter list, with this many digits.
-  void points(std::string_view name, std::span<const double> x, std::span<const double> y, int digits = 6);
+  /// Defines a block of lines "x y", up to the end of the shorter list.
+  void points(std::string_view name, std::span<const double> x, std::span<const double> y);
 
   /// Places the axes of the next plot.
   void place(double left, double top, double width, double height);
@@ -66,6 +66,9 @@ class Plot {
 
 /// gnuplot's "first,step,last" with at least this many ticks at round values of a range.
 std::string ticks(const Range& range, int at_least);
+
+/// Significant digits, at least 3, that tell a thousandth of a range apart.
+int digits_of(const Range& range);
 
 /// "name (unit)"; the name alone where the unit is empty or 1.
 std::string labelled(const std::string& name, const std::string& unit);

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "autodiff/error.h"
+#include "experiments/study/shown_number.h"
 
 namespace levda::experiments {
 
@@ -142,20 +143,21 @@ MethodSummary summarise(const ScoredMethod& method) {
   return m;
 }
 
+/// With so many decimals; a value that is so small that it would lose its digits has two of them.
 std::string shown(double value, int digits) {
-  return std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-";
+  if (!std::isfinite(value)) return "-";
+  const bool small = digits > 0 && value != 0 && std::abs(value) * std::pow(10.0, digits) < 10;
+  return small ? fmt::format("{:.2g}", value) : fmt::format("{:.{}f}", value, digits);
 }
 
 std::string shown(const Figure& figure, int digits) {
-  return shown(figure.value, digits) + (std::isfinite(figure.value) && std::isfinite(figure.error)
-                                            ? fmt::format(" +- {:.{}f}", figure.error, digits)
-                                            : "");
+  if (!std::isfinite(figure.value) || !std::isfinite(figure.error)) return shown(figure.value, digits);
+  return figure.error > 0 ? shown_number(figure.value, figure.error) : shown(figure.value, digits) + " +- 0";
 }
 
 std::string shown_seconds(const Figure& figure) {
   if (!std::isfinite(figure.value)) return "-";
-  return fmt::format("{:.3g}", figure.value) +
-         (std::isfinite(figure.error) ? fmt::format(" +- {:.1g}", figure.error) : "");
+  return figure.error > 0 ? shown_number(figure.value, figure.error) : fmt::format("{:.3g}", figure.value);
 }
 
 }  // namespace

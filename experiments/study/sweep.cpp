@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "autodiff/error.h"
+#include "experiments/study/shown_number.h"
 
 namespace levda::experiments {
 
@@ -143,8 +144,11 @@ ScoreTable table_of(const ScalingFigure& figure, const Sweep& sweep) {
   for (const ScalingCurve& curve : figure.curves) {
     std::vector<std::string>& cells = table.rows.emplace_back(std::vector<std::string>{curve.method});
     for (std::size_t i = 0; i < curve.y.size(); ++i) {
-      cells.push_back(std::isfinite(curve.y[i]) ? fmt::format("{:.3g}", curve.y[i]) : "-");
-      if (std::isfinite(curve.error[i])) cells.back() += fmt::format(" +- {:.1g}", curve.error[i]);
+      if (!std::isfinite(curve.y[i]))
+        cells.emplace_back("-");
+      else
+        cells.push_back(curve.error[i] > 0 ? shown_number(curve.y[i], curve.error[i])
+                                           : fmt::format("{:.3g}", curve.y[i]));
     }
     cells.push_back(std::isfinite(curve.exponent) ? fmt::format("{:.2f}", curve.exponent) : "-");
   }

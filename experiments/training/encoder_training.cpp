@@ -11,6 +11,7 @@
 #include "autodiff/streams.h"
 #include "autodiff/tiled_sum.h"
 #include "experiments/config/version.h"
+#include "experiments/process.h"
 #include "experiments/twin/twin.h"
 #include "nn/training.h"
 
@@ -253,10 +254,8 @@ void report_errors(const Config& config, const char* name, const Trajectories& o
   note("parameter_error", clean.parameter);
   note("latent_error_with_noise", noisy.latent);
   note("parameter_error_with_noise", noisy.parameter);
-  if (progress != nullptr)
-    fmt::print(progress,
-               "encode: {}, {}: latents {:.4f}, parameters {:.4f} of their range; with noise of {}: {:.4f}, {:.4f}\n",
-               encoder.sequences.experiment, name, clean.latent, clean.parameter, sigma, noisy.latent, noisy.parameter);
+  tell(progress, "encode: {}, {}: latents {:.4f}, parameters {:.4f} of their range; with noise of {}: {:.4f}, {:.4f}\n",
+       encoder.sequences.experiment, name, clean.latent, clean.parameter, sigma, noisy.latent, noisy.parameter);
 }
 
 }  // namespace
@@ -364,8 +363,7 @@ models::TrainedEncoder train_encoder(const Config& config, const Dataset& data, 
                         {"sigma", fmt::format("{}", config.observations.sigma)},
                         {"train_seconds", fmt::format("{:.1f}", seconds)}};
   if (device) encoder.provenance["device"] = backend.description();
-  if (options.progress != nullptr)
-    fmt::print(options.progress, "encode: {}: {:.1f} s of training\n", experiment, seconds);
+  tell(options.progress, "encode: {}: {:.1f} s of training\n", experiment, seconds);
   report_errors(config, "validation", validation, options.progress, encoder);
   report_errors(config, "test", tests, options.progress, encoder);
   parameters.move(autodiff::cpu());

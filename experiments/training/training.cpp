@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "experiments/config/version.h"
+#include "experiments/process.h"
 
 namespace levda::experiments {
 
@@ -71,21 +72,18 @@ models::Surrogate train_surrogate(const Config& config, const Dataset& data, con
   const std::int64_t left = training.steps() - training.steps_before();
   if (!device && options.progress != nullptr && reference > 0 && work * static_cast<double>(left) / reference > 1800) {
     const double one = training.seconds_of_a_step();
-    fmt::print(options.progress,
-               "train: {} steps of {:.2g} s: about {} on this CPU; --time-limit stops with a checkpoint\n", left, one,
-               duration(one * static_cast<double>(left)));
-    std::fflush(options.progress);
+    tell(options.progress, "train: {} steps of {:.2g} s: about {} on this CPU; --time-limit stops with a checkpoint\n",
+         left, one, duration(one * static_cast<double>(left)));
   }
   models::Surrogate s = training.run();
   const double seconds = training.seconds();
   const double rate = left > 0 ? work * static_cast<double>(training.steps()) / seconds : 0;
-  if (options.progress != nullptr && reference > 0)
-    fmt::print(
-        options.progress,
-        "train: {:.1f} s, {:.1f} GFLOP/s (6 x {} decoder weights x {:.0f} rows x {} steps); products of {}^3 on {}: "
-        "{:.1f} GFLOP/s; {:.0f}%\n",
-        seconds, rate * 1e-9, s.net.decoder_weights(), training.rows(), training.steps(), edge,
-        device ? "the device" : fmt::format("{} threads", options.threads), reference * 1e-9, 100 * rate / reference);
+  if (reference > 0)
+    tell(options.progress,
+         "train: {:.1f} s, {:.1f} GFLOP/s (6 x {} decoder weights x {:.0f} rows x {} steps); products of {}^3 on {}: "
+         "{:.1f} GFLOP/s; {:.0f}%\n",
+         seconds, rate * 1e-9, s.net.decoder_weights(), training.rows(), training.steps(), edge,
+         device ? "the device" : fmt::format("{} threads", options.threads), reference * 1e-9, 100 * rate / reference);
   s.provenance["version"] = version();
   s.provenance["trained"] = timestamp();
   s.provenance["machine"] = machine();

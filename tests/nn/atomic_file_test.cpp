@@ -127,3 +127,67 @@ TEST_CASE("atomic file: errors name the file and what is wrong") {
   fs::create_directories(folder / "late" / "full");
   CHECK_THROWS_AS(late.commit(), InputError);
 }
+
+TEST_CASE("atomic file: a link stays, its target is written; chains, links to nothing and to other folders") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "out");
+  fs::create_directories(folder / "big");
+  write_plainly(folder / "big" / "old", "old");
+  fs::create_symlink("../big/old", folder / "out" / "there");
+  fs::create_symlink("../big/none", folder / "out" / "dangling");
+  fs::create_symlink(folder / "big" / "made" / "none", folder / "out" / "folderless");
+  fs::create_symlink("there", folder / "out" / "second");
+  fs::create_symlink("second", folder / "out" / "third");
+  fs::create_symlink("big", folder / "linked");           // a folder
+  fs::create_symlink("new-folder", folder / "dangling");  // a folder that is not there yet
+  const auto check = [&](const fs::path& path, const fs::path& target) {
+    CAPTURE(path.string());
+    const bool link = fs::is_symlink(path);
+    write_text_file(path, path.string());
+    CHECK(fs::is_symlink(path) == link);
+    CHECK(fs::is_regular_file(fs::symlink_status(target)));
+    CHECK(read_text_file(target) == path.string());
+  };
+  check(folder / "out" / "there", folder / "big" / "old");
+  check(folder / "out" / "third", folder / "big" / "old");
+  check(folder / "out" / "dangling", folder / "big" / "none");
+  check(folder / "out" / "folderless", folder / "big" / "made" / "none");
+  check(folder / "linked" / "x", folder / "big" / "x");
+  check(folder / "dangling" / "x", folder / "new-folder" / "x");
+  CHECK(fs::is_symlink(folder / "dangling"));
+  CHECK(fs::is_symlink(folder / "out" / "second"));
+
+  // Atomic: the temporary file lies beside the target, and without commit the old contents stay.
+  {
+    AtomicFile file(folder / "out" / "third");
+    CHECK(fs::equivalent(file.path().parent_path(), folder / "big"));
+    write_plainly(file.path(), "half");
+  }
+  CHECK(read_text_file(folder / "big" / "old") == (folder / "out" / "third").string());
+  // What a killed process left beside a target is removed, and what is another file's stays.
+  const fs::path left = folder / "big" / ".old.tmp-12-0";
+  const fs::path foreign = folder / "big" / ".other.tmp-12-0";
+  write_plainly(left, "");
+  write_plainly(foreign, "");
+  fs::create_symlink("circle", folder / "out" / "circle");
+  remove_unfinished(folder / "out");
+  CHECK_FALSE(fs::exists(left));
+  CHECK(fs::exists(foreign));
+}
+
+TEST_CASE("atomic file: links in a circle, to folders and to devices are refused in one line and stay") {
+  const TemporaryFolder folder;
+  fs::create_symlink("b", folder / "a");
+  fs::create_symlink("a", folder / "b");
+  fs::create_symlink("/dev/null", folder / "device");
+  fs::create_symlink(".", folder / "here");
+  const auto refused = [&](const std::string& name, const std::string& why) {
+    const std::string path = (folder / name).string();
+    CHECK_THROWS_WITH_AS(write_text_file(path, "x"), (path + ": " + why).c_str(), InputError);
+    CHECK(fs::is_symlink(path));
+  };
+  refused("a", "is a symbolic link that leads in a circle");
+  refused("device", "/dev/null is not a regular file");
+  refused("here", "is a folder");
+  CHECK(fs::is_character_file("/dev/null"));
+}
