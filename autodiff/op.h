@@ -118,7 +118,9 @@ Var linear(const Var& x, const Var& weight, const Var& bias);
 /// silu(x W + b), a hidden layer of a network, as one operation.
 Var linear_silu(const Var& x, const Var& weight, const Var& bias);
 
-/// Sum over the axes in which `shape` has extent 1 or which it lacks. `shape` must broadcast to the shape of x.
+/// Sum over the axes in which `shape` has extent 1 or which it lacks. `shape` must broadcast to the shape of x. The
+/// relative error grows with the logarithm of the number of terms only (Backend::sum_to); the same holds for all sums
+/// below, for scatter_add and for tiled_sum.
 Var sum_to(const Var& x, const Shape& shape);
 /// Sum of all elements, a scalar.
 Var sum(const Var& x);
