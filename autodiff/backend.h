@@ -24,7 +24,8 @@ const char* name(DType);
 const char* name(Device);
 std::size_t bytes_of(DType);
 
-/// Scalar functions. Their formulas are in autodiff/internal/scalar.h, once for all backends.
+/// Scalar functions. Their formulas are in autodiff/internal/scalar.h, once for all backends. autodiff/op.h says how
+/// precise they are.
 enum class Unary : std::uint8_t {
   neg,
   sin,

@@ -127,7 +127,9 @@ void CpuBackend::adam(const AdamConstants& constants, const Tensor& now, const T
     if (decay != 0) parameter -= decay * parameter;
     first = b1 * first + fresh1 * grad;
     second = b2 * second + fresh2 * grad.square();
-    parameter -= rate * first / ((second * correction2).sqrt() + epsilon);
+    // The root in double: Eigen's in float is wrong for denormal and infinite numbers.
+    const auto root = (second * correction2).template cast<double>().sqrt().template cast<T>();
+    parameter -= rate * first / (root + epsilon);
   });
 }
 
