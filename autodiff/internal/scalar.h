@@ -50,11 +50,17 @@ LEVDA_HOST_DEVICE X constant(double value) {
 
 /// A power of two in the type of a number, and of the numbers in a register.
 template <typename X>
-constexpr auto lift = lift<typename X::Scalar>;
+struct Lift : Lift<typename X::Scalar> {};
 template <>
-inline constexpr float lift<float> = 0x1p64F;
+struct Lift<float> {
+  static constexpr float value = 0x1p64F;
+};
 template <>
-inline constexpr double lift<double> = 0x1p512;
+struct Lift<double> {
+  static constexpr double value = 0x1p512;
+};
+template <typename X>
+constexpr auto lift = Lift<X>::value;
 
 /// exp(x) times lift for x <= 0, a normal number where exp(x) is denormal.
 template <typename T>
