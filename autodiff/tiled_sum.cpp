@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "autodiff/error.h"
 #include "autodiff/internal/isolation.h"
@@ -78,10 +79,46 @@ Var checked(const Var& y) {
 
 void add_in_place(Tensor& sum, const Tensor& term) { sum.backend().binary(Binary::add, sum, term, sum); }
 
-/// Adds the tensors of all slots to the first one, in order.
-Tensor add_slots(std::vector<Tensor>& slots) {
-  for (std::size_t slot = 1; slot < slots.size(); ++slot) add_in_place(slots[0], slots[slot]);
-  return slots[0];
+/// A sum of tensors in pairs of equal numbers of terms, so that its error grows with the logarithm of their number:
+/// part k is empty or holds the sum of 2^k terms.
+class PairwiseSum {
+ public:
+  void add(const Tensor& term) {
+    const bool ours = term.unique();
+    Tensor sum = term;
+    std::size_t k = 0;
+    for (; k < parts_.size() && parts_[k]; ++k) {
+      add_in_place(parts_[k], sum);
+      sum = std::exchange(parts_[k], Tensor());
+    }
+    if (k == parts_.size()) parts_.emplace_back();
+    parts_[k] = k == 0 && !ours ? sum.clone() : std::move(sum);
+  }
+  /// Empty if there were no terms.
+  Tensor total() {
+    Tensor sum;
+    for (Tensor& part : parts_) {
+      if (part && sum) add_in_place(part, sum);
+      if (part) sum = std::exchange(part, Tensor());
+    }
+    return sum;
+  }
+
+ private:
+  std::vector<Tensor> parts_;
+};
+
+/// Adds the sums of all slots, in order; zeros if there are none.
+Tensor add_slots(std::vector<PairwiseSum>& slots, const Shape& shape, const Tensor& like) {
+  Tensor sum;
+  for (PairwiseSum& slot : slots) {
+    const Tensor term = slot.total();
+    if (term && sum)
+      add_in_place(sum, term);
+    else if (term)
+      sum = term;
+  }
+  return sum ? sum : Tensor::zeros(shape, like.dtype(), like.backend());
 }
 
 /// Value, and gradients of the wanted inputs for a cotangent of 1.
@@ -91,22 +128,20 @@ struct ForwardBackward {
 
   ForwardBackward(const Problem& problem, Inputs inputs, const std::vector<bool>& wanted) : gradients(inputs.size()) {
     const Tensor& like = inputs[0].value();
-    const auto zeros = [&](const Shape& shape) { return Tensor::zeros(shape, like.dtype(), like.backend()); };
     const bool any = std::find(wanted.begin(), wanted.end(), true) != wanted.end();
-    std::vector<Tensor> values(problem.slots());
-    std::vector<std::vector<Tensor>> slots(inputs.size());  // shared gradients per slot
+    std::vector<PairwiseSum> values(problem.slots());
+    std::vector<std::vector<PairwiseSum>> slots(inputs.size());  // shared gradients per slot
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (!wanted[i]) continue;
       if (problem.cut[i])
-        gradients[i] = zeros(inputs[i].shape());
+        gradients[i] = Tensor::zeros(inputs[i].shape(), like.dtype(), like.backend());
       else
         slots[i].resize(problem.slots());
     }
-    for (Tensor& sum : values) sum = zeros({});
     problem.for_each_tile([&](std::int64_t slot, std::int64_t begin, std::int64_t end) {
       Tile tile(problem, inputs, wanted, begin, end);
       const Var y = checked(problem.f(std::move(tile.inputs)));
-      add_in_place(values[slot], y.value());
+      values[slot].add(y.value());
       if (!any || !y.tracked()) return;
       const Vars g = vjp(y, Tensor::full({}, 1, y.dtype(), like.backend()), tile.tracked);
       std::size_t next = 0;
@@ -116,20 +151,14 @@ struct ForwardBackward {
         if (problem.cut[i]) {
           Tensor part = gradients[i].rows(begin, end);
           add_in_place(part, gradient);
-        } else if (!slots[i][slot]) {
-          slots[i][slot] = gradient.unique() ? gradient : gradient.clone();
         } else {
-          add_in_place(slots[i][slot], gradient);
+          slots[i][slot].add(gradient);
         }
       }
     });
-    value = add_slots(values);
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      if (!wanted[i] || problem.cut[i]) continue;
-      for (Tensor& slot : slots[i])
-        if (!slot) slot = zeros(inputs[i].shape());
-      gradients[i] = add_slots(slots[i]);
-    }
+    value = add_slots(values, {}, like);
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      if (wanted[i] && !problem.cut[i]) gradients[i] = add_slots(slots[i], inputs[i].shape(), like);
   }
 };
 
@@ -140,8 +169,7 @@ Var tangent_sum(const Problem& problem, Inputs inputs, const Vars& v, const Tens
     wanted.push_back(static_cast<bool>(v[i]));
     if (v[i]) lead = v[i].shape().part(0, v[i].shape().rank() - inputs[i].shape().rank());
   }
-  std::vector<Tensor> slots(problem.slots());
-  for (Tensor& slot : slots) slot = Tensor::zeros(lead, like.dtype(), like.backend());
+  std::vector<PairwiseSum> slots(problem.slots());
   problem.for_each_tile([&](std::int64_t slot, std::int64_t begin, std::int64_t end) {
     Tile tile(problem, inputs, wanted, begin, end);
     const Var y = checked(problem.f(std::move(tile.inputs)));
@@ -152,9 +180,9 @@ Var tangent_sum(const Problem& problem, Inputs inputs, const Vars& v, const Tens
       const int axis = -inputs[i].shape().rank();
       tangents.push_back(problem.cut[i] ? slice(v[i].detach(), axis, begin, end - begin) : v[i].detach());
     }
-    add_in_place(slots[slot], jvp(y, tile.tracked, tangents).value());
+    slots[slot].add(jvp(y, tile.tracked, tangents).value());
   });
-  return add_slots(slots);
+  return add_slots(slots, lead, like);
 }
 
 // Higher derivatives. When a sweep runs, the tapes of the tiles no longer exist, but the derivative of a tiled sum is

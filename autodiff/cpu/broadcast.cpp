@@ -1,6 +1,5 @@
-/// Functions of several variables with broadcasting, and sums and maxima over axes.
+/// Functions of several variables with broadcasting, and maxima over axes.
 
-#include <Eigen/Core>
 #include <algorithm>
 
 #include "autodiff/cpu/cpu_backend.h"
@@ -39,17 +38,6 @@ void binary_walk(const Tensor& a, const Tensor& b, Tensor& y, F f) {
   });
 }
 
-/// Sum of n numbers: blocks are added in T, their sums in double.
-template <typename T>
-T sum_of(const T* x, std::int64_t n) {
-  constexpr std::int64_t block = 1024;
-  double total = 0;
-  for (std::int64_t i = 0; i < n; i += block)
-    total +=
-        static_cast<double>(Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>(x + i, std::min(block, n - i)).sum());
-  return static_cast<T>(total);
-}
-
 }  // namespace
 
 void CpuBackend::binary(Binary f, const Tensor& a, const Tensor& b, Tensor& y) {
@@ -71,24 +59,6 @@ void CpuBackend::select(const Tensor& mask, const Tensor& a, const Tensor& b, Te
                 m != 0 ? pa[offset[1] + i * walk.inner_stride(1)] : pb[offset[2] + i * walk.inner_stride(2)];
           }
         });
-  });
-}
-
-void CpuBackend::sum_to(const Tensor& x, Tensor& y) {
-  fill(y, 0);
-  const Walk<2> walk = broadcast_walk(x.shape(), x.shape(), y.shape());
-  const std::int64_t n = walk.inner();
-  dispatch(x.dtype(), [&]<typename T>(T) {
-    walk.for_each_row([&, px = x.data<T>(), py = y.data<T>()](const auto& offset) {
-      const T* rx = px + offset[0];
-      T* ry = py + offset[1];
-      if (walk.inner_stride(1) == 0) {
-        *ry += sum_of(rx, n);
-      } else {
-#pragma GCC ivdep
-        for (std::int64_t i = 0; i < n; ++i) ry[i] += rx[i];
-      }
-    });
   });
 }
 

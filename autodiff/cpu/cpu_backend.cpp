@@ -18,25 +18,13 @@ namespace {
 template <typename T>
 using Vector = Eigen::Array<T, Eigen::Dynamic, 1>;
 
-/// f(type tag, offset in `indexed`, offset in `dense`, inner extent) for every (outer, k), k in order.
-template <typename F>
-void for_each_index(const char* op, const Shape& indexed, const Shape& dense, const Tensor& index, int axis, F&& f,
-                    DType dtype) {
-  const int position = indexed.position(axis);
-  const std::int64_t outer = indexed.size(0, position);
-  const std::int64_t inner = indexed.size(position + 1, indexed.rank());
-  const std::int64_t rows = indexed[position];
-  const std::int64_t count = dense[position];
-  const std::int64_t* k = index.data<std::int64_t>();
-  for (std::int64_t i = 0; i < count; ++i)
-    if (k[i] < 0 || k[i] >= rows) throw Error(fmt::format("[{}] index {} is outside {} rows", op, k[i], rows));
-  dispatch(dtype, [&]<typename T>(T tag) {
-    for (std::int64_t o = 0; o < outer; ++o)
-      for (std::int64_t i = 0; i < count; ++i) f(tag, (o * rows + k[i]) * inner, (o * count + i) * inner, inner);
-  });
-}
-
 }  // namespace
+
+void check_indices(const char* op, const Tensor& index, std::int64_t rows) {
+  const std::int64_t* k = index.data<std::int64_t>();
+  for (std::int64_t i = 0; i < index.size(); ++i)
+    if (k[i] < 0 || k[i] >= rows) throw Error(fmt::format("[{}] index {} is outside {} rows", op, k[i], rows));
+}
 
 void CpuBackend::fill(Tensor& y, double value) {
   dispatch(y.dtype(), [&]<typename T>(T) { std::fill_n(y.data<T>(), y.size(), static_cast<T>(value)); });
@@ -104,23 +92,18 @@ Range CpuBackend::range(const Tensor& x) {
 }
 
 void CpuBackend::gather(const Tensor& x, const Tensor& index, int axis, Tensor& y) {
-  for_each_index(
-      "gather", x.shape(), y.shape(), index, axis,
-      [&]<typename T>(T, auto from, auto to, auto inner) { std::copy_n(x.data<T>() + from, inner, y.data<T>() + to); },
-      x.dtype());
-}
-
-void CpuBackend::scatter_add(const Tensor& x, const Tensor& index, int axis, Tensor& y) {
-  fill(y, 0);
-  for_each_index(
-      "scatter_add", y.shape(), x.shape(), index, axis,
-      [&]<typename T>(T, auto to, auto from, auto inner) {
-        const T* px = x.data<T>() + from;
-        T* py = y.data<T>() + to;
-#pragma GCC ivdep
-        for (std::int64_t i = 0; i < inner; ++i) py[i] += px[i];
-      },
-      x.dtype());
+  const int position = x.shape().position(axis);
+  const std::int64_t outer = x.shape().size(0, position);
+  const std::int64_t inner = x.shape().size(position + 1, x.shape().rank());
+  const std::int64_t rows = x.shape()[position];
+  const std::int64_t* k = index.data<std::int64_t>();
+  check_indices("gather", index, rows);
+  dispatch(x.dtype(), [&]<typename T>(T) {
+    T* py = y.data<T>();
+    for (std::int64_t o = 0; o < outer; ++o)
+      for (std::int64_t i = 0; i < index.size(); ++i, py += inner)
+        std::copy_n(x.data<T>() + (o * rows + k[i]) * inner, inner, py);
+  });
 }
 
 void CpuBackend::adam(const AdamConstants& constants, const Tensor& now, const Tensor& g, Tensor& m, Tensor& v,
@@ -144,7 +127,9 @@ void CpuBackend::adam(const AdamConstants& constants, const Tensor& now, const T
     if (decay != 0) parameter -= decay * parameter;
     first = b1 * first + fresh1 * grad;
     second = b2 * second + fresh2 * grad.square();
-    parameter -= rate * first / ((second * correction2).sqrt() + epsilon);
+    // The root in double: Eigen's in float is wrong for denormal and infinite numbers.
+    const auto root = (second * correction2).template cast<double>().sqrt().template cast<T>();
+    parameter -= rate * first / (root + epsilon);
   });
 }
 

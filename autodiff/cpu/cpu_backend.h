@@ -24,6 +24,9 @@ void dispatch(DType dtype, F&& f) {
   }
 }
 
+/// Throws Error "[op] index .." when an index is outside 0 .. rows - 1.
+void check_indices(const char* op, const Tensor& index, std::int64_t rows);
+
 class CpuBackend final : public Backend {
  public:
   Device device() const override { return Device::cpu; }

@@ -1,80 +1,81 @@
-/// Functions of one variable, in blocks of vector registers.
+/// Functions of one variable.
 
 #include <Eigen/Core>
 #include <algorithm>
 
 #include "autodiff/cpu/cpu_backend.h"
-#include "autodiff/internal/scalar.h"
+#include "autodiff/cpu/lanes.h"
 #include "autodiff/tensor.h"
 
 namespace levda::autodiff {
 
 namespace {
 
-/// y = f(x) in blocks of registers. The elements after the last full block go through a block too, so that the result
-/// of an element does not depend on its position.
+using scalar::Lanes;
+
+/// f(register, i, count) for registers of the numbers x, from the i-th on. The numbers after the last full register go
+/// through a register too, so that the result of an element does not depend on its position.
 template <typename T, typename F>
-void map_blocks(const T* x, T* y, std::int64_t n, F f) {
-  constexpr int width = 64 / sizeof(T);
-  using Block = Eigen::Array<T, width, 1>;
-  using Map = Eigen::Map<Block>;
-  using ConstMap = Eigen::Map<const Block>;
+void for_each_register(const T* x, std::int64_t n, F f) {
+  constexpr int width = Lanes<T>::width;
   std::int64_t i = 0;
-  for (; i + width <= n; i += width) {
-    const Block in = ConstMap(x + i);
-    Map(y + i) = f(in);
-  }
-  if (i < n) {
-    Block in = Block::Zero();
-    std::copy(x + i, x + n, in.data());
-    const Block out = f(in);
-    std::copy(out.data(), out.data() + (n - i), y + i);
-  }
+  for (; i + width <= n; i += width) f(Lanes<T>::load(x + i), i, std::integral_constant<int, width>());
+  if (i == n) return;
+  T rest[width] = {};
+  std::copy(x + i, x + n, rest);
+  f(Lanes<T>::load(rest), i, static_cast<int>(n - i));
 }
 
-/// y = f(x, z) with a second result z, which f writes through a reference.
-template <typename T, typename F>
-void map_blocks(const T* x, T* y, T* z, std::int64_t n, F f) {
+/// y = f(x) with Eigen's function, in the same way.
+template <Unary f, typename T>
+void map_by_eigen(const T* x, T* y, std::int64_t n) {
   constexpr int width = 64 / sizeof(T);
   using Block = Eigen::Array<T, width, 1>;
-  using Map = Eigen::Map<Block>;
-  Block second;
   std::int64_t i = 0;
   for (; i + width <= n; i += width) {
     const Block in = Eigen::Map<const Block>(x + i);
-    Map(y + i) = f(in, second);
-    Map(z + i) = second;
+    Eigen::Map<Block>(y + i) = scalar::apply<f>(in);
   }
-  if (i < n) {
-    Block in = Block::Zero();
-    std::copy(x + i, x + n, in.data());
-    const Block out = f(in, second);
-    std::copy(out.data(), out.data() + (n - i), y + i);
-    std::copy(second.data(), second.data() + (n - i), z + i);
-  }
+  Block rest = Block::Zero();
+  std::copy(x + i, x + n, rest.data());
+  rest = scalar::apply<f>(rest).eval();
+  std::copy_n(rest.data(), n - i, y + i);
+}
+
+template <Unary f, typename T>
+void map(const T* x, T* y, std::int64_t n) {
+  // Eigen's sin and cos are good to 1.5 units in the last place over the whole range.
+  if constexpr (f == Unary::sin || f == Unary::cos)
+    map_by_eigen<f>(x, y, n);
+  else if constexpr (f == Unary::sqrt || f == Unary::gelu || f == Unary::erf ||
+                     (f == Unary::tanh && std::is_same_v<T, double>))
+    std::transform(x, x + n, y, [](T value) { return scalar::apply<f>(value); });
+  else
+    for_each_register(
+        x, n, [y](const Lanes<T>& in, std::int64_t i, auto count) { scalar::apply<f>(in).store(y + i, count); });
 }
 
 }  // namespace
 
 void CpuBackend::unary(Unary f, const Tensor& x, Tensor& y) {
   dispatch(x.dtype(), [&]<typename T>(T) {
-    scalar::visit(f, [&](auto function) {
-      map_blocks(x.data<T>(), y.data<T>(), x.size(),
-                 [](const auto& block) { return scalar::apply<decltype(function)::value>(block); });
-    });
+    scalar::visit(f, [&](auto function) { map<decltype(function)::value>(x.data<T>(), y.data<T>(), x.size()); });
   });
 }
 
 void CpuBackend::silu(const Tensor& x, Tensor& y, Tensor* derivative) {
   dispatch(x.dtype(), [&]<typename T>(T) {
-    if (derivative == nullptr)
-      map_blocks(x.data<T>(), y.data<T>(), x.size(),
-                 []<typename B>(const B& b) { return scalar::silu<B>(b, scalar::sigmoid(b)); });
+    T* const py = y.data<T>();
+    T* const slope = derivative == nullptr ? nullptr : derivative->data<T>();
+    if (slope == nullptr)
+      for_each_register(x.data<T>(), x.size(), [py](const Lanes<T>& in, std::int64_t i, auto count) {
+        scalar::silu(in, scalar::Logistic(in)).store(py + i, count);
+      });
     else
-      map_blocks(x.data<T>(), y.data<T>(), derivative->data<T>(), x.size(), []<typename B>(const B& b, B& slope) {
-        const B s = scalar::sigmoid(b);
-        slope = scalar::silu_derivative(b, s);
-        return scalar::silu(b, s);
+      for_each_register(x.data<T>(), x.size(), [py, slope](const Lanes<T>& in, std::int64_t i, auto count) {
+        const scalar::Logistic at(in);
+        scalar::silu(in, at).store(py + i, count);
+        scalar::silu_derivative(in, at).store(slope + i, count);
       });
   });
 }

@@ -80,7 +80,7 @@ struct PowerOf {
 
 template <typename T>
 struct Silu {
-  __device__ T operator()(T x) const { return scalar::silu(x, scalar::sigmoid(x)); }
+  __device__ T operator()(T x) const { return scalar::silu(x, scalar::Logistic<T>(x)); }
 };
 
 template <typename V>
@@ -91,17 +91,17 @@ __global__ void silu_kernel(const V* x, V* y, V* derivative, std::int64_t n) {
       V out;
       V slope;
       for (int k = 0; k < V::width; ++k) {
-        const auto s = scalar::sigmoid(in.values[k]);
-        out.values[k] = scalar::silu(in.values[k], s);
-        slope.values[k] = scalar::silu_derivative(in.values[k], s);
+        const scalar::Logistic at(in.values[k]);
+        out.values[k] = scalar::silu(in.values[k], at);
+        slope.values[k] = scalar::silu_derivative(in.values[k], at);
       }
       y[i] = out;
       derivative[i] = slope;
     } else {
       const V in = x[i];
-      const V s = scalar::sigmoid(in);
-      y[i] = scalar::silu(in, s);
-      derivative[i] = scalar::silu_derivative(in, s);
+      const scalar::Logistic<V> at(in);
+      y[i] = scalar::silu(in, at);
+      derivative[i] = scalar::silu_derivative(in, at);
     }
   }
 }

@@ -85,6 +85,7 @@ __global__ void positions_kernel(const std::int64_t* index, std::int64_t count, 
   }
 }
 
+/// In double even for float, like sum_to.
 template <typename T>
 __global__ void scatter_add_kernel(const T* x, const std::int64_t* ends, const std::int64_t* positions, T* y,
                                    Indexed e) {
@@ -93,10 +94,10 @@ __global__ void scatter_add_kernel(const T* x, const std::int64_t* ends, const s
     const std::int64_t inner = i % e.inner;
     const std::int64_t row = i / e.inner % e.rows;
     const std::int64_t outer = i / e.inner / e.rows;
-    T sum = 0;
+    double sum = 0;
     for (std::int64_t at = row == 0 ? 0 : ends[row - 1]; at < ends[row]; ++at)
-      sum += x[(outer * e.count + positions[at]) * e.inner + inner];
-    y[i] = sum;
+      sum += static_cast<double>(x[(outer * e.count + positions[at]) * e.inner + inner]);
+    y[i] = static_cast<T>(sum);
   }
 }
 

@@ -38,7 +38,9 @@ const Op sin_row = unary_row<Unary::sin>("sin", [](const Call& n) { return cos(n
 const Op cos_row = unary_row<Unary::cos>("cos", [](const Call& n) { return -sin(n.inputs[0]); });
 const Op exp_row = unary_row<Unary::exp>("exp", [](const Call& n) { return n.output; });
 const Op square_row = unary_row<Unary::square>("square", [](const Call& n) { return 2 * n.inputs[0]; });
-const Op sigmoid_row = unary_row<Unary::sigmoid>("sigmoid", [](const Call& n) { return n.output - square(n.output); });
+/// s (1 - s) without cancellation.
+const Op sigmoid_row =
+    unary_row<Unary::sigmoid>("sigmoid", [](const Call& n) { return n.output * sigmoid(-n.inputs[0]); });
 /// Value and derivative share an exponential, which takes more time in the training of a small network than anything
 /// but the products. Therefore a recorded forward computation keeps the derivative for sweeps that are not recorded.
 Var silu_slope(const Call& n) { return n.inputs[0].tracked() ? silu_derivative(n.inputs[0]) : Var(n.attributes.saved); }
@@ -52,21 +54,30 @@ const Op silu_row = {.name = "silu",
                          },
                      .vjp = [](const Call& n, int, const Var& w) { return w * silu_slope(n); },
                      .jvp = [](const Call& n, const Vars& v) { return v[0] * silu_slope(n); }};
+/// x between bounds outside of which a factor of x is 0. So an infinite x does not make the product NaN.
+Var within(const Var& x, double bound) { return minimum(maximum(x, constant(-bound, {}, x)), constant(bound, {}, x)); }
+/// s c (2 + x (c - s)) with c = 1 - s.
 const Op silu_derivative_row = unary_row<Unary::silu_derivative>("silu_derivative", [](const Call& n) {
   const Var& x = n.inputs[0];
   const Var s = sigmoid(x);
-  return (s - square(s)) * (2 + x * (1 - 2 * s));
+  const Var c = sigmoid(-x);
+  return s * (c * (2 + within(x, 800) * (c - s)));
 });
-const Op tanh_row = unary_row<Unary::tanh>("tanh", [](const Call& n) { return 1 - square(n.output); });
+/// 1 - tanh(x)^2 without cancellation.
+const Op tanh_row = unary_row<Unary::tanh>("tanh", [](const Call& n) {
+  const Var twice = 2 * n.inputs[0];
+  return 4 * (sigmoid(twice) * sigmoid(-twice));
+});
 // The slopes of relu and abs are constant almost everywhere, so they are not recorded.
 const Op relu_row = unary_row<Unary::relu>(
     "relu", [](const Call& n) { return greater(n.inputs[0].detach(), constant(0, {}, n.inputs[0])); });
 const Op abs_row = unary_row<Unary::abs>("abs", [](const Call& n) { return sign(n.inputs[0].detach()); });
+/// exp(-x^2) is 0 beyond 28 in every type; exp(-x^2 / 2) beyond 40.
 const Op erf_row = unary_row<Unary::erf>(
-    "erf", [](const Call& n) { return 2 * std::numbers::inv_sqrtpi * exp(-square(n.inputs[0])); });
+    "erf", [](const Call& n) { return 2 * std::numbers::inv_sqrtpi * exp(-square(within(n.inputs[0], 28))); });
 /// P + x p with the normal density p = P'.
 const Op gelu_row = unary_row<Unary::gelu>("gelu", [](const Call& n) {
-  const Var& x = n.inputs[0];
+  const Var x = within(n.inputs[0], 40);
   const double root_half = 1 / std::numbers::sqrt2;
   const Var density = std::numbers::inv_sqrtpi * root_half * exp(-0.5 * square(x));
   return scale(erf(root_half * x), 0.5, 0.5) + x * density;

@@ -65,29 +65,43 @@ double greatest_finite(DType dtype) {
                                  : std::numeric_limits<double>::max();
 }
 
-/// exp(x - y), the weights of the elements x in their logsumexp y; exactly 0 where x is -infinity.
+/// The greatest element over the axes that `shape` lacks, a constant, and the same with 0 in place of infinities.
+struct Most {
+  Var value;
+  Var infinite;
+  Var shift;
+  Most(const Var& x, const Shape& shape) {
+    Tensor most = Tensor::empty(shape, x.dtype(), x.value().backend());
+    most.backend().max_to(x.value(), most);
+    value = most;
+    infinite = greater(abs(value), constant(greatest_finite(x.dtype()), {}, x));
+    shift = where(infinite, constant(0, {}, x), value);
+  }
+};
+
+/// The weights of the elements x in their logsumexp; exactly 0 where x is -infinity. They are exp(x - m) over the sum
+/// of these, with the greatest element m, and not exp(x - y): the result y has the round-off of a number of the size of
+/// x, so that the weights would not sum to 1.
 Var weights(const Call& n) {
   const Var& x = n.inputs[0];
-  const Var& y = n.output;
-  const Var zero = constant(0, {}, x);
   const Var least = constant(-greatest_finite(x.dtype()), {}, x);
-  const Var shift = where(greater(least, y.detach()), zero, y);
-  return where(greater(least, x.detach()), zero, exp(x - shift));
+  const Most most(x, n.output.shape());
+  const Var e = exp(x - most.shift);
+  const Var total = sum_to(e, n.output.shape());
+  const Var divisor = where(greater(least, most.value), constant(1, {}, x), total);
+  return where(greater(least, x.detach()), constant(0, {}, x), e / divisor);
 }
 
 /// The result has the rank of x.
 const Op logsumexp_row = {.name = "logsumexp",
                           .shape = [](Inputs, const Attributes& a) { return a.shape; },
                           .forward =
-                              [](Backend& backend, Inputs in, Attributes&, Tensor& y) {
-                                const Var x = in[0].detach();
-                                backend.max_to(x.value(), y);
-                                const Var most = y;
+                              [](Backend&, Inputs in, Attributes&, Tensor& y) {
                                 // No shift by an infinity, and no round-off in a sum without elements.
-                                const Var infinite = greater(abs(most), constant(greatest_finite(x.dtype()), {}, x));
-                                const Var shift = where(infinite, constant(0, {}, x), most);
-                                const Var sums = log(sum_to(exp(x - shift), y.shape())) + shift;
-                                y = where(infinite, most, sums).value();
+                                const Var x = in[0].detach();
+                                const Most most(x, y.shape());
+                                const Var sums = log(sum_to(exp(x - most.shift), y.shape())) + most.shift;
+                                y = where(most.infinite, most.value, sums).value();
                               },
                           .vjp = [](const Call& n, int, const Var& w) { return w * weights(n); },
                           .jvp =

@@ -100,10 +100,11 @@ TEST_CASE("gpu: layouts of many elements") {
   for (int i = 0; i < 700; ++i) places.push_back(random.below(41));
   const auto index = [&](const Var& like) { return Tensor::indices(places, like.value().backend()); };
   CHECK(difference([&](const Vars& v) { return gather(v[0], 1, index(v[0])); }, {x}) == 0);
-  // In the order of the indices, as on the CPU: the same bits.
+  // About 17 terms of order one for each row; the CPU adds them in pairs, the GPU in double.
+  const double tolerance = 17 * 8 * 0x1p-24;
   const Tensor many = normal_tensor({2, 700, 3}, 2, DType::float32);
-  CHECK(difference([&](const Vars& v) { return scatter_add(v[0], 1, index(v[0]), 41); }, {many}) == 0);
-  CHECK(difference([&](const Vars& v) { return scatter_add(v[0], 1, index(v[0]), 900); }, {many}) == 0);
+  CHECK(difference([&](const Vars& v) { return scatter_add(v[0], 1, index(v[0]), 41); }, {many}) <= tolerance);
+  CHECK(difference([&](const Vars& v) { return scatter_add(v[0], 1, index(v[0]), 900); }, {many}) <= tolerance);
 }
 
 TEST_CASE("gpu: products of any shape, with and without a bias in the product") {

@@ -76,6 +76,33 @@ TEST_CASE("gpu: adjoint dot product and finite differences") {
   }
 }
 
+TEST_CASE("gpu: the error of float32 sums does not grow with their length") {
+  // Numbers of one sign. Sums are in double: they are rounded once, and each of n terms is off by 2^-53.
+#ifdef LEVDA_CUDA_STAND_IN
+  const std::int64_t n = 40000;  // a running sum in float32 is off by 1e-5 here, a hundred times the bound
+#else
+  const std::int64_t n = 20000000;
+#endif
+  const double terms = static_cast<double>(n);
+  const double exact = terms * static_cast<double>(0.1F);
+  const auto check = [&](const Var& found) {
+    for (const double value : found.value().to_vector())
+      CHECK(std::abs(value - exact) <= (0x1p-24 + terms * 0x1p-53) * exact);
+  };
+  const auto tenths = [](const Shape& shape) { return Var(Tensor::full(shape, 0.1, DType::float32, cuda())); };
+  check(sum_to(tenths({n, 2}), {2}));
+  check(sum_to(tenths({2, n}), {2, 1}));
+  check(sum_to(tenths({2, n, 2}), {2, 1, 2}));
+  check(sum(tenths({n})));
+  check(scatter_add(tenths({n, 2}), 0,
+                    Tensor::indices(std::vector<std::int64_t>(static_cast<std::size_t>(n))).to(cuda()), 1));
+  Tape tape;
+  const Var weight = tape.variable(Tensor::zeros({1, 2}, DType::float32, cuda()));
+  const Var bias = tape.variable(Tensor::zeros({2}, DType::float32, cuda()));
+  const Var y = linear(tenths({n, 1}), weight, bias);
+  check(vjp(y, tenths({n, 2}), {bias})[0]);
+}
+
 TEST_CASE("gpu: arrays without elements") {
   const auto none = [](const Shape& shape) { return Var(Tensor::zeros(shape, DType::float32, cuda())); };
   CHECK((none({0, 3}) + none({3})).shape() == Shape{0, 3});
