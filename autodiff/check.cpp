@@ -7,15 +7,17 @@
 #include <vector>
 
 #include "autodiff/derivatives.h"
+#include "autodiff/error.h"
+#include "autodiff/internal/isolation.h"
 #include "autodiff/random.h"
 
 namespace levda::autodiff {
 
 namespace {
 
-Tensor random_like(const Tensor& x, Random& random) {
+Tensor random_like(const Tensor& x, Random& random, double size = 1) {
   std::vector<double> values(static_cast<std::size_t>(x.size()));
-  for (double& value : values) value = random.normal();
+  for (double& value : values) value = size * random.normal();
   return Tensor::from(std::span<const double>(values), x.shape(), x.dtype(), x.backend());
 }
 
@@ -26,6 +28,15 @@ double inner(const Tensor& a, const Tensor& b) {
   double total = 0;
   for (std::size_t i = 0; i < va.size(); ++i) total += va[i] * vb[i];
   return total;
+}
+
+/// Root of the mean square of the finite elements; 1 if that is 0.
+double size_of(const Tensor& x) {
+  double squares = 0;
+  double count = 0;
+  for (const double value : x.to_vector())
+    if (std::isfinite(value)) squares += value * value, ++count;
+  return squares > 0 ? std::sqrt(squares / count) : 1;
 }
 
 struct Extrapolation {
@@ -43,7 +54,7 @@ Extrapolation ridders(const F& g, double h) {
   Extrapolation best{0, std::numeric_limits<double>::infinity()};
   for (int i = 0; i < rows; ++i, h /= shrink) {
     table[0][i] = g(h);
-    if (i == 0) best.value = table[0][0];
+    if (!std::isfinite(best.value) || i == 0) best.value = table[0][i];  // a wide step may leave the domain of f
     double factor = shrink * shrink;
     for (int j = 1; j <= i; ++j, factor *= shrink * shrink) {
       table[j][i] = (table[j - 1][i] * factor - table[j - 1][i - 1]) / (factor - 1);
@@ -65,19 +76,21 @@ double DerivativeCheck::finite_difference_error() const { return ratio(by_jvp - 
 std::string DerivativeCheck::text() const {
   return fmt::format(
       "<w, J v>            {:+.16e}\n<J' w, v>           {:+.16e}  relative difference {:.1e}\n"
-      "finite differences  {:+.16e}  relative difference {:.1e}\n",
-      by_jvp, by_vjp, adjoint_error(), by_differences, finite_difference_error());
+      "finite differences  {:+.16e}  relative difference {:.1e}, of which the differences may err by {:.1e}\n",
+      by_jvp, by_vjp, adjoint_error(), by_differences, finite_difference_error(), ratio(difference_error, scale));
 }
 
 DerivativeCheck check_derivatives(const std::function<Var(const Vars&)>& f, std::span<const Tensor> inputs,
                                   std::uint64_t seed) {
+  if (!f) throw Error("[check_derivatives] no function");
+  const Isolation own_tapes_only("check_derivatives");
   Random random(seed);
   Tape tape;
   const Vars x = tape.variables(inputs);
   const Var y = f(x);
   const Tensor w = random_like(y.value(), random);
   Vars v;
-  for (const Tensor& input : inputs) v.emplace_back(random_like(input, random));
+  for (const Tensor& input : inputs) v.emplace_back(random_like(input, random, size_of(input)));
 
   DerivativeCheck check;
   const Tensor tangent = jvp(y, x, v).value();

@@ -27,8 +27,14 @@ struct DerivativeCheck {
   std::string text() const;
 };
 
-/// Checks f at `inputs` (float types) in a random direction from the seed. f may return any shape.
+/// Checks f at `inputs` (float types) in a random direction from the seed. The direction has the size of each input, so
+/// that the differences neither vanish in round-off nor leave the input's neighbourhood. f may return any shape. Throws
+/// Error when f has no value, or computes with a variable that is not among its inputs.
 DerivativeCheck check_derivatives(const std::function<Var(const Vars&)>& f, std::span<const Tensor> inputs,
                                   std::uint64_t seed = 1);
+inline DerivativeCheck check_derivatives(const std::function<Var(const Vars&)>& f, std::initializer_list<Tensor> inputs,
+                                         std::uint64_t seed = 1) {
+  return check_derivatives(f, std::span(inputs.begin(), inputs.size()), seed);
+}
 
 }  // namespace levda::autodiff

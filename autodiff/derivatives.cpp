@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "autodiff/error.h"
+#include "autodiff/internal/isolation.h"
 #include "autodiff/internal/sweep.h"
 #include "autodiff/internal/sweep_plan.h"
 
@@ -279,6 +280,7 @@ struct Gradient {
 }  // namespace
 
 ValueAndGrad value_and_grad(const Function& f, std::span<const Tensor> inputs, bool guard) {
+  const Isolation own_tapes_only("value_and_grad");
   Tape tape;
   tape.guard(guard);
   const Gradient at("value_and_grad", f, inputs, tape, Graph::discard);
@@ -288,6 +290,7 @@ ValueAndGrad value_and_grad(const Function& f, std::span<const Tensor> inputs, b
 }
 
 std::vector<Tensor> hvp(const Function& f, std::span<const Tensor> inputs, std::span<const Tensor> v, bool guard) {
+  const Isolation own_tapes_only("hvp");
   Tape tape;
   tape.guard(guard);
   const Gradient at("hvp", f, inputs, tape, Graph::keep);

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "autodiff/derivatives.h"
+#include "autodiff/internal/isolation.h"
 #include "autodiff/error.h"
 #include "autodiff/streams.h"
 
@@ -66,6 +67,7 @@ Ensemble Ensf::analyse(const ObservationOperator& observe, const WindowProblem& 
 
   /// J'(v) cotangent(H(v)) of one control vector.
   const auto slope_of = [&](std::span<const double> control, const auto& cotangent) {
+    const autodiff::Isolation own_tapes_only("ensf");
     autodiff::Tape tape;
     const Var v = tape.variable(Tensor::from(control, {1, n}));
     const Var y = observe(v);

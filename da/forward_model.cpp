@@ -1,6 +1,7 @@
 #include "da/forward_model.h"
 
 #include "autodiff/derivatives.h"
+#include "autodiff/internal/isolation.h"
 #include "da/internal/groups.h"
 
 namespace levda::da {
@@ -16,6 +17,7 @@ Linearisation ObservationOperator::linearise(const Tensor& v, const Tensor& dire
   return by_points(v, directions, [this](const Tensor& point, const Tensor& along) {
     const std::int64_t n = point.size();
     const std::int64_t k = along.shape()[0];
+    const autodiff::Isolation own_tapes_only("linearise");
     autodiff::Tape tape;
     const Var x = tape.variable(point.reshaped({1, n}));
     const Var y = (*this)(x);

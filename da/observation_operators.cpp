@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "autodiff/derivatives.h"
+#include "autodiff/internal/isolation.h"
 #include "autodiff/error.h"
 #include "autodiff/random.h"
 #include "autodiff/streams.h"
@@ -327,6 +328,7 @@ std::vector<double> Footprints::error_variance(
               const std::int64_t c = group.channels[n * k + q];
               fields.push_back(mean[c] + deviation[c] * normal[s * k + q]);
             }
+      const autodiff::Isolation own_tapes_only("operator");
       autodiff::Tape tape;
       const Var x =
           tape.variable(Tensor::from(std::span<const double>(fields), {2 * pairs, end - begin, group.places, k}));
