@@ -1,6 +1,7 @@
 #include "experiments/data/dataset_values.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "models/dataset_checks.h"
 
@@ -51,7 +52,15 @@ Dataset values_of(const DatasetFile& file, const Dataset& outline, std::int64_t 
 
 Dataset read_shard(const std::filesystem::path& path, const Dataset& outline, std::int64_t first,
                    std::int64_t members) {
-  const DatasetFile file(path);
+  const std::unique_ptr<const DatasetFile> opened = [&] {
+    try {
+      return std::make_unique<const DatasetFile>(path);
+    } catch (const InputError& error) {
+      const std::string message = std::string(error.what()).substr(path.string().size() + 2);
+      throw InputError(path.string(), "", message + "; levda generate makes this shard anew");
+    }
+  }();
+  const DatasetFile& file = *opened;
   if (!file.has_attribute("levda_format") || file.text("levda_format") != shard_format)
     file.fail("levda_format", fmt::format("not a shard of a data set (\"{}\" expected)", shard_format));
   if (!file.has_attribute(fingerprint_name) || file.text(fingerprint_name) != outline.fingerprint)

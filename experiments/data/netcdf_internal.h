@@ -1,6 +1,6 @@
 #pragma once
 
-/// Helpers of netcdf_reader.cpp and netcdf_writer.cpp.
+/// Helpers of netcdf_reader.cpp, netcdf_values.cpp and netcdf_writer.cpp.
 
 #include <cstdint>
 #include <span>
@@ -21,6 +21,8 @@ int inquire_shape(int id, int variable, std::vector<std::int64_t>& shape);
 std::string outside(Extents shape, Extents start, Extents count);
 /// Number of values in a block, at most `limit` + 1.
 std::int64_t values_in(Extents count, std::int64_t limit);
+/// Whether a netCDF type holds numbers.
+bool is_number(int type);
 inline std::vector<std::size_t> unsigned_of(Extents extents) { return {extents.begin(), extents.end()}; }
 
 }  // namespace levda::experiments::netcdf

@@ -130,7 +130,8 @@ TEST_CASE("the arrays of a file make the data set of the file") {
                                                            .first_time = 7,
                                                            .frame_interval = 0.5,
                                                            .time_unit = "hours",
-                                                           .place_unit = "degrees_east"},
+                                                           .place_unit = "degrees_east",
+                                                           .time_reference = "2000-01-01"},
                                                  .parameters = foreign.parameters,
                                                  .fields = foreign.field},
                                                 10);
