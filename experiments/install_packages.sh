@@ -2,8 +2,8 @@
 # Installs the Debian packages that the build, the tests and the report need, if any is missing.
 set -euo pipefail
 
-packages=(build-essential cmake libeigen3-dev libtbb-dev libfmt-dev librandom123-dev doctest-dev libnetcdf-dev libudunits2-dev
-          nlohmann-json3-dev libcli11-dev libtomlplusplus-dev gnuplot-nox "$@")
+packages=(build-essential cmake libeigen3-dev libtbb-dev libfmt-dev librandom123-dev doctest-dev libnetcdf-dev
+          libudunits2-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev gnuplot-nox "$@")
 
 missing=()
 for package in "${packages[@]}"; do

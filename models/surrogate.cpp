@@ -164,8 +164,8 @@ nn::TensorFile packed(const Surrogate& s) {
     file.tensors["grid.y"] = vector_tensor(g.y);
   }
   if (!g.never.empty()) {
-    const std::vector<std::int64_t> never(g.never.begin(), g.never.end());
-    file.tensors["grid.never"] = Tensor::indices(never).reshaped({s.about.channels(), g.cells()});
+    const std::vector<float> never(g.never.begin(), g.never.end());
+    file.tensors["grid.never"] = Tensor::from(std::span<const float>(never), {s.about.channels(), g.cells()});
   }
   file.tensors["normalisation.parameter_min"] = vector_tensor(s.about.parameter_min);
   file.tensors["normalisation.parameter_max"] = vector_tensor(s.about.parameter_max);
@@ -325,7 +325,7 @@ class SurrogateFile {
     grid.offset_x = numbers("grid.offset_x", c);
     grid.offset_y = numbers("grid.offset_y", c);
     if (holds("grid.never"))
-      for (const double never : tensor("grid.never", {c, grid.cells()}, DType::int64).to_vector()) {
+      for (const double never : tensor("grid.never", {c, grid.cells()}, DType::float32).to_vector()) {
         need(never == 0 || never == 1, "grid.never", "neither 0 nor 1");
         grid.never.push_back(never == 1 ? 1 : 0);
       }

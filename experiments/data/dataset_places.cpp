@@ -79,6 +79,8 @@ models::Geometry geometry_of(const DatasetFile& file) {
 std::vector<double> offsets(const DatasetFile& file, const std::string& name, std::int64_t channels, bool turned) {
   if (!file.has_variable(name)) return {};
   std::vector<double> values = file.finite<double>(name, {channels});
+  if (file.has_attribute(name, "units") && file.text(name, "units") != "1" && file.text(name, "units") != "cells")
+    file.fail(name + ":units", "is not 1: offsets are counted in cells");
   for (double& value : values)
     if (turned) value = -value;
   return values;
@@ -101,11 +103,18 @@ Places list_of(const DatasetFile& file, std::vector<double> x, std::vector<doubl
 
 Places read_places(const DatasetFile& file, const std::vector<std::int64_t>& shape, bool listed,
                    models::Description& about) {
-  about.place_unit = place_unit(file, "x", about.place_unit, about);
+  const models::Geometry geometry = geometry_of(file);
+  const bool sphere = geometry == models::Geometry::sphere;
+  about.place_unit = place_unit(file, "x", sphere ? "degrees" : about.place_unit, about);
   const std::string unit_y = place_unit(file, "y", about.place_unit, about);
   if (unit_y != about.place_unit) about.place_unit_y = unit_y;
-  const models::Geometry geometry = geometry_of(file);
-  const bool longitudes = is_longitude(about.place_unit) || geometry == models::Geometry::sphere;
+  if (sphere) {  // it has degrees, said or not
+    std::erase_if(about.unsaid_units, [](const std::string& axis) { return axis == "x" || axis == "y"; });
+    for (const std::string& unit : {about.place_unit, about.unit_y()})
+      if (const std::optional<Conversion> same = conversion(unit, "degrees"); !same || same->changes())
+        file.fail(geometry_name, fmt::format("a sphere has degrees, and its axes \"{}\"", unit));
+  }
+  const bool longitudes = is_longitude(about.place_unit) || sphere;
   const std::int64_t channels = shape[2];
   if (listed) {
     std::vector<double> x = file.finite<double>("x", {shape[3]});

@@ -126,6 +126,8 @@ class Reader {
     const std::int64_t p = file_.shape("parameters").back();
     about_.parameter_names = names({"parameter_name", "parameter"}, p, false);
     about_.parameter_units = names({"parameter_units"}, p, true);
+    if (about_.parameter_units.empty() && file_.has_attribute("parameters", "units"))
+      about_.parameter_units.assign(static_cast<std::size_t>(p), file_.text("parameters", "units"));
     set_.parameters = numbers("parameters", set_.varying ? std::vector<std::int64_t>{members, about_.frames, p}
                                                          : std::vector<std::int64_t>{members, p});
     if (file_.has_variable("parameter_min")) about_.parameter_min = numbers("parameter_min", {p});

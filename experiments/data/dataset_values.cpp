@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "experiments/data/units.h"
 #include "models/dataset_checks.h"
 
 namespace levda::experiments {
@@ -16,6 +17,13 @@ void read_between(const DatasetFile& file, Dataset& part) {
   const std::int64_t intervals = about.frames - 1;
   BetweenFrames& between = part.between;
   between.points = file.dimension("place");
+  for (const auto& [name, unit] : {std::pair{"between_fraction", std::string("1")},
+                                   {"between_x", about.place_unit},
+                                   {"between_y", about.unit_y()}})
+    if (file.has_variable(name) && file.has_attribute(name, "units")) {
+      const std::optional<Conversion> same = conversion(file.text(name, "units"), unit);
+      if (!same || same->changes()) file.fail(std::string(name) + ":units", fmt::format("not \"{}\"", unit));
+    }
   between.fraction = file.finite<double>("between_fraction", {members, intervals});
   between.x = file.finite<float>("between_x", {members, intervals, between.points});
   between.y = file.finite<float>("between_y", {members, intervals, between.points});

@@ -252,6 +252,10 @@ std::string describe_netcdf(const std::filesystem::path& path) {
     for (const char* name : {"diagnostic_cost", "diagnostic_iterations", "diagnostic_degrees_of_freedom"})
       if (file.has_attribute(name)) lines.add(name, "{:.6g}", fmt::join(file.numbers(name), ", "));
     lines.add("source", "{}", text("source"));
+  } else if (file.has_group("ObsValue") || file.has_variable("value")) {
+    lines.add("file", "observations of others{}, for levda assimilate --observations",
+              file.has_group("ObsValue") ? " (IODA)" : "");
+    lines.add("variables", "{}", fmt::join(file.variables(), ", "));
   } else {
     lines.add("file", "NetCDF, not of this program");
   }

@@ -99,7 +99,9 @@ struct Packing {
     const bool missing =
         std::any_of(gone.begin(), gone.end(), [&](double mark) { return number == as<Stored>(mark); }) ||
         number < as<Stored>(least) || number > as<Stored>(most);
-    return missing ? std::numeric_limits<double>::quiet_NaN() : scale * static_cast<double>(number) + offset;
+    if (missing) return std::numeric_limits<double>::quiet_NaN();
+    const auto plain = static_cast<double>(number);
+    return scale == 1 && offset == 0 ? plain : scale * plain + offset;  // -0 stays -0
   }
 };
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <iterator>
 #include <optional>
 
 #include "autodiff/error.h"
@@ -50,16 +49,20 @@ std::optional<T> number(std::string_view text) {
   return value;
 }
 
-/// Names what a file is that has no commas in its first line; empty where it may be what it should be.
+/// Names a file that is not lines of UTF-8; empty where it may be.
 std::string dialect_fault(std::string_view text) {
   if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) return "is UTF-16, where UTF-8 is needed";
   if (text.substr(0, 4096).find('\0') != std::string_view::npos) return "is not text (UTF-16 without its mark?)";
   if (text.find('\n') == std::string_view::npos && text.find('\r') != std::string_view::npos)
     return "has lines that end with CR, where LF or CR LF is needed";
-  const std::string_view first = text.substr(0, text.find('\n'));
-  if (first.find(',') != std::string_view::npos) return "";
+  return "";
+}
+
+/// What stands between the names of columns in place of commas; empty where nothing does.
+std::string separator_fault(std::string_view header) {
+  if (header.find(',') != std::string_view::npos) return "";
   for (const auto& [letter, name] : {std::pair{';', "semicolons"}, {'\t', "tabs"}, {'|', "bars"}, {' ', "blanks"}})
-    if (trimmed(first).find(letter) != std::string_view::npos)
+    if (header.find(letter) != std::string_view::npos)
       return fmt::format("the first line has {}, where commas are needed", name);
   return "";
 }
@@ -135,16 +138,17 @@ void check_case(const std::string& source, const std::vector<std::string>& names
   }
 }
 
-void note_unread(const std::string& source, const std::vector<std::string>& names) {
-  if (names.empty()) return;
-  note(source, fmt::format("not read: {}", fmt::join(names, ", ")));
-  std::vector<std::string> flags;
-  std::copy_if(names.begin(), names.end(), std::back_inserter(flags),
-               [](const std::string& name) { return name.find(':') == std::string::npos && looks_like_flags(name); });
+void note_unread(const std::string& source, std::vector<std::string> names) {
+  const auto others = std::stable_partition(names.begin(), names.end(), [](const std::string& name) {
+    return name.find(':') == std::string::npos && looks_like_flags(name);
+  });
+  const std::vector<std::string> flags(names.begin(), others);
+  names.erase(names.begin(), others);
   if (!flags.empty())
-    note(source, fmt::format("{} {} like quality flags, but all values are used: only flags by the name of qc are "
-                             "read, where 0 is good",
-                             fmt::join(flags, ", "), flags.size() == 1 ? "looks" : "look"));
+    note(source,
+         fmt::format("not read: {}, which {} like quality flags: flags are read by the name of qc, and 0 is good",
+                     fmt::join(flags, ", "), flags.size() == 1 ? "looks" : "look"));
+  if (!names.empty()) note(source, fmt::format("not read: {}", fmt::join(names, ", ")));
 }
 
 std::int64_t CsvTable::column(std::string_view name) const {
@@ -179,6 +183,7 @@ CsvTable read_csv_table(std::string_view text, const std::string& source) {
     if (line.empty() || line.starts_with('#')) continue;
     const std::vector<std::string_view> fields = fields_of(line);
     if (table.names.empty()) {
+      if (const std::string fault = separator_fault(line); !fault.empty()) throw InputError(source, "", fault);
       table.header = number;
       for (const std::string_view name : fields) {
         if (is_known(name) && table.column(name) >= 0)

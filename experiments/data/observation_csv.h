@@ -37,7 +37,7 @@ const std::string& unit_of_axis(const models::Description& about, char axis);
 void check_case(const std::string& source, const std::vector<std::string>& names);
 
 /// Says in a line what is not read of a file, and in a line of their own which names look like quality flags.
-void note_unread(const std::string& source, const std::vector<std::string>& names);
+void note_unread(const std::string& source, std::vector<std::string> names);
 
 /// Whether a file must have the column. y may be left out where the domain has no extent along it.
 bool is_needed(const NumberColumn& column, const models::Description& about);

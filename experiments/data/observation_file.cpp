@@ -129,7 +129,9 @@ void snap_times(da::Observations& o, double interval) {
 /// The same places, in the convention of the domain where they are longitudes.
 void turn_longitudes(da::Observations& o, const models::Grid& grid) {
   for (double& x : o.x)
-    if (std::isfinite(x) && !grid.contains_x(x)) x += 360 * std::round((grid.x0 + grid.width() / 2 - x) / 360);
+    if (const double turned = x + 360 * std::round((grid.x0 + grid.width() / 2 - x) / 360);
+        std::isfinite(x) && !grid.contains_x(x) && grid.contains_x(turned))
+      x = turned;
 }
 
 /// Places that are one place get the same numbers.

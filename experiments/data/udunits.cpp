@@ -30,7 +30,8 @@ std::optional<Conversion> udunits_conversion(const std::string& from, const std:
   if (std::abs(scale - 1) <= 1e-14 * (1 + std::abs(offset))) scale = 1;
   // Logarithmic units, like dBZ, are no straight lines.
   const double at_one = cv_convert_double(converter.get(), 1);
-  if (!(std::abs(at_one - offset - scale) <= 1e-9 * (std::abs(offset) + std::abs(scale)))) return std::nullopt;
+  if (!std::isfinite(scale) || !(std::abs(at_one - offset - scale) <= 1e-9 * (std::abs(offset) + std::abs(scale))))
+    return std::nullopt;
   return Conversion{.scale = scale, .offset = offset};
 }
 

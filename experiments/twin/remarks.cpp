@@ -10,8 +10,8 @@ namespace levda::experiments {
 
 void tell_starts(const Config& config, const models::Description& about, bool chosen) {
   const AssimilationConfig& a = config.assimilation;
-  fmt::print(stderr, "start frames {} .. {} of the prior, {}: {} of {} frames are observed{}\n", a.start_min,
-             a.start_max, chosen ? "as assimilation.start_max says" : "which leaves room", a.frames, about.frames,
+  fmt::print(stderr, "start frames {} .. {} of the prior, as {}{} of {} frames are observed{}\n", a.start_min,
+             a.start_max, chosen ? "assimilation.start_max says; " : "", a.frames, about.frames,
              a.forecast > 0 ? fmt::format(" and {} are forecast", a.forecast) : "");
 }
 

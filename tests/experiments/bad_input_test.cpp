@@ -300,7 +300,7 @@ TEST_CASE("a system that the program does not know: what is needed instead of CA
   check_refused("observe" + data + out + few + " --set assimilation.shift=9",
                 {"assimilation.shift: 9 is above the window, 6"});
   check_refused("observe" + data + out + few + " --set observations.sensors=scattered:9",
-                {"truths are taken from the solver"});
+                {"scattered values are taken from a solver"});
 }
 
 TEST_CASE("observations as CSV: what is wrong is one line with the file, the column and the line") {
@@ -316,13 +316,13 @@ TEST_CASE("observations as CSV: what is wrong is one line with the file, the col
   };
   refused("0,0,0,salt,1,0.1\n", {"mine.csv: channel: line 2: \"salt\" is not a channel of the surrogate (u, v, eta)"});
   refused("0,0,0,eta,1\n", {"mine.csv: line 2: 5 fields"});
-  refused("0,0,0,eta,1,0\n", {"mine.csv: error_std: row 0: 0 is not positive"});
-  refused("0,9e6,0,eta,1,0.1\n", {"mine.csv: x: row 0: 9000000 m is outside the domain"});
-  refused("1e5,0,0,eta,1,0.1\n", {"mine.csv: time: row 0: 100000 is outside the time span"});
-  refused("5,0,0,eta,1,0.1\n0,1,0,eta,1,0.1\n5,0,0,eta,1,0.1\n", {"mine.csv: value: row 2: repeats row 0"});
+  refused("0,0,0,eta,1,0\n", {"mine.csv: error_std: line 2: 0 is not positive"});
+  refused("0,9e6,0,eta,1,0.1\n", {"mine.csv: x: line 2: 9000000 m is outside the domain"});
+  refused("1e5,0,0,eta,1,0.1\n", {"mine.csv: time: line 2: 100000 is outside the time span"});
+  refused("5,0,0,eta,1,0.1\n0,1,0,eta,1,0.1\n5,0,0,eta,1,0.1\n", {"mine.csv: value: line 4: repeats line 2"});
   refused("", {"mine.csv: qc: no observation is to be assimilated"});
   refused("10285.44,0,0,eta,1,0.1\n", {"frames: 12, but 13 are to be analysed"});
-  refused("0,0,0,eta,1,1e200\n", {"mine.csv: error_std: row 0: 1e+200 has no square"});
+  refused("0,0,0,eta,1,1e200\n", {"mine.csv: error_std: line 2: 1e+200 has no square"});
   write_text_file(mine, header + "400,0,0,eta,0.1,0.1\n");
   check_refused(command + " --experiment cold", {"mine.csv: time: row 0: 400 is before the first frame, 857.12"});
   // Unsorted times are no fault.
