@@ -279,8 +279,8 @@ void assimilate_file(const Request& request, const FileOptions& options) {
     const da::Observations& o = observations.observations;
     for (const std::int64_t i : o.in_window(0, (1 - slack) * about.frame_interval))
       throw InputError(options.observations.string(), "time",
-                       fmt::format("row {}: {} is before the first frame, {}, where a cold start has no fields yet", i,
-                                   o.time[i], about.frame_interval));
+                       fmt::format("{}: {} is before the first frame, {}, where a cold start has no fields yet",
+                                   da::row_name(i, observations.lines), o.time[i], about.frame_interval));
   }
   // Frames up to the last observation. The first frame of a cold start comes one step after the control vector.
   const double span = last_observed(observations.observations) / about.frame_interval;

@@ -130,8 +130,8 @@ bool is_descriptive(std::string_view name) {
                              "flag_meanings", "valid_min",     "valid_max",   "valid_range",   "_FillValue",
                              "missing_value", "summary",       "keywords",    "DIMENSION_LIST"};
   return std::find(known.begin(), known.end(), name) != known.end() || name.starts_with("_NC") ||
-         name.starts_with("_Netcdf4") || name.starts_with("_Coordinate") || name == "CLASS" || name == "NAME" ||
-         name == "REFERENCE_LIST";
+         name.starts_with("_Netcdf4") || name.starts_with("_Coordinate") || name.starts_with("_ioda") ||
+         name == "_Encoding" || name == "CLASS" || name == "NAME" || name == "REFERENCE_LIST";
 }
 
 std::vector<int> ids_of(int (*inquire)(int, int*, int*), int group) {
@@ -231,9 +231,16 @@ std::vector<std::string> NetcdfReader::attributes(const std::string& variable) c
 
 std::vector<std::string> NetcdfReader::unread() const {
   std::vector<std::string> names;
+  const auto is_one = [&](const std::string& variable, const std::string& name) {
+    nc_type type = NC_NAT;
+    const Place place = find(variable);
+    return name == "units" && nc_inq_atttype(place.group, place.variable, "units", &type) == NC_NOERR &&
+           type == NC_CHAR && text(variable, "units") == "1";
+  };
   const auto add_attributes = [&](const std::string& variable) {
     for (const std::string& name : attributes(variable))
-      if (!is_descriptive(name) && !read_.contains(field_of(variable, name))) names.push_back(field_of(variable, name));
+      if (!is_descriptive(name) && !read_.contains(field_of(variable, name)) && !is_one(variable, name))
+        names.push_back(field_of(variable, name));
   };
   for (const std::string& variable : variables())
     if (!read_.contains(variable)) names.push_back(variable);

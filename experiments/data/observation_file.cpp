@@ -110,7 +110,7 @@ RawObservations read_raw(const std::filesystem::path& path, const models::Descri
   if (piped || (!netcdf && lower_case(path.extension().string()) == ".csv")) {
     RawObservations raw;
     if (!piped) text = nn::read_text_file(path);
-    raw.content.observations = parse_observations_csv(text, source, about, &raw.lines);
+    raw.content.observations = parse_observations_csv(text, source, about, &raw.content.lines);
     return raw;
   }
   const NetcdfReader file(path);
@@ -195,7 +195,8 @@ void leave_out_land(da::Observations& o, const std::string& source, const models
 ObservationFile read_observations(const std::filesystem::path& path, const models::Description& about,
                                   double last_time) {
   const std::string source = path.string();
-  auto [content, correlations, lines] = read_raw(path, about);
+  auto [content, correlations] = read_raw(path, about);
+  const std::vector<std::int64_t>& lines = content.lines;
   if (!content.experiment.empty() && content.experiment != "warm" && content.experiment != "cold")
     throw InputError(source, "experiment", fmt::format("\"{}\" is neither warm nor cold", content.experiment));
   da::Observations& o = content.observations;

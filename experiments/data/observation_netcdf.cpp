@@ -101,8 +101,7 @@ RawObservations read_plain_netcdf(const NetcdfReader& file, const std::string& s
                                   .truth = read_truth(file, source),
                                   .fingerprint = text_or_empty("levda_configuration"),
                                   .gross = {}},
-                      .correlations = read_correlations(file, source, shape[0]),
-                      .lines = {}};
+                      .correlations = read_correlations(file, source, shape[0])};
   da::Observations& o = raw.content.observations;
   UnitReader units(file, source, about);
   for (const NumberColumn& column : number_columns) {

@@ -26,7 +26,6 @@ struct Correlations {
 struct RawObservations {
   ObservationFile content;
   Correlations correlations;
-  std::vector<std::int64_t> lines;  ///< of the entries in a text; empty for NetCDF
 };
 
 /// One variable per column (read_observations). Throws InputError.

@@ -19,9 +19,6 @@ void require_no_solver(const Config& config, const std::vector<std::string>& met
   if (!config.case_name.empty()) return;
   for (const std::string& name : methods)
     if (runs_solver(name)) throw InputError("--methods", name, "runs a solver, which a system of one's own has not");
-  if (config.observations.refinement > 1)
-    throw InputError("configuration", "observations.refinement",
-                     "finer truths need a solver, which a system of one's own has not");
 }
 
 void require_own_data(const Config& config, const Dataset& data) {

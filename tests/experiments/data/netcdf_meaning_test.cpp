@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <random>
@@ -236,14 +237,18 @@ TEST_CASE("NetCDF files: one that is locked is told from one that is damaged") {
   CHECK(read(path) == "1");
 }
 
-TEST_CASE("NetCDF files with a wrong byte do not end or stop the program") {
+// LEVDA_MUTATIONS in the environment: files of each kind.
+TEST_CASE("NetCDF files with wrong bytes do not end or stop the program") {
   const testing::TemporaryFolder folder;
+  const char* const count = std::getenv("LEVDA_MUTATIONS");
+  const int files = count != nullptr ? std::atoi(count) : 60;
   std::mt19937 random(7);
-  for (const int mode : {0, NC_64BIT_OFFSET, NC_64BIT_DATA}) {
+  for (const int mode : {0, NC_64BIT_OFFSET, NC_64BIT_DATA, NC_NETCDF4}) {
     const std::string bytes = bytes_of(write_classic(folder.path() / "whole.nc", mode));
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < files; ++i) {
       std::string wrong = bytes;
       for (int k = 0; k < 1 + i % 3; ++k) wrong[random() % wrong.size()] = static_cast<char>(random());
+      if (i % 10 == 9) wrong.resize(random() % wrong.size());
       write_bytes(folder.path() / "wrong.nc", wrong);
       CAPTURE(mode);
       CAPTURE(i);
