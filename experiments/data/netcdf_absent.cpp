@@ -41,7 +41,6 @@ bool NetcdfReader::has_dimension(const std::string&) const { std::abort(); }
 std::int64_t NetcdfReader::dimension(const std::string&) const { std::abort(); }
 bool NetcdfReader::has_variable(const std::string&) const { std::abort(); }
 bool NetcdfReader::has_group(const std::string&) const { std::abort(); }
-Strings NetcdfReader::variables() const { std::abort(); }
 Strings NetcdfReader::unread() const { std::abort(); }
 std::vector<std::int64_t> NetcdfReader::read_whole(const std::string&) const { std::abort(); }
 std::vector<std::int64_t> NetcdfReader::shape(const std::string&) const { std::abort(); }

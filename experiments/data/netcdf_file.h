@@ -104,7 +104,7 @@ class NetcdfReader {
   bool has_variable(const std::string& name) const;
   bool has_group(const std::string& name) const;
   /// Names of all variables, those of groups behind the others.
-  std::vector<std::string> variables() const;
+  const std::vector<std::string>& variables() const { return names_; }
   /// Variables, and attributes ("value:units") of the file and of variables that were read, that nobody has read.
   /// Attributes that only describe, like long_name, are left out.
   std::vector<std::string> unread() const;
@@ -161,6 +161,7 @@ class NetcdfReader {
 
   std::filesystem::path path_;
   int id_ = -1;
+  std::vector<std::string> names_;  // of all variables
   mutable std::set<std::string> read_;
 };
 

@@ -87,6 +87,40 @@ std::int64_t values_in(Extents count, std::int64_t limit) {
   return size;
 }
 
+namespace {
+
+// What the handler writes: it must not allocate.
+std::array<char, 4400> last_words{};
+std::size_t last_length = 0;
+
+void end_by_crash(int) {
+  const ssize_t written = ::write(STDERR_FILENO, last_words.data(), last_length);
+  ::_exit(written < 0 ? 3 : 2);
+}
+
+}  // namespace
+
+CrashGuard::CrashGuard(const fs::path& path) {
+  // A stack of its own for the handler: a crash may be an endless recursion.
+  static std::array<char, 1 << 16> stack;
+  stack_t own{};
+  own.ss_sp = stack.data();
+  own.ss_size = stack.size();
+  ::sigaltstack(&own, nullptr);
+  const auto text = fmt::format_to_n(last_words.data(), last_words.size() - 1,
+                                     "levda: {}: damaged: the HDF5 library fails on it", path.string());
+  *text.out = '\n';
+  last_length = static_cast<std::size_t>(text.out - last_words.data()) + 1;
+  struct sigaction action {};
+  action.sa_handler = end_by_crash;
+  action.sa_flags = SA_ONSTACK;
+  for (std::size_t i = 0; i < signals.size(); ++i) ::sigaction(signals[i], &action, &before_[i]);
+}
+
+CrashGuard::~CrashGuard() {
+  for (std::size_t i = 0; i < signals.size(); ++i) ::sigaction(signals[i], &before_[i], nullptr);
+}
+
 }  // namespace netcdf
 
 using namespace netcdf;
@@ -160,13 +194,22 @@ NetcdfReader::NetcdfReader(fs::path path) : path_(std::move(path)) {
   const std::string begin = beginning(path_);
   if (begin.starts_with("CDF"))
     if (const std::string fault = classic_fault(path_); !fault.empty()) fail("", fault);
-  const int status = nc_open(path_.c_str(), NC_NOWRITE, &id_);
+  const int status = [&] {
+    const CrashGuard guard(path_);
+    const int opened = nc_open(path_.c_str(), NC_NOWRITE, &id_);
+    // Only this reads what the file says about its variables.
+    if (opened == NC_NOERR) add_variables(id_, "", names_);
+    return opened;
+  }();
   // Above zero it is an errno.
   if (status > 0) fail("", fmt::format("cannot be read: {}", std::strerror(status)));
   if (status != NC_NOERR) fail("", why_not_open(path_, begin));
 }
 
-NetcdfReader::~NetcdfReader() { nc_close(id_); }
+NetcdfReader::~NetcdfReader() {
+  const CrashGuard guard(path_);
+  nc_close(id_);
+}
 
 void NetcdfReader::fail(const std::string& field, const std::string& message) const {
   throw InputError(path_.string(), field, message);
@@ -201,8 +244,7 @@ std::int64_t NetcdfReader::dimension(const std::string& name) const {
 }
 
 bool NetcdfReader::has_variable(const std::string& name) const {
-  const std::vector<std::string> all = variables();
-  return std::find(all.begin(), all.end(), name) != all.end();
+  return std::find(names_.begin(), names_.end(), name) != names_.end();
 }
 
 bool NetcdfReader::has_group(const std::string& name) const {
@@ -210,14 +252,9 @@ bool NetcdfReader::has_group(const std::string& name) const {
   return nc_inq_grp_ncid(id_, name.c_str(), &found) == NC_NOERR;
 }
 
-std::vector<std::string> NetcdfReader::variables() const {
-  std::vector<std::string> names;
-  add_variables(id_, "", names);
-  return names;
-}
-
 std::vector<std::string> NetcdfReader::attributes(const std::string& variable) const {
   const Place place = find(variable);
+  const CrashGuard guard(path_);
   int count = 0;
   check(nc_inq_varnatts(place.group, place.variable, &count), variable);
   std::vector<std::string> names;
@@ -279,6 +316,7 @@ void NetcdfReader::require_shape(const std::string& variable, const std::vector<
 bool NetcdfReader::has_attribute(const std::string& variable, const std::string& name) const {
   int found = 0;
   const Place place = find(variable);
+  const CrashGuard guard(path_);  // attributes are read from the file when the first one is asked for
   return nc_inq_attid(place.group, place.variable, name.c_str(), &found) == NC_NOERR;
 }
 
@@ -286,6 +324,7 @@ std::string NetcdfReader::text(const std::string& variable, const std::string& n
   const auto [group, owner] = find(variable);
   const std::string field = field_of(variable, name);
   note_read(field);
+  const CrashGuard guard(path_);
   nc_type type = NC_NAT;
   std::size_t size = 0;
   check(nc_inq_att(group, owner, name.c_str(), &type, &size), field);
@@ -310,6 +349,7 @@ std::vector<double> NetcdfReader::numbers(const std::string& variable, const std
   std::size_t size = 0;
   check(nc_inq_att(group, owner, name.c_str(), &type, &size), field);
   if (!is_number(type)) fail(field, "is not a number");
+  const CrashGuard guard(path_);
   std::vector<double> values(size);
   check(nc_get_att_double(group, owner, name.c_str(), values.data()), field);
   return values;

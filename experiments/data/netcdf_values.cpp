@@ -217,6 +217,7 @@ std::vector<T> NetcdfReader::read_slab(const std::string& variable, Extents star
     fail(variable, fmt::format("shape {} does not fit into memory", describe(count)));
   }
   if (values.empty()) return values;
+  const CrashGuard guard(path_);
   const int status =
       get(place.group, place.variable, unsigned_of(start).data(), unsigned_of(count).data(), values.data());
   if (status != NC_NOERR) fail_to_read(variable, status);
@@ -294,6 +295,7 @@ std::vector<std::string> NetcdfReader::read_strings(const std::string& variable)
   if (size.size() != 1 && !(letters && size.size() == 2))
     fail(variable, fmt::format("shape {}, where one dimension{} is needed", describe(size),
                                letters ? ", or one more of letters," : ""));
+  const CrashGuard guard(path_);
   constexpr std::int64_t most = std::int64_t{1} << 32;
   if (values_in(size, most) > most) fail(variable, fmt::format("shape {} does not fit into memory", describe(size)));
   std::vector<std::string> strings;
