@@ -102,7 +102,7 @@ class NetcdfReader {
   bool has_dimension(const std::string& name) const;
   std::int64_t dimension(const std::string& name) const;
   bool has_variable(const std::string& name) const;
-  bool has_group(const std::string& name) const;
+  bool has_group(const std::string& name) const;  ///< one with variables
   /// Names of all variables, those of groups behind the others.
   const std::vector<std::string>& variables() const { return names_; }
   /// Variables, and attributes ("value:units") of the file and of variables that were read, that nobody has read.

@@ -248,8 +248,8 @@ bool NetcdfReader::has_variable(const std::string& name) const {
 }
 
 bool NetcdfReader::has_group(const std::string& name) const {
-  int found = 0;
-  return nc_inq_grp_ncid(id_, name.c_str(), &found) == NC_NOERR;
+  return std::any_of(names_.begin(), names_.end(),
+                     [&](const std::string& variable) { return variable.starts_with(name + "/"); });
 }
 
 std::vector<std::string> NetcdfReader::attributes(const std::string& variable) const {
