@@ -306,7 +306,8 @@ TEST_CASE("a system that the program does not know: what is needed instead of CA
                 {"--methods: etkf:inflation=1.1: runs a solver, which a system of one's own has not"});
   check_refused("sweep" + data + out + few + " --methods levda --over sensors=grid:2x2,scattered:5",
                 {"scattered values need a solver"});
-  check_refused("run" + data + out + few + " --set observations.refinement=2", {"observations.refinement: needs a solver"});
+  check_refused("run" + data + out + few + " --set observations.refinement=2",
+                {"observations.refinement: needs a solver"});
   CHECK_FALSE(fs::exists(copy.folder.path() / "own" / "weights.safetensors"));
 }
 

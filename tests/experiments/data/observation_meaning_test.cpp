@@ -43,21 +43,27 @@ using Units = std::map<std::string, std::string>;
 
 /// Two observations, of t and p.
 fs::path write(
-    const fs::path& path, const Units& units, Columns columns = {}, const std::function<void(int)>& more = [](int) {}) {
+    const fs::path& path, const Units& units, Columns columns = {}, const std::function<void(int)>& more = [](int) {},
+    int mode = NC_NETCDF4) {
   columns.merge(Columns{
       {"time", {0, 1}}, {"x", {2, 5}}, {"y", {5, 6}}, {"value", {3, 4}}, {"error_std", {1, 2}}, {"channel", {0, 1}}});
   int id = -1;
   int row = 0;
-  REQUIRE(nc_create(path.c_str(), NC_NETCDF4 | NC_CLOBBER, &id) == NC_NOERR);
+  REQUIRE(nc_create(path.c_str(), mode | NC_CLOBBER, &id) == NC_NOERR);
   nc_def_dim(id, "row", 2, &row);
   for (const auto& [name, values] : columns) {
     int variable = 0;
     nc_def_var(id, name.c_str(), NC_DOUBLE, 1, &row, &variable);
     if (const auto unit = units.find(name); unit != units.end())
       nc_put_att_text(id, variable, "units", unit->second.size(), unit->second.c_str());
-    nc_put_var_double(id, variable, values.data());
   }
   more(id);
+  nc_enddef(id);
+  for (const auto& [name, values] : columns) {
+    int variable = 0;
+    nc_inq_varid(id, name.c_str(), &variable);
+    nc_put_var_double(id, variable, values.data());
+  }
   REQUIRE(nc_close(id) == NC_NOERR);
   return path;
 }
@@ -94,6 +100,15 @@ TEST_CASE("observations: each axis has its own unit, in the data set's spelling 
   degrees.place_unit_y = "degrees_north";
   CHECK(refusal(write(f.path, {{"x", "degree_E"}, {"y", "degrees_N"}}), degrees).empty());
   CHECK(refusal(write(f.path, {{"x", "degrees_north"}}), degrees).starts_with("x:units: \"degrees_north\""));
+}
+
+TEST_CASE("observations: in files of the classic kinds") {
+  const File f;
+  for (const int mode : {0, NC_64BIT_OFFSET, NC_64BIT_DATA})
+    CHECK(read_observations(write(
+                                f.path, {{"x", "km"}}, {}, [](int) {}, mode),
+                            about(), 10)
+              .observations.value == std::vector<double>{3, 4});
 }
 
 TEST_CASE("observations: units of values and errors" * doctest::skip(!has_udunits())) {
