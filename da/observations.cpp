@@ -58,10 +58,15 @@ void check_columns(const Observations& o, const std::string& source) {
   length("extent_y", o.extent_y.size());
 }
 
-void check(const Observations& o, const std::string& source, double last_time, std::int64_t channels) {
+std::string row_name(std::int64_t row, std::span<const std::int64_t> lines) {
+  return lines.empty() ? fmt::format("row {}", row) : fmt::format("line {}", lines[static_cast<std::size_t>(row)]);
+}
+
+void check(const Observations& o, const std::string& source, double last_time, std::int64_t channels,
+           std::span<const std::int64_t> lines) {
   const auto rows = static_cast<std::size_t>(o.size());
   const auto fail = [&](const char* column, std::size_t row, const std::string& message) {
-    throw InputError(source, column, fmt::format("row {}: {}", row, message));
+    throw InputError(source, column, fmt::format("{}: {}", row_name(static_cast<std::int64_t>(row), lines), message));
   };
   check_columns(o, source);
   for (std::size_t i = 0; i < rows; ++i) {
@@ -94,7 +99,8 @@ void check(const Observations& o, const std::string& source, double last_time, s
             [&](std::int64_t i, std::int64_t j) { return std::tuple(entry(i), i) < std::tuple(entry(j), j); });
   const auto twice =
       std::adjacent_find(order.begin(), order.end(), [&](auto i, auto j) { return entry(i) == entry(j); });
-  if (twice != order.end()) fail("value", static_cast<std::size_t>(twice[1]), fmt::format("repeats row {}", twice[0]));
+  if (twice != order.end())
+    fail("value", static_cast<std::size_t>(twice[1]), fmt::format("repeats {}", row_name(twice[0], lines)));
 }
 
 }  // namespace levda::da

@@ -46,9 +46,14 @@ struct Observations {
 /// Throws InputError naming `source` and the column when the columns have unequal lengths.
 void check_columns(const Observations& observations, const std::string& source);
 
-/// Throws InputError naming `source`, the column and the row (0-based) when columns have unequal length, no entry is to
-/// be assimilated, a value is not finite, a time is outside [0, last_time], a channel is outside [0, channels), an
+/// What a message calls an entry: "row 3", counted from 0, or in a text the line on which it stands: "line 5".
+std::string row_name(std::int64_t row, std::span<const std::int64_t> lines);
+
+/// Throws InputError naming `source`, the column and the row (row_name) when columns have unequal length, no entry is
+/// to be assimilated, a value is not finite, a time is outside [0, last_time], a channel is outside [0, channels), an
 /// error is not positive, an operator is unknown, or an entry to be assimilated repeats another one in all columns.
-void check(const Observations& observations, const std::string& source, double last_time, std::int64_t channels);
+/// lines: of the entries in a text; empty where there are none.
+void check(const Observations& observations, const std::string& source, double last_time, std::int64_t channels,
+           std::span<const std::int64_t> lines = {});
 
 }  // namespace levda::da

@@ -86,6 +86,15 @@ void settle_twin(Config& config, const Dataset& data, const std::string& path) {
     throw InputError(path, "field",
                      fmt::format("{} x {} nodes, where twin experiments need {} x {}", grid.nx, grid.ny, least, least));
   check_sensors(config, grid);
+  if (config.observations.sensors.starts_with("scattered:")) {
+    if (config.case_name.empty())
+      throw InputError("configuration", "observations.sensors",
+                       "scattered values are taken from a solver's steps, and a system of one's own has no solver: "
+                       "grid:NXxNY or random:N");
+    if (data.fingerprint != fingerprint(config, {"data"}))
+      throw InputError("configuration", "observations.sensors",
+                       "truths are taken from the solver, and the data set was made by another configuration");
+  }
   check_frames(config, about, path);
 }
 

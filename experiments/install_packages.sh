@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(build-essential cmake libeigen3-dev libtbb-dev libfmt-dev librandom123-dev doctest-dev libnetcdf-dev
-          nlohmann-json3-dev libcli11-dev libtomlplusplus-dev gnuplot-nox "$@")
+          libudunits2-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev gnuplot-nox "$@")
 
 missing=()
 for package in "${packages[@]}"; do

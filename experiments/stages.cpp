@@ -5,19 +5,23 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "autodiff/error.h"
 #include "experiments/config/version.h"
+#include "experiments/data/notes.h"
 #include "experiments/data/observation_file.h"
 #include "experiments/data/shards.h"
+#include "experiments/data/shown_number.h"
 #include "experiments/process.h"
 #include "experiments/study/calibration.h"
 #include "experiments/study/report_data.h"
 #include "experiments/study/results.h"
 #include "experiments/study/score_files.h"
-#include "experiments/study/shown_number.h"
 #include "experiments/training/encoder_training.h"
+#include "experiments/twin/full_state.h"
 #include "experiments/twin/methods.h"
+#include "experiments/twin/remarks.h"
 #include "nn/atomic_file.h"
 #include "nn/progress.h"
 
@@ -50,7 +54,21 @@ ObservationFile read_twin(const Experiment& e, const std::string& experiment, st
   if (!file.truth) throw InputError(path.string(), "truth_member", "missing: not of a twin experiment");
   if (file.fingerprint != observation_fingerprint(e.config(), *e.data))
     throw InputError(path.string(), "levda_configuration", "of another configuration; run levda observe first");
+  const Truth own = draw_truths(e.config(), *e.data, experiment)[static_cast<std::size_t>(truth)];
+  if (std::tuple(file.truth->index, file.truth->member, file.truth->start, file.experiment) !=
+      std::tuple(own.index, own.member, own.start, experiment))
+    throw InputError(path.string(), "truth_index", "of another truth; run levda observe first");
   return file;
+}
+
+/// As fingerprint_of; a damaged file of a run has none, and is made anew.
+std::string fingerprint_if_whole(const fs::path& path) {
+  try {
+    return fingerprint_of(path);
+  } catch (const InputError&) {
+    note(path.string(), "damaged; it is made anew");
+    return "";
+  }
 }
 
 /// Scores of an experiment's truths; nullopt where there are none of this configuration.
@@ -59,9 +77,10 @@ std::vector<std::optional<TruthScores>> finished_scores(const Experiment& e, con
   std::vector<std::optional<TruthScores>> scores;
   for (std::int64_t i = 0; i < e.config().observations.truths; ++i) {
     // Both files must be of this configuration: a kill may have come between them.
-    const bool there = fingerprint_of(e.request.analysis_path(experiment, i, "nc")) == configuration;
+    const bool there = fingerprint_if_whole(e.request.analysis_path(experiment, i, "nc")) == configuration;
     scores.push_back(there ? read_truth_scores(e.request.analysis_path(experiment, i, "json"), configuration)
                            : std::nullopt);
+    if (scores.back() && scores.back()->truth.index != i) scores.back().reset();
   }
   return scores;
 }
@@ -128,12 +147,15 @@ Request with_own_truths(Request request) {
 }
 
 /// Makes the data set and the weights where they are not there, and opens the experiment.
-Experiment provide(Request request, const Needs& needs, bool retrain) {
-  if (request.data.empty() && fingerprint_of(request.data_path()) != fingerprint(request.config, {"data"}))
+Experiment provide(Request request, const Needs& needs, bool retrain, const std::vector<std::string>& methods = {}) {
+  require_no_solver(request.config, methods);
+  if (request.data.empty() && fingerprint_if_whole(request.data_path()) != fingerprint(request.config, {"data"}))
     generate(request);
   say("data: {}", request.data_path().string());
   // A configuration that cannot be assimilated is refused before a training, not after it.
   const Experiment untrained = open(with_own_truths(request), {.surrogate = false});
+  for (const std::string& name : methods)
+    if (runs_solver(name)) require_own_data(request.config, *untrained.data);
   if (retrain || !choose_weights(request, *untrained.data)) {
     if (!retrain) say("weights: the shipped ones are of another configuration; training");
     train(request, &*untrained.data);
@@ -260,8 +282,8 @@ void assimilate_file(const Request& request, const FileOptions& options) {
     const da::Observations& o = observations.observations;
     for (const std::int64_t i : o.in_window(0, (1 - slack) * about.frame_interval))
       throw InputError(options.observations.string(), "time",
-                       fmt::format("row {}: {} is before the first frame, {}, where a cold start has no fields yet", i,
-                                   o.time[i], about.frame_interval));
+                       fmt::format("{}: {} is before the first frame, {}, where a cold start has no fields yet",
+                                   da::row_name(i, observations.lines), o.time[i], about.frame_interval));
   }
   // Frames up to the last observation. The first frame of a cold start comes one step after the control vector.
   const double span = last_observed(observations.observations) / about.frame_interval;
@@ -269,11 +291,13 @@ void assimilate_file(const Request& request, const FileOptions& options) {
                                                                                     : std::floor(span + slack) + 1);
   config.assimilation = resolve(config.assimilation, about.frames, observed);
   check_frames(config, about, request.weights_path().string());
+  if (observations.experiment == "warm") tell_starts(config, about, request.config.assimilation.start_max >= 0);
   const LatentAnalysis analysis = experiments::assimilate(config, *surrogate, {&observations, 1}).front();
   const fs::path path = request.out / "analysis.nc";
   write_analysis(path, config, *surrogate, observations, analysis,
                  fingerprint(config, {"assimilation", "seed"}) +
                      fmt::format("weights = {}\n", checksum(models::content(*surrogate))));
+  tell_misfit(analysis, observations.observations);
   const da::Ensemble& last = analysis.ensembles.back();
   const std::vector<double> members = physical_parameters(*surrogate, last);
   for (std::int64_t k = 0; k < about.parameters(); ++k) {
@@ -281,6 +305,7 @@ void assimilate_file(const Request& request, const FileOptions& options) {
     double squares = 0;
     for (std::int64_t i = 0; i < last.size(); ++i) sum += members[i * about.parameters() + k];
     const double mean = sum / static_cast<double>(last.size());
+    tell_range(about, k, mean);
     for (std::int64_t i = 0; i < last.size(); ++i) squares += std::pow(members[i * about.parameters() + k] - mean, 2);
     const double deviation = std::sqrt(squares / static_cast<double>(last.size() - 1));
     print_result(
@@ -320,7 +345,7 @@ void compare(const Request& request, const CompareOptions& options) {
                      "--validation takes truths from the data set's own solver");
   for (const std::string& name : options.methods)
     choose_method(request.config, name);  // wrong names are refused before hours of other work
-  const Experiment e = provide(request, {.keep = Keep::all, .members = true}, false);
+  const Experiment e = provide(request, {.keep = Keep::all, .members = true}, false, options.methods);
   const fs::path folder = request.out / (options.validation ? "validation" : "compare");
   const Summary summary = compare_into(folder, e, options);
   write_report(folder / "report.html", make_report(e.config(), *e.surrogate, *e.data, {summary}));
@@ -330,7 +355,10 @@ void compare(const Request& request, const CompareOptions& options) {
 
 void sweep(const Request& request, const CompareOptions& options, const std::string& over) {
   for (const std::string& name : options.methods) choose_method(request.config, name);
-  const Experiment base = provide(with_own_truths(request), {.keep = Keep::all, .members = true}, false);
+  if (request.config.case_name.empty() && over.find("scattered:") != std::string::npos)
+    throw InputError("--over", over, "scattered values need a solver, which a system of one's own has not");
+  const Experiment base =
+      provide(with_own_truths(request), {.keep = Keep::all, .members = true}, false, options.methods);
   SweepResult result{.sweep = parse_sweep(over, base.data->about.grid), .summaries = {}};
   const auto request_of = [&](std::size_t i) {
     Request changed = base.request;
@@ -361,7 +389,7 @@ void run(const Request& request, bool retrain, std::int64_t batch) {
   bool observed = true;
   for (const std::string& experiment : experiment_names())
     for (std::int64_t i = 0; i < e.config().observations.truths; ++i)
-      observed = observed && fingerprint_of(e.request.observation_path(experiment, i)) ==
+      observed = observed && fingerprint_if_whole(e.request.observation_path(experiment, i)) ==
                                  observation_fingerprint(e.config(), *e.data);
   if (!observed) observe(e);
   assimilate(e, batch);

@@ -32,6 +32,8 @@ std::string content(const Dataset& set, const Checksum& fields) {
                       about.channel_units, about.parameter_names, about.parameter_units, about.parameter_min,
                       about.parameter_max, g.offset_x, g.offset_y);
   if (g.geometry != Geometry::plane) text += fmt::format("{}\n", name_of(g.geometry));
+  if (!(about.place_unit_y + about.time_reference + about.calendar).empty())
+    text += fmt::format("{}\n{}\n{}\n", about.place_unit_y, about.time_reference, about.calendar);
   for (const std::vector<double>* values : {&set.parameters, &g.x, &g.y, &between.fraction})
     text += checksum_of(*values);
   text += fields.text();
@@ -258,6 +260,11 @@ void FieldSummary::add(std::span<const float> fields, const std::string& source)
     return std::any_of(values.begin(), values.end(), [](float value) { return !std::isnan(value); });
   };
   any_value_ = any_value_ || some(fields);
+  if (never_.empty()) never_.assign(static_cast<std::size_t>(set_.frame_size()), 1);
+  for (std::size_t begin = 0; begin < fields.size() && std::count(never_.begin(), never_.end(), 1) > 0;
+       begin += never_.size())
+    for (std::size_t i = 0; i < never_.size(); ++i)
+      if (!std::isnan(fields[begin + i])) never_[i] = 0;
   if (set_.fingerprint.empty()) checksum_.add(fields);
   const auto cells = static_cast<std::size_t>(set_.about.grid.cells());
   for (std::size_t channel = 0; channel < any_valid_.size(); ++channel)
@@ -271,7 +278,7 @@ void FieldSummary::add(std::span<const float> fields, const std::string& source)
   ++member_;
 }
 
-void FieldSummary::finish(const std::string& source) const {
+void FieldSummary::finish(const std::string& source) {
   if (!any_value_) throw InputError(source, "field", "holds no value at all");
   try {
     set_.moments = moments_.moments();
@@ -282,6 +289,7 @@ void FieldSummary::finish(const std::string& source) const {
     if (!any_valid_[channel])
       throw InputError(source, "field",
                        fmt::format("{} has no value in the validation members", set_.about.channel_names[channel]));
+  if (std::count(never_.begin(), never_.end(), 1) > 0) set_.about.grid.never = std::move(never_);
   if (set_.fingerprint.empty()) set_.fingerprint = content(set_, checksum_);
 }
 

@@ -42,8 +42,9 @@ class FieldSummary {
   explicit FieldSummary(Dataset& set);
   /// Adds the fields (frames, c, ny, nx) of the next member.
   void add(std::span<const float> fields, const std::string& source);
-  /// To be called after the last member: sets the moments, and the fingerprint where it is empty.
-  void finish(const std::string& source) const;
+  /// To be called after the last member: sets the moments, the nodes of the grid that never have a value, and the
+  /// fingerprint where it is empty.
+  void finish(const std::string& source);
 
  private:
   Dataset& set_;
@@ -51,7 +52,8 @@ class FieldSummary {
   Checksum checksum_;
   std::int64_t member_ = 0;
   bool any_value_ = false;
-  std::vector<bool> any_valid_;  // per channel: a validation member has a value
+  std::vector<std::uint8_t> never_;  // (c, ny, nx), 1 where no member had a value so far
+  std::vector<bool> any_valid_;      // per channel: a validation member has a value
 };
 
 }  // namespace levda::models

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <numbers>
 
 #include "autodiff/error.h"
@@ -15,6 +16,28 @@ std::string Grid::fault() const {
   if (y0 < -90 - slack || y0 + height() > 90 + slack) return "latitudes of a sphere lie between -90 and 90 degrees";
   if (!(std::abs(period_x() - 360) <= 1e-3 * dx)) return "longitudes of a sphere go round in 360 degrees";
   return "";
+}
+
+bool Grid::is_never(std::int64_t channel, double place_x, double place_y) const {
+  if (never.empty()) return false;
+  const double node_x_at = node_of_x(channel, place_x);
+  const double node_y_at = node_of_y(channel, place_y);
+  std::int64_t nearest = 0;
+  if (listed()) {
+    double least = std::numeric_limits<double>::infinity();
+    for (std::int64_t i = 0; i < nx; ++i) {
+      const double far = std::hypot(x[i] - node_x_at, y[i] - node_y_at);
+      if (far < least) nearest = i;
+      least = std::min(least, far);
+    }
+  } else {
+    const auto along = [](double position, std::int64_t count, bool periodic) {
+      const auto k = static_cast<std::int64_t>(std::llround(position));
+      return periodic ? (k % count + count) % count : std::clamp<std::int64_t>(k, 0, count - 1);
+    };
+    nearest = along((node_y_at - y0) / dy, ny, periodic_y()) * nx + along((node_x_at - x0) / dx, nx, periodic_x());
+  }
+  return never[static_cast<std::size_t>(channel * cells() + nearest)] != 0;
 }
 
 double Grid::area(std::int64_t i, std::int64_t j) const {

@@ -45,6 +45,8 @@ struct Grid {
   std::vector<double> x;  ///< (nx) for a list of points, else empty; x0 is the least, dx = extent / (nx - 1), y alike
   std::vector<double> y;
   Geometry geometry = Geometry::plane;  ///< plane for a list of points
+  /// (c, ny, nx), 1 where no trajectory ever has a value, as on land; empty: there is no such place.
+  std::vector<std::uint8_t> never = {};
 
   /// A list of points. Throws Error: fewer than two, x and y of unequal length, or all at one place.
   static Grid of_points(std::vector<double> x, std::vector<double> y, std::int64_t channels);
@@ -81,6 +83,8 @@ struct Grid {
   bool contains(std::int64_t channel, double place_x, double place_y) const {
     return contains_x(node_of_x(channel, place_x)) && contains_y(node_of_y(channel, place_y));
   }
+  /// Whether the channel never has a value at the node next to a place: cell `nearest` of `never`.
+  bool is_never(std::int64_t channel, double place_x, double place_y) const;
   /// The fault in the coordinates of a sphere; empty where there is none.
   std::string fault() const;
   /// Area of cell i of row j: on a sphere the cosine of the latitude, elsewhere 1.
@@ -112,8 +116,14 @@ struct Description {
   double first_time = 0;      ///< time of frame 0 after the initial condition
   double frame_interval = 0;  ///< one latent step
   std::string time_unit = "s";
-  std::string place_unit = "m";
+  std::string place_unit = "m";  ///< of x, and of y where place_unit_y is empty
+  std::string place_unit_y;
+  std::string time_reference;  ///< what times are counted from, "2020-01-01 00:00:00"; empty: not said
+  std::string calendar;        ///< of the reference, as CF names it; empty: standard
+  /// Those of time, x, y and channel whose unit was not said: the ones above are defaults.
+  std::vector<std::string> unsaid_units;
 
+  const std::string& unit_y() const { return place_unit_y.empty() ? place_unit : place_unit_y; }
   std::int64_t parameters() const { return static_cast<std::int64_t>(parameter_names.size()); }
   std::int64_t channels() const { return static_cast<std::int64_t>(channel_names.size()); }
 };

@@ -134,6 +134,11 @@ nn::TensorFile packed(const Surrogate& s) {
   m["embedding"] = name_of(a.geometry);
   m["time_unit"] = s.about.time_unit;
   m["place_unit"] = s.about.place_unit;
+  for (const auto& [key, text] : {std::pair{"place_unit_y", s.about.place_unit_y},
+                                  {"time_reference", s.about.time_reference},
+                                  {"calendar", s.about.calendar},
+                                  {"unsaid_units", fmt::format("{}", fmt::join(s.about.unsaid_units, ","))}})
+    if (!text.empty()) m[key] = text;  // left out, older weights stay the same
   m["frames"] = number(s.about.frames);
   m["first_time"] = number(s.about.first_time);
   m["frame_interval"] = number(s.about.frame_interval);
@@ -157,6 +162,10 @@ nn::TensorFile packed(const Surrogate& s) {
   if (g.listed()) {
     file.tensors["grid.x"] = vector_tensor(g.x);
     file.tensors["grid.y"] = vector_tensor(g.y);
+  }
+  if (!g.never.empty()) {
+    const std::vector<float> never(g.never.begin(), g.never.end());
+    file.tensors["grid.never"] = Tensor::from(std::span<const float>(never), {s.about.channels(), g.cells()});
   }
   file.tensors["normalisation.parameter_min"] = vector_tensor(s.about.parameter_min);
   file.tensors["normalisation.parameter_max"] = vector_tensor(s.about.parameter_max);
@@ -268,6 +277,11 @@ class SurrogateFile {
     about_.channel_units = m.list("channel_units");
     about_.time_unit = m.text("time_unit");
     about_.place_unit = m.text("place_unit");
+    for (const auto& [key, text] : {std::pair{"place_unit_y", &about_.place_unit_y},
+                                    {"time_reference", &about_.time_reference},
+                                    {"calendar", &about_.calendar}})
+      if (m.has(key)) *text = m.text(key);
+    if (m.has("unsaid_units")) about_.unsaid_units = m.list("unsaid_units");
     about_.frames = m.positive("frames", most_);
     about_.first_time = m.number<double>("first_time");
     about_.frame_interval = m.number<double>("frame_interval");
@@ -310,6 +324,11 @@ class SurrogateFile {
     need(fault.empty(), "grid_geometry", fault);
     grid.offset_x = numbers("grid.offset_x", c);
     grid.offset_y = numbers("grid.offset_y", c);
+    if (holds("grid.never"))
+      for (const double never : tensor("grid.never", {c, grid.cells()}, DType::float32).to_vector()) {
+        need(never == 0 || never == 1, "grid.never", "neither 0 nor 1");
+        grid.never.push_back(never == 1 ? 1 : 0);
+      }
   }
 
   /// The architecture must fit the file before memory is allocated for the weights.

@@ -19,6 +19,7 @@ class Metadata {
   Metadata(std::filesystem::path path, const std::map<std::string, std::string>& entries)
       : path_(std::move(path)), entries_(entries) {}
 
+  bool has(const std::string& key) const { return entries_.find(key) != entries_.end(); }
   const std::string& text(const std::string& key) const;
   /// T: std::int64_t or double, which must be finite.
   template <typename T>
@@ -37,8 +38,6 @@ class Metadata {
   std::vector<std::string> list(const std::string& key) const;
 
  private:
-  bool has(const std::string& key) const { return entries_.find(key) != entries_.end(); }
-
   std::filesystem::path path_;
   const std::map<std::string, std::string>& entries_;
 };

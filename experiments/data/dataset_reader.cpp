@@ -13,8 +13,10 @@
 #include "autodiff/error.h"
 #include "autodiff/random.h"
 #include "autodiff/streams.h"
+#include "experiments/data/dataset_places.h"
 #include "experiments/data/dataset_tensors.h"
 #include "experiments/data/dataset_values.h"
+#include "experiments/data/observation_csv.h"
 #include "models/dataset_checks.h"
 
 namespace levda::experiments {
@@ -57,15 +59,20 @@ class Reader {
   Dataset read() {
     about_.case_name = file_.has_attribute("case") ? file_.text("case") : path_.stem().string();
     read_split();
-    read_times();
-    read_places();
+    read_times(file_, shape_[1], about_);
+    const bool listed = dimensions_.back() == "point";
+    Places places = read_places(file_, shape_, listed, about_);
+    turn_x_ = places.turn_x;
+    turn_y_ = places.turn_y;
+    about_.grid = std::move(places.grid);
     about_.channel_names = names({"channel_name", "channel"}, shape_[2], false);
-    about_.channel_units = names({"channel_units"}, shape_[2], true);
+    read_channel_units();
     read_parameters();
     models::settle_outline(set_, shape_[0], shape_[2], file_.source());
     if (file_.has_attribute(fingerprint_name)) set_.fingerprint = file_.text(fingerprint_name);
     read_values();
     read_interpolation();
+    note_unread(file_.source(), file_.unread());
     return std::move(set_);
   }
 
@@ -74,13 +81,6 @@ class Reader {
 
   std::vector<double> numbers(const std::string& name, const std::vector<std::int64_t>& shape) const {
     return file_.finite<double>(name, shape);
-  }
-
-  /// The attribute `units` of a variable: "hours since ..." is hours.
-  std::string unit_of(const std::string& variable, const std::string& otherwise) const {
-    if (!file_.has_attribute(variable, "units")) return otherwise;
-    const std::string unit = file_.text(variable, "units");
-    return unit.substr(0, unit.find(" since "));
   }
 
   /// Strings of the first of these variables that is there; empty where none is.
@@ -92,6 +92,14 @@ class Reader {
       return found;
     }
     return {};
+  }
+
+  /// One for each channel, or one for the whole field.
+  void read_channel_units() {
+    about_.channel_units = names({"channel_units"}, shape_[2], true);
+    if (about_.channel_units.empty() && !sharded_ && file_.has_attribute("field", "units"))
+      about_.channel_units.assign(static_cast<std::size_t>(shape_[2]), file_.text("field", "units"));
+    if (about_.channel_units.empty()) about_.unsaid_units.emplace_back("channel");
   }
 
   void read_split() {
@@ -106,104 +114,6 @@ class Reader {
     set_.test = count("test");
   }
 
-  void read_times() {
-    about_.frames = shape_[1];
-    about_.time_unit = unit_of("time", about_.time_unit);
-    const std::vector<double> times = numbers("time", {about_.frames});
-    const std::optional<double> step = even_step(times);
-    if (!step || !(*step > 0)) fail("time", "is not evenly spaced and increasing, in at least two frames");
-    about_.first_time = times[0];
-    about_.frame_interval = *step;
-    // The file's numbers are exact; a difference of times loses the last digit.
-    if (file_.has_attribute("first_time") && file_.has_attribute("frame_interval")) {
-      const double first = file_.number("first_time");
-      const double interval = file_.number("frame_interval");
-      if (!(std::abs(first - about_.first_time) + std::abs(interval - about_.frame_interval) <= 1e-6 * interval))
-        fail("frame_interval", "contradicts time");
-      about_.first_time = first;
-      about_.frame_interval = interval;
-    }
-  }
-
-  void read_places() {
-    about_.place_unit = unit_of("x", about_.place_unit);
-    const std::int64_t c = shape_[2];
-    try {
-      if (dimensions_.back() == "point") {
-        const std::vector<double> x = numbers("x", {shape_[3]});
-        const std::vector<double> y =
-            file_.has_variable("y") ? numbers("y", {shape_[3]}) : std::vector<double>(x.size(), 0.0);
-        about_.grid = models::Grid::of_points(x, y, c);
-        return;
-      }
-      const std::vector<double> y = numbers("y", {shape_[3]});
-      const std::vector<double> x = numbers("x", {shape_[4]});
-      const std::optional<double> dy = even_step(y);
-      const std::optional<double> dx = even_step(x);
-      if (dx && dy && *dx != 0 && *dy != 0) {
-        turn_x_ = *dx < 0;
-        turn_y_ = *dy < 0;
-        about_.grid = {.nx = shape_[4],
-                       .ny = shape_[3],
-                       .x0 = std::min(x.front(), x.back()),
-                       .y0 = std::min(y.front(), y.back()),
-                       .dx = std::abs(*dx),
-                       .dy = std::abs(*dy),
-                       .offset_x = offsets("offset_x", turn_x_),
-                       .offset_y = offsets("offset_y", turn_y_),
-                       .x = {},
-                       .y = {},
-                       .geometry = geometry()};
-        return;
-      }
-      if (file_.has_variable("offset_x") || file_.has_variable("offset_y"))
-        fail("x", "is not evenly spaced, which staggered channels need");
-      std::vector<double> all_x;
-      std::vector<double> all_y;
-      for (const double row : y)
-        for (const double column : x) {
-          all_x.push_back(column);
-          all_y.push_back(row);
-        }
-      about_.grid = models::Grid::of_points(std::move(all_x), std::move(all_y), c);
-    } catch (const InputError&) {
-      throw;
-    } catch (const Error& error) {
-      fail("x", error.what());
-    }
-  }
-
-  /// The geometry in the file; plane where there is none.
-  models::Geometry geometry() const {
-    if (!file_.has_attribute(geometry_name)) return models::Geometry::plane;
-    const std::string text = file_.text(geometry_name);
-    const std::optional<models::Geometry> geometry = choice_of<models::Geometry>(text);
-    if (!geometry) fail(geometry_name, fmt::format("\"{}\" is none of {}", text, choice_names<models::Geometry>()));
-    return *geometry;
-  }
-
-  std::vector<double> offsets(const std::string& name, bool turned) const {
-    const std::int64_t c = shape_[2];
-    if (!file_.has_variable(name)) return {};
-    std::vector<double> values = numbers(name, {c});
-    for (double& value : values)
-      if (turned) value = -value;
-    return values;
-  }
-
-  /// The step of an evenly spaced axis of at least two values, of either sign; they may be float32.
-  static std::optional<double> even_step(const std::vector<double>& values) {
-    if (values.size() < 2) return std::nullopt;
-    const double step = (values.back() - values.front()) / static_cast<double>(values.size() - 1);
-    // Half a unit in the last place of a float32 for the value itself and for each end.
-    const double rounding =
-        1.5 * std::numeric_limits<float>::epsilon() * std::max(std::abs(values.front()), std::abs(values.back()));
-    const double slack = std::max(1e-6 * std::abs(step), std::min(rounding, 1e-2 * std::abs(step)));
-    for (std::size_t i = 0; i < values.size(); ++i)
-      if (!(std::abs(values[i] - values[0] - static_cast<double>(i) * step) <= slack)) return std::nullopt;
-    return step;
-  }
-
   void read_parameters() {
     if (!file_.has_variable("parameters")) fail("parameters", "no such variable");
     const std::int64_t members = shape_[0];
@@ -216,6 +126,8 @@ class Reader {
     const std::int64_t p = file_.shape("parameters").back();
     about_.parameter_names = names({"parameter_name", "parameter"}, p, false);
     about_.parameter_units = names({"parameter_units"}, p, true);
+    if (about_.parameter_units.empty() && file_.has_attribute("parameters", "units"))
+      about_.parameter_units.assign(static_cast<std::size_t>(p), file_.text("parameters", "units"));
     set_.parameters = numbers("parameters", set_.varying ? std::vector<std::int64_t>{members, about_.frames, p}
                                                          : std::vector<std::int64_t>{members, p});
     if (file_.has_variable("parameter_min")) about_.parameter_min = numbers("parameter_min", {p});

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "autodiff/error.h"
 #include "experiments/config/version.h"
+#include "experiments/data/observation_csv.h"
 #include "models/dataset_checks.h"
 #include "nn/safetensors.h"
 
@@ -55,6 +57,7 @@ class Reader {
       between.values = floats("between_field", {members, intervals, between.points, c});
     }
     const std::string source = path_.string();
+    note_others();
     models::settle_outline(set_, members, c, source);
     models::check_between(set_.between, about, members, source);
     models::FieldSummary summary(set_);
@@ -66,6 +69,42 @@ class Reader {
  private:
   [[noreturn]] void fail(const std::string& entry, const std::string& message) const {
     throw InputError(path_.string(), entry, message);
+  }
+
+  /// Names what is not read.
+  void note_others() const {
+    constexpr std::array tensors{"parameters", "field", "between_fraction", "between_x", "between_y", "between_field"};
+    constexpr std::array keys{"case",
+                              "parameter_names",
+                              "parameter_units",
+                              "parameter_min",
+                              "parameter_max",
+                              "channel_names",
+                              "channel_units",
+                              "nx",
+                              "ny",
+                              "x0",
+                              "y0",
+                              "dx",
+                              "dy",
+                              "geometry",
+                              "offset_x",
+                              "offset_y",
+                              "frames",
+                              "first_time",
+                              "frame_interval",
+                              "time_unit",
+                              "place_unit",
+                              "train",
+                              "valid",
+                              "test"};
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : file_.tensors)
+      if (std::find(tensors.begin(), tensors.end(), name) == tensors.end()) names.push_back(name);
+    const Json description = Json::parse(metadata(path_, file_, "description"), nullptr, false);
+    for (const auto& [key, value] : description.items())
+      if (std::find(keys.begin(), keys.end(), key) == keys.end()) names.push_back("description:" + key);
+    note_unread(path_.string(), names);
   }
 
   void read_description() {

@@ -1,7 +1,9 @@
 #include "experiments/data/dataset_values.h"
 
 #include <algorithm>
+#include <memory>
 
+#include "experiments/data/units.h"
 #include "models/dataset_checks.h"
 
 namespace levda::experiments {
@@ -15,6 +17,13 @@ void read_between(const DatasetFile& file, Dataset& part) {
   const std::int64_t intervals = about.frames - 1;
   BetweenFrames& between = part.between;
   between.points = file.dimension("place");
+  for (const auto& [name, unit] : {std::pair{"between_fraction", std::string("1")},
+                                   {"between_x", about.place_unit},
+                                   {"between_y", about.unit_y()}})
+    if (file.has_variable(name) && file.has_attribute(name, "units")) {
+      const std::optional<Conversion> same = conversion(file.text(name, "units"), unit);
+      if (!same || same->changes()) file.fail(std::string(name) + ":units", fmt::format("not \"{}\"", unit));
+    }
   between.fraction = file.finite<double>("between_fraction", {members, intervals});
   between.x = file.finite<float>("between_x", {members, intervals, between.points});
   between.y = file.finite<float>("between_y", {members, intervals, between.points});
@@ -51,7 +60,15 @@ Dataset values_of(const DatasetFile& file, const Dataset& outline, std::int64_t 
 
 Dataset read_shard(const std::filesystem::path& path, const Dataset& outline, std::int64_t first,
                    std::int64_t members) {
-  const DatasetFile file(path);
+  const std::unique_ptr<const DatasetFile> opened = [&] {
+    try {
+      return std::make_unique<const DatasetFile>(path);
+    } catch (const InputError& error) {
+      const std::string message = std::string(error.what()).substr(path.string().size() + 2);
+      throw InputError(path.string(), "", message + "; levda generate makes this shard anew");
+    }
+  }();
+  const DatasetFile& file = *opened;
   if (!file.has_attribute("levda_format") || file.text("levda_format") != shard_format)
     file.fail("levda_format", fmt::format("not a shard of a data set (\"{}\" expected)", shard_format));
   if (!file.has_attribute(fingerprint_name) || file.text(fingerprint_name) != outline.fingerprint)

@@ -12,7 +12,9 @@
 #include "da/observation_operators.h"
 #include "experiments/data/dataset_file.h"
 #include "experiments/data/netcdf_file.h"
-#include "experiments/study/shown_number.h"
+#include "experiments/data/notes.h"
+#include "experiments/data/observation_csv.h"
+#include "experiments/data/shown_number.h"
 #include "models/encoder.h"
 #include "nn/atomic_file.h"
 #include "nn/safetensors.h"
@@ -57,10 +59,21 @@ void add_description(Lines& lines, const models::Description& about) {
   const std::string& m = about.place_unit;
   if (g.listed())
     lines.add("points", "{}, x {:g} .. {:g} {}, y {:g} .. {:g} {}", g.nx, g.x0, g.x0 + g.width(), m, g.y0,
-              g.y0 + g.height(), m);
-  else
+              g.y0 + g.height(), about.unit_y());
+  else if (about.unit_y() == m)
     lines.add("grid", "{} x {} nodes from ({:g}, {:g}) {} every ({:.6g}, {:.6g}) {}", g.nx, g.ny, g.x0, g.y0, m, g.dx,
               g.dy, m);
+  else
+    lines.add("grid", "{} x {} nodes from ({:g} {}, {:g} {}) every ({:.6g}, {:.6g})", g.nx, g.ny, g.x0, m, g.y0,
+              about.unit_y(), g.dx, g.dy);
+  if (g.geometry != models::Geometry::plane) lines.add("geometry", "{}", name_of(g.geometry));
+  if (!g.never.empty())
+    lines.add("without values", "{} of {} places of channels, as on land",
+              std::count(g.never.begin(), g.never.end(), 1), g.never.size());
+  if (!about.unsaid_units.empty()) lines.add("units not said", "{}", fmt::join(about.unsaid_units, ", "));
+  if (!about.time_reference.empty())
+    lines.add("times since", "{}{}{}", about.time_reference, about.calendar.empty() ? "" : ", calendar ",
+              about.calendar);
   lines.add("frames", "{}, the first at {:g} {}, then every {:g} {}", about.frames, about.first_time, about.time_unit,
             about.frame_interval, about.time_unit);
 }
@@ -243,6 +256,10 @@ std::string describe_netcdf(const std::filesystem::path& path) {
     for (const char* name : {"diagnostic_cost", "diagnostic_iterations", "diagnostic_degrees_of_freedom"})
       if (file.has_attribute(name)) lines.add(name, "{:.6g}", fmt::join(file.numbers(name), ", "));
     lines.add("source", "{}", text("source"));
+  } else if (file.has_group("ObsValue") || file.has_variable("value")) {
+    lines.add("file", "observations of others{}, for levda assimilate --observations",
+              file.has_group("ObsValue") ? " (IODA)" : "");
+    lines.add("variables", "{}", fmt::join(file.variables(), ", "));
   } else {
     lines.add("file", "NetCDF, not of this program");
   }
@@ -295,14 +312,30 @@ std::string describe_json(const std::filesystem::path& path) {
   return lines.text();
 }
 
+/// What the lines of a text say by themselves; whether they fit a surrogate is seen when they are assimilated.
+std::string describe_csv(const std::string& text, const std::string& source) {
+  const CsvTable table = read_csv_table(text, source);
+  Lines lines;
+  lines.add("file", "text, for levda assimilate --observations if it has the columns of observations");
+  lines.add("columns", "{}", fmt::join(table.names, ", "));
+  lines.add("values", "{}", table.rows.size());
+  std::map<std::string_view, std::int64_t> channels;
+  if (const std::int64_t column = table.column("channel"); column >= 0)
+    for (const auto& row : table.rows) ++channels[row[static_cast<std::size_t>(column)]];
+  for (const auto& [name, count] : channels) lines.add(fmt::format("channel {}", name), "{} values", count);
+  return lines.text();
+}
+
 }  // namespace
 
 std::string describe_file(const std::filesystem::path& path) {
   const std::string bytes = nn::read_text_file(path);
-  if (bytes.starts_with("\x89HDF")) return describe_netcdf(path);
+  if (bytes.starts_with("\x89HDF") || bytes.starts_with("CDF")) return describe_netcdf(path);
   if (bytes.starts_with("{")) return describe_json(path);
-  if (bytes.starts_with("CDF"))
-    throw InputError(path.string(), "", "a classic NetCDF file, where NetCDF-4 is needed (nccopy -k nc4 converts it)");
+  if (lower_case(path.extension().string()) == ".csv") return describe_csv(bytes, path.string());
+  // A safetensors file begins with the length of its header, 8 bytes, and a brace.
+  if (bytes.size() < 9 || bytes[8] != '{')
+    throw InputError(path.string(), "", "neither NetCDF, CSV by its name, JSON nor safetensors");
   return describe_safetensors(path);
 }
 

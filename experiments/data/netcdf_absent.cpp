@@ -40,6 +40,9 @@ NetcdfReader::~NetcdfReader() = default;
 bool NetcdfReader::has_dimension(const std::string&) const { std::abort(); }
 std::int64_t NetcdfReader::dimension(const std::string&) const { std::abort(); }
 bool NetcdfReader::has_variable(const std::string&) const { std::abort(); }
+bool NetcdfReader::has_group(const std::string&) const { std::abort(); }
+Strings NetcdfReader::unread() const { std::abort(); }
+std::vector<std::int64_t> NetcdfReader::read_whole(const std::string&) const { std::abort(); }
 std::vector<std::int64_t> NetcdfReader::shape(const std::string&) const { std::abort(); }
 Strings NetcdfReader::dimensions(const std::string&) const { std::abort(); }
 void NetcdfReader::require_shape(const std::string&, const std::vector<std::int64_t>&) const { std::abort(); }

@@ -1,17 +1,19 @@
 #pragma once
 
-/// NetCDF-4 files, thin over netCDF-C: dimensions, variables and attributes of the root group; whole files or
-/// nothing.
+/// NetCDF files, thin over netCDF-C, whole files or nothing: NetCDF-4 is written, and read like the classic kinds. A
+/// variable of a group is named by its path, "MetaData/latitude".
 ///
 /// netCDF-C is not thread-safe, not even for different files: a program uses all of this from one thread.
 /// (HDF5 below it is silenced for the first thread that uses it, and prints its own diagnostics about a bad
 /// file in another.) Every failure throws InputError(path, variable or dimension or attribute, message);
 /// messages are one line. Numbers are converted between the file's type and the caller's; one out of range
-/// throws. To an integer, fractions are cut off and NaN is lost. _FillValue, missing_value, scale_factor and add_offset
-/// are applied by read_unpacked and read_unpacked_slab only.
+/// throws. To an integer, fractions are cut off and NaN is lost. _FillValue, missing_value, valid_min, valid_max,
+/// valid_range, _Unsigned, scale_factor and add_offset are applied by read_unpacked, read_unpacked_slab and read_whole
+/// only.
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -88,10 +90,10 @@ class NetcdfWriter {
   bool failed_ = false;
 };
 
-/// Reads a NetCDF-4 file. Classic files are refused: netCDF-C reads a truncated one as zeros.
+/// Reads a NetCDF file and remembers what was read of it.
 class NetcdfReader {
  public:
-  /// Throws: no such file, a folder, not NetCDF, truncated, classic.
+  /// Throws: no such file, a folder, not NetCDF, truncated, locked.
   explicit NetcdfReader(std::filesystem::path path);
   ~NetcdfReader();
   NetcdfReader(const NetcdfReader&) = delete;
@@ -100,6 +102,12 @@ class NetcdfReader {
   bool has_dimension(const std::string& name) const;
   std::int64_t dimension(const std::string& name) const;
   bool has_variable(const std::string& name) const;
+  bool has_group(const std::string& name) const;  ///< one with variables
+  /// Names of all variables, those of groups behind the others.
+  const std::vector<std::string>& variables() const { return names_; }
+  /// Variables, and attributes ("value:units") of the file and of variables that were read, that nobody has read.
+  /// Attributes that only describe, like long_name, are left out.
+  std::vector<std::string> unread() const;
   std::vector<std::int64_t> shape(const std::string& variable) const;
   /// Names of the dimensions, outermost first.
   std::vector<std::string> dimensions(const std::string& variable) const;
@@ -108,8 +116,10 @@ class NetcdfReader {
   /// The whole variable, row-major. T: float, double, int32, int64.
   template <class T>
   std::vector<T> read(const std::string& variable) const;
-  /// The whole variable, unpacked as CF defines it: scale_factor times the number plus add_offset; NaN where it is
-  /// missing_value, _FillValue, or the value that netCDF puts where nothing was written. T: float, double.
+  /// The whole variable, unpacked as CF defines it: scale_factor times the number plus add_offset; NaN where it is one
+  /// of missing_value, _FillValue, the value that netCDF puts where nothing was written, or outside of valid_min,
+  /// valid_max or valid_range, which are of the variable's own type where it is packed. With the attribute _Unsigned
+  /// "true" or "false" integers are of that kind. T: float, double.
   template <class T>
   std::vector<T> read_unpacked(const std::string& variable) const;
   /// The block from index `start`, `count` long, one entry of each per dimension; unpacked, or as it is stored.
@@ -119,8 +129,11 @@ class NetcdfReader {
   template <class T>
   std::vector<T> read_slab(const std::string& variable, std::span<const std::int64_t> start,
                            std::span<const std::int64_t> count) const;
+  /// Whole numbers, unpacked. Throws for others, and for missing ones.
+  std::vector<std::int64_t> read_whole(const std::string& variable) const;
   bool holds_strings(const std::string& variable) const;
-  /// A variable of strings over one dimension.
+  /// A variable of strings over one dimension; of characters over one more, without the blanks and zeros at the end. A
+  /// variable of characters over one dimension holds names of one letter.
   std::vector<std::string> read_strings(const std::string& variable) const;
 
   /// Attributes of a variable, or of the whole file. Integers beyond 2^53 are rounded.
@@ -136,10 +149,20 @@ class NetcdfReader {
  private:
   [[noreturn]] void fail(const std::string& field, const std::string& message) const;
   void check(int status, const std::string& field) const;
-  int find(const std::string& variable) const;  ///< empty: the whole file
+  struct Place {
+    int group;
+    int variable;
+  };
+  Place find(const std::string& variable) const;  ///< empty: the whole file
+  int type_of(const std::string& variable) const;
+  void note_read(const std::string& name) const { read_.insert(name); }
+  std::vector<std::string> attributes(const std::string& variable) const;
+  [[noreturn]] void fail_to_read(const std::string& variable, int status) const;
 
   std::filesystem::path path_;
   int id_ = -1;
+  std::vector<std::string> names_;  // of all variables
+  mutable std::set<std::string> read_;
 };
 
 }  // namespace levda::experiments

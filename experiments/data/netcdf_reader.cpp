@@ -2,14 +2,19 @@
 #include <fmt/ranges.h>
 #include <netcdf.h>
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstring>
-#include <limits>
-#include <new>
-#include <optional>
+#include <fstream>
 #include <string_view>
-#include <type_traits>
 
 #include "autodiff/error.h"
+#include "experiments/data/classic_header.h"
 #include "experiments/data/netcdf_file.h"
 #include "experiments/data/netcdf_internal.h"
 
@@ -82,12 +87,43 @@ std::int64_t values_in(Extents count, std::int64_t limit) {
   return size;
 }
 
+namespace {
+
+// What the handler writes: it must not allocate.
+std::array<char, 4400> last_words{};
+std::size_t last_length = 0;
+
+void end_by_crash(int) {
+  const ssize_t written = ::write(STDERR_FILENO, last_words.data(), last_length);
+  ::_exit(written < 0 ? 3 : 2);
+}
+
+}  // namespace
+
+CrashGuard::CrashGuard(const fs::path& path) {
+  // A stack of its own for the handler: a crash may be an endless recursion.
+  static std::array<char, 1 << 16> stack;
+  stack_t own{};
+  own.ss_sp = stack.data();
+  own.ss_size = stack.size();
+  ::sigaltstack(&own, nullptr);
+  const auto text = fmt::format_to_n(last_words.data(), last_words.size() - 1,
+                                     "levda: {}: damaged: the HDF5 library fails on it", path.string());
+  *text.out = '\n';
+  last_length = static_cast<std::size_t>(text.out - last_words.data()) + 1;
+  struct sigaction action {};
+  action.sa_handler = end_by_crash;
+  action.sa_flags = SA_ONSTACK;
+  for (std::size_t i = 0; i < signals.size(); ++i) ::sigaction(signals[i], &action, &before_[i]);
+}
+
+CrashGuard::~CrashGuard() {
+  for (std::size_t i = 0; i < signals.size(); ++i) ::sigaction(signals[i], &before_[i], nullptr);
+}
+
 }  // namespace netcdf
 
 using namespace netcdf;
-
-static_assert(sizeof(long long) == sizeof(std::int64_t) && sizeof(int) == sizeof(std::int32_t),
-              "netCDF's names of the integer types");
 
 namespace {
 
@@ -95,32 +131,57 @@ std::string field_of(const std::string& variable, const std::string& name) {
   return variable.empty() ? name : variable + ":" + name;
 }
 
-bool is_number(nc_type type) { return type >= NC_BYTE && type <= NC_UINT64 && type != NC_CHAR; }
-
-/// The value that netCDF puts where nothing was written.
-std::optional<double> default_fill(nc_type type) {
-  switch (type) {
-    case NC_SHORT: return NC_FILL_SHORT;
-    case NC_USHORT: return NC_FILL_USHORT;
-    case NC_INT: return NC_FILL_INT;
-    case NC_UINT: return NC_FILL_UINT;
-    case NC_FLOAT: return NC_FILL_FLOAT;
-    case NC_DOUBLE: return NC_FILL_DOUBLE;
-    default: return std::nullopt;
-  }
+/// The first bytes of a file.
+std::string beginning(const fs::path& path) {
+  std::string bytes(12, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  bytes.resize(static_cast<std::size_t>(file.gcount()));
+  return bytes;
 }
 
-int get(int id, int variable, const std::size_t* start, const std::size_t* count, float* values) {
-  return nc_get_vara_float(id, variable, start, count, values);
+/// Why HDF5 does not open a file: it wants a lock, or the file is damaged.
+std::string why_not_open(const fs::path& path, const std::string& begin) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int status = file < 0 ? 0 : ::flock(file, LOCK_SH | LOCK_NB);
+  const int error = errno;
+  if (file >= 0) ::close(file);
+  constexpr const char* remedy = "with HDF5_USE_FILE_LOCKING=FALSE in the environment it is read all the same";
+  if (status != 0 && (error == EWOULDBLOCK || error == EACCES))
+    return fmt::format("is locked by another program, which may be writing to it; {}", remedy);
+  if (status != 0) return fmt::format("lies on a file system without locks ({}); {}", std::strerror(error), remedy);
+  const bool superblock_3 = begin.starts_with("\x89HDF") && begin.size() == 12 && begin[8] == 3;
+  if (superblock_3 && (begin[11] & 1) != 0)
+    return "is open for writing in another program, or was never closed (h5clear -s mends that)";
+  return "not a NetCDF file, or truncated";
 }
-int get(int id, int variable, const std::size_t* start, const std::size_t* count, double* values) {
-  return nc_get_vara_double(id, variable, start, count, values);
+
+/// Attributes that only describe, and those that netCDF keeps for itself.
+bool is_descriptive(std::string_view name) {
+  constexpr std::array known{"long_name",     "standard_name", "comment",     "title",         "history",
+                             "source",        "institution",   "references",  "Conventions",   "axis",
+                             "positive",      "cell_methods",  "coordinates", "flag_values",   "flag_masks",
+                             "flag_meanings", "valid_min",     "valid_max",   "valid_range",   "_FillValue",
+                             "missing_value", "summary",       "keywords",    "DIMENSION_LIST"};
+  return std::find(known.begin(), known.end(), name) != known.end() || name.starts_with("_NC") ||
+         name.starts_with("_Netcdf4") || name.starts_with("_Coordinate") || name.starts_with("_ioda") ||
+         name == "_Encoding" || name == "CLASS" || name == "NAME" || name == "REFERENCE_LIST";
 }
-int get(int id, int variable, const std::size_t* start, const std::size_t* count, std::int32_t* values) {
-  return nc_get_vara_int(id, variable, start, count, values);
+
+std::vector<int> ids_of(int (*inquire)(int, int*, int*), int group) {
+  int count = 0;
+  if (inquire(group, &count, nullptr) != NC_NOERR) return {};
+  std::vector<int> ids(static_cast<std::size_t>(count));
+  if (count > 0 && inquire(group, &count, ids.data()) != NC_NOERR) return {};
+  return ids;
 }
-int get(int id, int variable, const std::size_t* start, const std::size_t* count, std::int64_t* values) {
-  return nc_get_vara_longlong(id, variable, start, count, reinterpret_cast<long long*>(values));
+
+void add_variables(int group, const std::string& before, std::vector<std::string>& names) {
+  char name[NC_MAX_NAME + 1] = "";
+  for (const int id : ids_of(nc_inq_varids, group))
+    if (nc_inq_varname(group, id, name) == NC_NOERR) names.push_back(before + name);
+  for (const int id : ids_of(nc_inq_grps, group))
+    if (nc_inq_grpname(id, name) == NC_NOERR) add_variables(id, before + name + "/", names);
 }
 
 }  // namespace
@@ -129,18 +190,26 @@ NetcdfReader::NetcdfReader(fs::path path) : path_(std::move(path)) {
   std::error_code ignored;
   if (!fs::exists(path_, ignored)) fail("", "no such file");
   if (fs::is_directory(path_, ignored)) fail("", "is a folder, not a file");
-  const int status = nc_open(path_.c_str(), NC_NOWRITE, &id_);
+  if (!fs::is_regular_file(path_, ignored)) fail("", "is a pipe or a device, where NetCDF needs a file");
+  const std::string begin = beginning(path_);
+  if (begin.starts_with("CDF"))
+    if (const std::string fault = classic_fault(path_); !fault.empty()) fail("", fault);
+  const int status = [&] {
+    const CrashGuard guard(path_);
+    const int opened = nc_open(path_.c_str(), NC_NOWRITE, &id_);
+    // Only this reads what the file says about its variables.
+    if (opened == NC_NOERR) add_variables(id_, "", names_);
+    return opened;
+  }();
   // Above zero it is an errno.
   if (status > 0) fail("", fmt::format("cannot be read: {}", std::strerror(status)));
-  if (status != NC_NOERR) fail("", "not a NetCDF file, or truncated");
-  int format = 0;
-  if (nc_inq_format(id_, &format) != NC_NOERR || (format != NC_FORMAT_NETCDF4 && format != NC_FORMAT_NETCDF4_CLASSIC)) {
-    nc_close(id_);
-    fail("", "a classic NetCDF file, where NetCDF-4 is needed (nccopy -k nc4 converts it)");
-  }
+  if (status != NC_NOERR) fail("", why_not_open(path_, begin));
 }
 
-NetcdfReader::~NetcdfReader() { nc_close(id_); }
+NetcdfReader::~NetcdfReader() {
+  const CrashGuard guard(path_);
+  nc_close(id_);
+}
 
 void NetcdfReader::fail(const std::string& field, const std::string& message) const {
   throw InputError(path_.string(), field, message);
@@ -150,9 +219,14 @@ void NetcdfReader::check(int status, const std::string& field) const {
   if (status != NC_NOERR) fail(field, describe(status));
 }
 
-int NetcdfReader::find(const std::string& variable) const {
-  int found = NC_GLOBAL;
-  if (!variable.empty()) check(nc_inq_varid(id_, variable.c_str(), &found), variable);
+NetcdfReader::Place NetcdfReader::find(const std::string& variable) const {
+  Place found{.group = id_, .variable = NC_GLOBAL};
+  std::size_t begin = 0;
+  for (std::size_t end = variable.find('/'); end != std::string::npos; end = variable.find('/', begin)) {
+    check(nc_inq_grp_ncid(found.group, variable.substr(begin, end - begin).c_str(), &found.group), variable);
+    begin = end + 1;
+  }
+  if (!variable.empty()) check(nc_inq_varid(found.group, variable.substr(begin).c_str(), &found.variable), variable);
   return found;
 }
 
@@ -170,23 +244,64 @@ std::int64_t NetcdfReader::dimension(const std::string& name) const {
 }
 
 bool NetcdfReader::has_variable(const std::string& name) const {
-  int found = 0;
-  return nc_inq_varid(id_, name.c_str(), &found) == NC_NOERR;
+  return std::find(names_.begin(), names_.end(), name) != names_.end();
+}
+
+bool NetcdfReader::has_group(const std::string& name) const {
+  return std::any_of(names_.begin(), names_.end(),
+                     [&](const std::string& variable) { return variable.starts_with(name + "/"); });
+}
+
+std::vector<std::string> NetcdfReader::attributes(const std::string& variable) const {
+  const Place place = find(variable);
+  const CrashGuard guard(path_);
+  int count = 0;
+  check(nc_inq_varnatts(place.group, place.variable, &count), variable);
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i) {
+    char name[NC_MAX_NAME + 1] = "";
+    check(nc_inq_attname(place.group, place.variable, i, name), variable);
+    names.emplace_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> NetcdfReader::unread() const {
+  std::vector<std::string> names;
+  const auto is_one = [&](const std::string& variable, const std::string& name) {
+    nc_type type = NC_NAT;
+    const Place place = find(variable);
+    return name == "units" && nc_inq_atttype(place.group, place.variable, "units", &type) == NC_NOERR &&
+           type == NC_CHAR && text(variable, "units") == "1";
+  };
+  const auto add_attributes = [&](const std::string& variable) {
+    for (const std::string& name : attributes(variable))
+      if (!is_descriptive(name) && !read_.contains(field_of(variable, name)) && !is_one(variable, name))
+        names.push_back(field_of(variable, name));
+  };
+  for (const std::string& variable : variables())
+    if (!read_.contains(variable)) names.push_back(variable);
+  for (const std::string& variable : variables())
+    if (read_.contains(variable)) add_attributes(variable);
+  add_attributes("");
+  return names;
 }
 
 std::vector<std::int64_t> NetcdfReader::shape(const std::string& variable) const {
   std::vector<std::int64_t> shape;
-  check(inquire_shape(id_, find(variable), shape), variable);
+  const Place place = find(variable);
+  check(inquire_shape(place.group, place.variable, shape), variable);
   return shape;
 }
 
 std::vector<std::string> NetcdfReader::dimensions(const std::string& variable) const {
   std::vector<int> ids(shape(variable).size());
-  check(nc_inq_vardimid(id_, find(variable), ids.data()), variable);
+  const Place place = find(variable);
+  check(nc_inq_vardimid(place.group, place.variable, ids.data()), variable);
   std::vector<std::string> names;
   for (const int id : ids) {
     char name[NC_MAX_NAME + 1] = "";
-    check(nc_inq_dimname(id_, id, name), variable);
+    check(nc_inq_dimname(place.group, id, name), variable);
     names.emplace_back(name);
   }
   return names;
@@ -198,145 +313,45 @@ void NetcdfReader::require_shape(const std::string& variable, const std::vector<
     fail(variable, fmt::format("shape {}, where {} is needed", describe(found), describe(expected)));
 }
 
-template <class T>
-std::vector<T> NetcdfReader::read(const std::string& variable) const {
-  const std::vector<std::int64_t> count = shape(variable);
-  return read_slab<T>(variable, std::vector<std::int64_t>(count.size()), count);
-}
-
-template <class T>
-std::vector<T> NetcdfReader::read_slab(const std::string& variable, Extents start, Extents count) const {
-  const int found = find(variable);
-  nc_type type = NC_NAT;
-  check(nc_inq_vartype(id_, found, &type), variable);
-  if (!is_number(type)) fail(variable, "does not hold numbers");
-  const std::vector<std::int64_t> whole = shape(variable);
-  if (const std::string complaint = outside(whole, start, count); !complaint.empty()) fail(variable, complaint);
-  constexpr std::int64_t limit = std::numeric_limits<std::int64_t>::max() / sizeof(T);
-  const std::int64_t size = values_in(count, limit);
-  std::vector<T> values;
-  try {
-    if (size > limit) throw std::bad_alloc();
-    values.resize(static_cast<std::size_t>(size));
-  } catch (const std::bad_alloc&) {
-    fail(variable, fmt::format("shape {} does not fit into memory", describe(count)));
-  }
-  if (!values.empty())
-    check(get(id_, found, unsigned_of(start).data(), unsigned_of(count).data(), values.data()), variable);
-  return values;
-}
-
-template std::vector<float> NetcdfReader::read(const std::string&) const;
-template std::vector<double> NetcdfReader::read(const std::string&) const;
-template std::vector<std::int32_t> NetcdfReader::read(const std::string&) const;
-template std::vector<std::int64_t> NetcdfReader::read(const std::string&) const;
-template std::vector<float> NetcdfReader::read_slab(const std::string&, Extents, Extents) const;
-template std::vector<double> NetcdfReader::read_slab(const std::string&, Extents, Extents) const;
-template std::vector<std::int32_t> NetcdfReader::read_slab(const std::string&, Extents, Extents) const;
-template std::vector<std::int64_t> NetcdfReader::read_slab(const std::string&, Extents, Extents) const;
-
-template <class T>
-std::vector<T> NetcdfReader::read_unpacked(const std::string& variable) const {
-  const std::vector<std::int64_t> count = shape(variable);
-  return read_unpacked_slab<T>(variable, std::vector<std::int64_t>(count.size()), count);
-}
-
-template <class T>
-std::vector<T> NetcdfReader::read_unpacked_slab(const std::string& variable, Extents start, Extents count) const {
-  nc_type type = NC_NAT;
-  check(nc_inq_vartype(id_, find(variable), &type), variable);
-  const auto unpack = [&]<class Stored>(std::vector<Stored> stored) {
-    const auto attribute = [&](const char* name) {
-      return has_attribute(variable, name) ? std::optional(number(variable, name)) : std::nullopt;
-    };
-    const std::optional<double> own_fill = attribute("_FillValue");
-    const std::optional<double> fill = own_fill ? own_fill : default_fill(type);
-    const std::optional<double> missing = attribute("missing_value");
-    const std::optional<double> scale = attribute("scale_factor");
-    const std::optional<double> offset = attribute("add_offset");
-    if constexpr (std::is_same_v<Stored, T>)
-      if (!own_fill && !missing && !scale && !offset) {
-        for (Stored& value : stored)
-          if (fill && value == static_cast<Stored>(*fill)) value = std::numeric_limits<T>::quiet_NaN();
-        return stored;
-      }
-    const auto is = [](const std::optional<double>& mark, Stored value) {
-      return mark && value == static_cast<Stored>(*mark);  // a NaN is NaN anyway
-    };
-    std::vector<T> values;
-    values.reserve(stored.size());
-    for (const Stored value : stored) {
-      const bool gone = is(fill, value) || is(missing, value);
-      const double unpacked = scale.value_or(1) * static_cast<double>(value) + offset.value_or(0);
-      values.push_back(gone ? std::numeric_limits<T>::quiet_NaN() : static_cast<T>(unpacked));
-    }
-    return values;
-  };
-  // All numbers of up to 16 bits, and floats, are floats exactly.
-  const bool small = type == NC_BYTE || type == NC_UBYTE || type == NC_SHORT || type == NC_USHORT || type == NC_FLOAT;
-  return small ? unpack(read_slab<float>(variable, start, count)) : unpack(read_slab<double>(variable, start, count));
-}
-
-template std::vector<float> NetcdfReader::read_unpacked(const std::string&) const;
-template std::vector<double> NetcdfReader::read_unpacked(const std::string&) const;
-template std::vector<float> NetcdfReader::read_unpacked_slab(const std::string&, Extents, Extents) const;
-template std::vector<double> NetcdfReader::read_unpacked_slab(const std::string&, Extents, Extents) const;
-
-bool NetcdfReader::holds_strings(const std::string& variable) const {
-  nc_type type = NC_NAT;
-  check(nc_inq_vartype(id_, find(variable), &type), variable);
-  return type == NC_STRING;
-}
-
-std::vector<std::string> NetcdfReader::read_strings(const std::string& variable) const {
-  const int found = find(variable);
-  nc_type type = NC_NAT;
-  check(nc_inq_vartype(id_, found, &type), variable);
-  if (type != NC_STRING) fail(variable, "does not hold strings");
-  const std::vector<std::int64_t> size = shape(variable);
-  if (size.size() != 1) fail(variable, fmt::format("shape {}, where one dimension is needed", describe(size)));
-  std::vector<char*> pointers(static_cast<std::size_t>(size[0]));
-  if (pointers.empty()) return {};
-  check(nc_get_var_string(id_, found, pointers.data()), variable);
-  std::vector<std::string> strings;
-  for (const char* pointer : pointers) strings.emplace_back(pointer != nullptr ? pointer : "");
-  nc_free_string(pointers.size(), pointers.data());
-  return strings;
-}
-
 bool NetcdfReader::has_attribute(const std::string& variable, const std::string& name) const {
   int found = 0;
-  return nc_inq_attid(id_, find(variable), name.c_str(), &found) == NC_NOERR;
+  const Place place = find(variable);
+  const CrashGuard guard(path_);  // attributes are read from the file when the first one is asked for
+  return nc_inq_attid(place.group, place.variable, name.c_str(), &found) == NC_NOERR;
 }
 
 std::string NetcdfReader::text(const std::string& variable, const std::string& name) const {
-  const int owner = find(variable);
+  const auto [group, owner] = find(variable);
   const std::string field = field_of(variable, name);
+  note_read(field);
+  const CrashGuard guard(path_);
   nc_type type = NC_NAT;
   std::size_t size = 0;
-  check(nc_inq_att(id_, owner, name.c_str(), &type, &size), field);
+  check(nc_inq_att(group, owner, name.c_str(), &type, &size), field);
+  std::string text(size, '\0');
   if (type == NC_STRING && size == 1) {
     char* pointer = nullptr;
-    check(nc_get_att_string(id_, owner, name.c_str(), &pointer), field);
-    std::string text(pointer != nullptr ? pointer : "");
+    check(nc_get_att_string(group, owner, name.c_str(), &pointer), field);
+    text = pointer != nullptr ? pointer : "";
     nc_free_string(1, &pointer);
-    return text;
+  } else {
+    if (type != NC_CHAR) fail(field, "is not text");
+    check(nc_get_att_text(group, owner, name.c_str(), text.data()), field);
   }
-  if (type != NC_CHAR) fail(field, "is not text");
-  std::string text(size, '\0');
-  check(nc_get_att_text(id_, owner, name.c_str(), text.data()), field);
-  return text;
+  return text.substr(0, text.find('\0'));
 }
 
 std::vector<double> NetcdfReader::numbers(const std::string& variable, const std::string& name) const {
-  const int owner = find(variable);
+  const auto [group, owner] = find(variable);
   const std::string field = field_of(variable, name);
+  note_read(field);
   nc_type type = NC_NAT;
   std::size_t size = 0;
-  check(nc_inq_att(id_, owner, name.c_str(), &type, &size), field);
+  check(nc_inq_att(group, owner, name.c_str(), &type, &size), field);
   if (!is_number(type)) fail(field, "is not a number");
+  const CrashGuard guard(path_);
   std::vector<double> values(size);
-  check(nc_get_att_double(id_, owner, name.c_str(), values.data()), field);
+  check(nc_get_att_double(group, owner, name.c_str(), values.data()), field);
   return values;
 }
 

@@ -6,22 +6,21 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <limits>
 
 #include "autodiff/error.h"
 #include "da/observation_operators.h"
 #include "experiments/config/version.h"
 #include "experiments/data/netcdf_file.h"
+#include "experiments/data/notes.h"
 #include "experiments/data/observation_csv.h"
+#include "experiments/data/observation_reading.h"
+#include "experiments/data/units.h"
 #include "nn/atomic_file.h"
 
 namespace levda::experiments {
-
-namespace {
-
-constexpr const char* format_name = "levda-observations-1";
-
-}  // namespace
 
 void write_observations(const std::filesystem::path& path, const ObservationFile& content,
                         const models::Description& about) {
@@ -31,7 +30,7 @@ void write_observations(const std::filesystem::path& path, const ObservationFile
   file.attribute("Conventions", "CF-1.10");
   file.attribute("title", about.case_name + " observations, one row per value");
   file.attribute("source", "levda " + version());
-  file.attribute("levda_format", format_name);
+  file.attribute("levda_format", observations_format);
   file.attribute("levda_configuration", content.fingerprint);
   file.attribute("experiment", content.experiment);
   if (content.truth) {
@@ -50,7 +49,10 @@ void write_observations(const std::filesystem::path& path, const ObservationFile
   for (const NumberColumn& c : number_columns) {
     if (!c.needed && values_only) continue;
     Attributes attributes{{"long_name", c.long_name}};
-    if (c.unit != nullptr) attributes.emplace(attributes.begin(), "units", about.*c.unit);
+    const char* const axis = c.axis == 't' ? "time" : c.axis == 'x' ? "x" : "y";
+    const auto& unsaid = about.unsaid_units;
+    if (c.axis != 0 && std::find(unsaid.begin(), unsaid.end(), axis) == unsaid.end())
+      attributes.emplace(attributes.begin(), "units", unit_of_axis(about, c.axis));
     column(c.name, Type::Float64, attributes, o.*c.values);
   }
   if (!values_only) file.write_strings("op", "row", o.op);
@@ -67,47 +69,10 @@ void write_observations(const std::filesystem::path& path, const ObservationFile
 
 namespace {
 
-/// Whether two names are of one unit: "hours since .." is hours, seconds are s, metres are m.
-bool equal_units(const std::string& a, const std::string& b) {
-  const auto plain = [](const std::string& unit) {
-    const std::string name = unit.substr(0, unit.find(" since "));
-    if (name == "second" || name == "seconds" || name == "sec") return std::string("s");
-    if (name == "metre" || name == "metres" || name == "meter" || name == "meters") return std::string("m");
-    return name;
-  };
-  return plain(a) == plain(b);
-}
-
-/// Covariances as they stand in a file.
-struct Correlations {
-  const char* name = nullptr;
-  std::vector<double> elements;
-  std::int64_t columns = 0;  // of each row
-};
-
-constexpr const char* full_name = "error_covariance";
-constexpr const char* band_name = "error_band";
-
-Correlations read_correlations(const NetcdfReader& file, const std::string& source, std::int64_t rows) {
-  Correlations found;
-  for (const char* name : {"error_std", full_name, band_name}) {
-    if (!file.has_variable(name)) continue;
-    if (found.name != nullptr) throw InputError(source, name, fmt::format("stands beside {}", found.name));
-    found.name = name;
-  }
-  if (found.name == nullptr || found.name == std::string("error_std")) return {};
-  const std::vector<std::int64_t> shape = file.shape(found.name);
-  if (shape.size() != 2 || shape[1] < 1) throw InputError(source, found.name, "two dimensions are needed");
-  found.columns = found.name == std::string(full_name) ? rows : shape[1];
-  file.require_shape(found.name, {rows, found.columns});
-  found.elements = file.read_unpacked<double>(found.name);
-  return found;
-}
-
 /// Entries that are not used may hold anything; they are made independent of the others.
 std::shared_ptr<const da::ErrorCovariance> covariance_of(Correlations all, const da::Observations& o,
                                                          const std::string& source) {
-  const bool full = all.name == std::string(full_name);
+  const bool full = all.name == std::string(Correlations::full);
   const auto used = [&](std::int64_t i) { return o.qc[i] == da::used; };
   for (std::int64_t i = 0; i < o.size(); ++i)
     for (std::int64_t k = 0; k < all.columns; ++k) {
@@ -122,124 +87,77 @@ std::shared_ptr<const da::ErrorCovariance> covariance_of(Correlations all, const
   }
 }
 
-void check_unit(const NetcdfReader& file, const std::string& source, const NumberColumn& column,
-                const models::Description& about) {
-  if (column.unit == nullptr || !file.has_variable(column.name) || !file.has_attribute(column.name, "units")) return;
-  const std::string unit = file.text(column.name, "units");
-  if (!equal_units(unit, about.*column.unit))
-    throw InputError(source, std::string(column.name) + ":units",
-                     fmt::format("\"{}\", where the surrogate has \"{}\"", unit, about.*column.unit));
-}
-
-/// Standard deviations of the errors; a variance that is not positive as it is, to be refused.
-std::vector<double> deviations(const Correlations& all) {
-  const std::int64_t rows = static_cast<std::int64_t>(all.elements.size()) / all.columns;
-  const std::int64_t step = all.columns + (all.name == std::string(full_name) ? 1 : 0);
-  std::vector<double> result;
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const double variance = all.elements[i * step];
-    result.push_back(variance > 0 ? std::sqrt(variance) : variance);
+/// Reads a file by what it is: NetCDF by its first bytes, CSV by its name or where it comes through a pipe.
+RawObservations read_raw(const std::filesystem::path& path, const models::Description& about) {
+  const std::string source = path.string();
+  std::error_code ignored;
+  const bool piped = std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored) &&
+                     !std::filesystem::is_directory(path, ignored);
+  std::string text;
+  std::ifstream stream(path, std::ios::binary);
+  if (piped) {
+    text.assign(std::istreambuf_iterator<char>(stream), {});
+  } else {
+    text.resize(4);
+    stream.read(text.data(), 4);
+    text.resize(static_cast<std::size_t>(stream.gcount()));
   }
-  return result;
-}
-
-/// Channels are found by name where there are names: the file's order need not be the surrogate's.
-std::vector<std::int64_t> read_channels(const NetcdfReader& file, const std::string& source,
-                                        const models::Description& about) {
-  std::vector<std::int64_t> channels;
-  if (file.holds_strings("channel")) {
-    for (const std::string& name : file.read_strings("channel"))
-      channels.push_back(channel_of(name, about, source, "channel"));
-    return channels;
+  const bool netcdf = text.starts_with("\x89HDF") || text.starts_with("CDF");
+  if (piped && netcdf) throw InputError(source, "", "NetCDF through a pipe, where a file is needed");
+  if (!piped && !netcdf && lower_case(path.extension().string()) != ".csv" && text.size() == 4 &&
+      std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= ' ' || std::isspace(c) != 0; }))
+    throw InputError(source, "", "is text, but not CSV by its name: a file of observations as text ends with .csv");
+  if (piped || (!netcdf && lower_case(path.extension().string()) == ".csv")) {
+    RawObservations raw;
+    if (!piped) text = nn::read_text_file(path);
+    raw.content.observations = parse_observations_csv(text, source, about, &raw.content.lines);
+    return raw;
   }
-  std::vector<std::string> names = about.channel_names;
-  if (file.has_variable("channel_name")) names = file.read_strings("channel_name");
-  for (const std::int64_t c : file.read<std::int64_t>("channel")) {
-    if (c < 0 || c >= static_cast<std::int64_t>(names.size()))
-      throw InputError(source, "channel",
-                       fmt::format("row {}: {} is not in 0 .. {}", channels.size(), c, names.size() - 1));
-    channels.push_back(channel_of(names[c], about, source, "channel_name"));
-  }
-  return channels;
-}
-
-std::optional<Truth> read_truth(const NetcdfReader& file, const std::string& source) {
-  if (!file.has_attribute("truth_member")) return std::nullopt;
-  const auto whole = [&](const std::string& name, double least) {
-    const double value = file.number(name);
-    constexpr double most = 1e9;
-    if (!(value >= least && value <= most))
-      throw InputError(source, name, fmt::format("{} is not in {} .. {}", value, least, most));
-    return static_cast<std::int64_t>(value);
-  };
-  return Truth{
-      .index = whole("truth_index", 0), .member = whole("truth_member", 0), .start = whole("truth_start_frame", -1)};
-}
-
-ObservationFile read_netcdf(const std::filesystem::path& path, const models::Description& about,
-                            Correlations& correlations) {
   const NetcdfReader file(path);
-  const std::string source = path.string();
-  const auto text_or_empty = [&](const char* name) { return file.has_attribute(name) ? file.text(name) : ""; };
-  if (file.has_attribute("levda_format") && file.text("levda_format") != format_name)
-    throw InputError(source, "levda_format", fmt::format("not a file of observations (\"{}\" expected)", format_name));
-  if (!file.has_variable("value")) throw InputError(source, "value", "no such variable: not a file of observations");
-  const std::vector<std::int64_t> shape = file.shape("value");
-  if (shape.size() != 1) throw InputError(source, "value", "one dimension is needed, one entry per observation");
-  const auto rows = static_cast<std::size_t>(shape[0]);
-  ObservationFile content{.experiment = text_or_empty("experiment"),
-                          .observations = {},
-                          .truth = read_truth(file, source),
-                          .fingerprint = text_or_empty("levda_configuration"),
-                          .gross = {}};
-  da::Observations& o = content.observations;
-  for (const NumberColumn& column : number_columns) check_unit(file, source, column, about);
-  correlations = read_correlations(file, source, shape[0]);
-  for (const NumberColumn& column : number_columns) {
-    std::vector<double>& values = o.*column.values;
-    if (column.values == &da::Observations::error_std && correlations.name != nullptr) {
-      values = deviations(correlations);
-    } else if (is_needed(column, about) || file.has_variable(column.name)) {
-      file.require_shape(column.name, shape);
-      values = file.read_unpacked<double>(column.name);
-    } else {
-      values.assign(rows, 0.0);
-    }
-  }
-  const auto present = [&](const char* name) {
-    if (file.has_variable(name)) file.require_shape(name, shape);
-    return file.has_variable(name);
-  };
-  o.op = present("op") ? file.read_strings("op") : std::vector<std::string>(rows, "value");
-  o.qc = present("qc") ? file.read<std::int32_t>("qc") : std::vector<std::int32_t>(rows, da::used);
-  if (content.truth && present("gross")) content.gross = file.read<std::int32_t>("gross");
-  file.require_shape("channel", shape);
-  o.channel = read_channels(file, source, about);
-  return content;
+  return is_ioda(file) ? read_ioda(file, source, about) : read_plain_netcdf(file, source, about);
 }
 
-}  // namespace
+/// Times within a hundred-thousandth of an interval of a frame are the frame's: they may be float32, or differences.
+void snap_times(da::Observations& o, double interval) {
+  constexpr double tolerance = 1e-5;
+  for (double& time : o.time) {
+    const double frame = std::round(time / interval);
+    if (std::abs(time / interval - frame) <= tolerance) time = frame * interval + 0.0;
+  }
+}
 
-ObservationFile read_observations(const std::filesystem::path& path, const models::Description& about,
-                                  double last_time) {
-  const std::string source = path.string();
-  ObservationFile content;
-  Correlations correlations;
-  std::string extension = path.extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (extension == ".csv")
-    content.observations = parse_observations_csv(nn::read_text_file(path), source, about);
-  else
-    content = read_netcdf(path, about, correlations);
-  if (!content.experiment.empty() && content.experiment != "warm" && content.experiment != "cold")
-    throw InputError(source, "experiment", fmt::format("\"{}\" is neither warm nor cold", content.experiment));
-  const da::Observations& o = content.observations;
-  da::check(o, source, last_time, about.channels());
+/// The same places, in the convention of the domain where they are longitudes.
+void turn_longitudes(da::Observations& o, const models::Grid& grid) {
+  for (double& x : o.x)
+    if (const double turned = x + 360 * std::round((grid.x0 + grid.width() / 2 - x) / 360);
+        std::isfinite(x) && !grid.contains_x(x) && grid.contains_x(turned))
+      x = turned;
+}
+
+/// Places that are one place get the same numbers.
+da::Observations canonical(da::Observations o, const models::Grid& grid) {
+  const auto settle = [](double& place, double first, double period) {
+    constexpr double steps = 1e9;  // in which a period is divided: places differ by rounding
+    const double part = std::round(std::fmod((place - first) / period, 1.0) * steps);
+    if (std::isfinite(place)) place = part < 0 ? part + steps : part == steps ? 0 : part + 0.0;
+  };
+  for (std::int64_t i = 0; i < o.size(); ++i) {
+    if (grid.geometry == models::Geometry::sphere && std::abs(o.y[i]) == 90 && std::isfinite(o.x[i])) o.x[i] = 0;
+    if (grid.periodic_x()) settle(o.x[i], grid.x0, grid.dx * static_cast<double>(grid.nx));
+    if (grid.periodic_y()) settle(o.y[i], grid.y0, grid.dy * static_cast<double>(grid.ny));
+  }
+  return o;
+}
+
+/// Throws InputError for an entry outside of the domain, or an operator that cannot look from its place.
+void check_places(const da::Observations& o, const std::string& source, const models::Description& about,
+                  std::span<const std::int64_t> lines) {
   const models::Grid& grid = about.grid;
   const auto outside = [&](const char* column, std::int64_t row, double place, double first, double extent) {
+    const std::string& unit = unit_of_axis(about, *column);
     throw InputError(source, column,
-                     fmt::format("row {}: {} {} is outside the domain, {} to {} {}", row, place, about.place_unit,
-                                 first, first + extent, about.place_unit));
+                     fmt::format("{}: {} {} is outside the domain, {} to {} {}", da::row_name(row, lines), place, unit,
+                                 first, first + extent, unit));
   };
   for (std::int64_t i = 0; i < o.size(); ++i) {
     if (o.qc[i] != da::used) continue;
@@ -249,11 +167,47 @@ ObservationFile read_observations(const std::filesystem::path& path, const model
     try {
       da::places_of(o, i, about);
     } catch (const Error& error) {
-      throw InputError(source, "op", fmt::format("row {}: {}", i, error.what()));
+      throw InputError(source, "op", fmt::format("{}: {}", da::row_name(i, lines), error.what()));
     }
   }
+}
+
+/// Entries where the data set never has values, as on land, are not used.
+void leave_out_land(da::Observations& o, const std::string& source, const models::Grid& grid,
+                    std::span<const std::int64_t> lines) {
+  if (grid.never.empty()) return;
+  std::vector<std::string> names;
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < o.size(); ++i) {
+    if (o.qc[i] != da::used || !grid.is_never(o.channel[i], o.x[i], o.y[i])) continue;
+    o.qc[i] = da::operator_failed;
+    if (++count <= 3) names.push_back(da::row_name(i, lines));
+  }
+  if (count == 0) return;
+  const std::string what = fmt::format("{} of {} values lie where the data set never has any, as on land ({}{})", count,
+                                       o.size(), fmt::join(names, ", "), count > 3 ? ", .." : "");
+  if (o.in_window(0, std::numeric_limits<double>::infinity()).empty()) throw InputError(source, "x", what);
+  note(source, what + "; they are not used");
+}
+
+}  // namespace
+
+ObservationFile read_observations(const std::filesystem::path& path, const models::Description& about,
+                                  double last_time) {
+  const std::string source = path.string();
+  auto [content, correlations] = read_raw(path, about);
+  const std::vector<std::int64_t>& lines = content.lines;
+  if (!content.experiment.empty() && content.experiment != "warm" && content.experiment != "cold")
+    throw InputError(source, "experiment", fmt::format("\"{}\" is neither warm nor cold", content.experiment));
+  da::Observations& o = content.observations;
+  da::check_columns(o, source);
+  snap_times(o, about.frame_interval);
+  if (is_longitude(about.place_unit) && !about.grid.periodic_x()) turn_longitudes(o, about.grid);
+  da::check(canonical(o, about.grid), source, last_time, about.channels(), lines);
+  check_places(o, source, about, lines);
+  leave_out_land(o, source, about.grid, lines);
   if (correlations.name != nullptr) content.covariance = covariance_of(std::move(correlations), o, source);
-  return content;
+  return std::move(content);
 }
 
 namespace {

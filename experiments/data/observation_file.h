@@ -35,6 +35,7 @@ struct ObservationFile {
   /// Covariance of all observations if errors are correlated; entries that are not used are uncorrelated. nullptr:
   /// errors are independent, with error_std.
   std::shared_ptr<const da::ErrorCovariance> covariance = nullptr;
+  std::vector<std::int64_t> lines = {};  ///< of the entries in a text, for messages (da::row_name); NetCDF: empty
 };
 
 /// Throws InputError. Channels are written by name; correlated errors are not written (InputError).

@@ -1,6 +1,7 @@
 #include "experiments/study/score_files.h"
 
 #include "autodiff/error.h"
+#include "experiments/data/notes.h"
 #include "experiments/study/json_numbers.h"
 #include "nn/atomic_file.h"
 
@@ -88,7 +89,8 @@ std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, 
   if (!std::filesystem::exists(path, ignored)) return std::nullopt;
   const Json all = Json::parse(nn::read_text_file(path), nullptr, false);
   try {
-    if (all.at("format") != format_name) throw InputError(path.string(), "format", "not scores of levda");
+    if (all.at("format") != format_name)
+      throw InputError(path.string(), "format", "not scores of levda; they are made where there is no such file");
     if (all.at("configuration") != fingerprint) return std::nullopt;
     TruthScores scores;
     const Json& truth = all.at("truth");
@@ -96,12 +98,13 @@ std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, 
     for (const auto& [name, entry] : all.at("methods").items()) scores.methods[name] = scores_of(entry);
     for (const std::string& method : methods)
       if (const MethodScores& there = scores.methods[method]; there.frames.empty() && there.failure.empty())
-        throw InputError(path.string(), method, "no scores");
+        throw Error("no scores of " + method);
     return scores;
   } catch (const InputError&) {
     throw;
   } catch (const std::exception&) {
-    throw InputError(path.string(), "", "not a file of scores");
+    note(path.string(), "damaged; the scores are made anew");
+    return std::nullopt;
   }
 }
 

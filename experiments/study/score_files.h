@@ -14,8 +14,8 @@ namespace levda::experiments {
 /// One JSON object, whole or not at all. Throws InputError.
 void write_truth_scores(const std::filesystem::path& path, const TruthScores& scores, const std::string& fingerprint);
 
-/// nullopt where there is no such file or another configuration made it. Throws InputError for a file that is not one
-/// of levda, or that lacks scores of some of the methods.
+/// nullopt where there is no such file, another configuration made it, or it is damaged or lacks scores of some of the
+/// methods, which is said on stderr. Throws InputError for a file that is not one of levda.
 std::optional<TruthScores> read_truth_scores(const std::filesystem::path& path, const std::string& fingerprint,
                                              const std::vector<std::string>& methods = {"floor", "free", "climatology",
                                                                                         "lookup", "levda"});

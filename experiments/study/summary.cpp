@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "autodiff/error.h"
-#include "experiments/study/shown_number.h"
+#include "experiments/data/shown_number.h"
 
 namespace levda::experiments {
 

@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "autodiff/error.h"
-#include "experiments/study/shown_number.h"
+#include "experiments/data/shown_number.h"
 
 namespace levda::experiments {
 

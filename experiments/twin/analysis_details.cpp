@@ -44,7 +44,7 @@ void write_details(NetcdfWriter& file, const da::Observations& o, const models::
   column("time", Type::Float64, {{"units", about.time_unit}, {"long_name", "time after the start of the assimilation"}},
          o.time);
   column("x", Type::Float64, {{"units", about.place_unit}}, o.x);
-  column("y", Type::Float64, {{"units", about.place_unit}}, o.y);
+  column("y", Type::Float64, {{"units", about.unit_y()}}, o.y);
   column("channel", Type::Int64, {{"long_name", "position in channel_name"}}, o.channel);
   column("value", Type::Float64, {{"long_name", "observed value, in the channel's unit"}}, o.value);
   column("qc", Type::Int32,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <limits>
 #include <tuple>
 
 #include "autodiff/error.h"
@@ -32,7 +33,7 @@ void write_axes(NetcdfWriter& file, const models::Description& about, std::int64
     y.push_back(grid.listed() ? grid.y[i] : grid.node_y(0, i));
   for (const auto& [name, letter, places] : {std::tuple{"y", "Y", &y}, std::tuple{"x", "X", &x}}) {
     file.variable(name, Type::Float64, {grid.listed() ? "point" : name},
-                  {{"units", about.place_unit}, {"axis", letter}});
+                  {{"units", *letter == 'Y' ? about.unit_y() : about.place_unit}, {"axis", letter}});
     file.write(name, *places);
   }
 }
@@ -183,6 +184,15 @@ void write_analysis(const std::filesystem::path& path, const Config& config, con
     mean.insert(mean.end(), moments.mean.begin(), moments.mean.end());
     spread.insert(spread.end(), moments.spread.begin(), moments.spread.end());
   }
+  // The decoder gives numbers where the data set never has any, as on land.
+  if (!grid.never.empty())
+    for (std::size_t i = 0; i < mean.size(); ++i) {
+      const auto point = static_cast<std::int64_t>(i) % (nx * ny);
+      const std::int64_t channel = static_cast<std::int64_t>(i) / (nx * ny) % c;
+      const std::int64_t cell = point / nx * stride * grid.nx + point % nx * stride;
+      if (grid.never[static_cast<std::size_t>(channel * grid.cells() + cell)] != 0)
+        mean[i] = spread[i] = std::numeric_limits<float>::quiet_NaN();
+    }
   file.variable("field_mean", Type::Float32, field_dimensions,
                 {{"long_name", "ensemble mean of the analysis, units in channel_units"}});
   file.write("field_mean", mean);

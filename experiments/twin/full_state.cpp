@@ -7,13 +7,28 @@
 
 #include "autodiff/error.h"
 #include "experiments/data/cases.h"
+#include "experiments/twin/methods.h"
 
 namespace levda::experiments {
 
-da::SolverModel solver_model(const Config& config, const Dataset& data, const Moments& moments) {
+bool runs_solver(const std::string& method) {
+  return find_method(method.substr(0, method.find(':'))).space == SpaceName::full;
+}
+
+void require_no_solver(const Config& config, const std::vector<std::string>& methods) {
+  if (!config.case_name.empty()) return;
+  for (const std::string& name : methods)
+    if (runs_solver(name)) throw InputError("--methods", name, "runs a solver, which a system of one's own has not");
+}
+
+void require_own_data(const Config& config, const Dataset& data) {
   if (data.fingerprint != fingerprint(config, {"data"}))
     throw InputError("configuration", "data",
                      "methods of full states run the solver, and the data set was made by another configuration");
+}
+
+da::SolverModel solver_model(const Config& config, const Dataset& data, const Moments& moments) {
+  require_own_data(config, data);
   return {data.about, find_case(config.case_name).propagator(config.data), config.data.steps_per_frame, moments.mean,
           moments.deviation};
 }

@@ -7,6 +7,15 @@
 
 namespace levda::experiments {
 
+/// Whether a method, "etkf:inflation=1.1", is one of full states.
+bool runs_solver(const std::string& method);
+
+/// A system that this program does not know has data, but no solver. Throws InputError for what would run one.
+void require_no_solver(const Config& config, const std::vector<std::string>& methods);
+
+/// Throws InputError when another configuration made the data set, so that the solver is another one.
+void require_own_data(const Config& config, const Dataset& data);
+
 /// The solver that made a data set as a forward model; moments are those of its training trajectories. Throws
 /// InputError when another configuration made the data set.
 da::SolverModel solver_model(const Config& config, const Dataset& data, const Moments& moments);

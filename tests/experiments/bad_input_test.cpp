@@ -300,7 +300,37 @@ TEST_CASE("a system that the program does not know: what is needed instead of CA
   check_refused("observe" + data + out + few + " --set assimilation.shift=9",
                 {"assimilation.shift: 9 is above the window, 6"});
   check_refused("observe" + data + out + few + " --set observations.sensors=scattered:9",
-                {"truths are taken from the solver"});
+                {"scattered values are taken from a solver"});
+  // Before anything is trained.
+  check_refused("compare" + data + out + few + " --methods levda,etkf:inflation=1.1",
+                {"--methods: etkf:inflation=1.1: runs a solver, which a system of one's own has not"});
+  check_refused("sweep" + data + out + few + " --methods levda --over sensors=grid:2x2,scattered:5",
+                {"scattered values need a solver"});
+  check_refused("run" + data + out + few + " --set observations.refinement=2",
+                {"observations.refinement: needs a solver"});
+  CHECK_FALSE(fs::exists(copy.folder.path() / "own" / "weights.safetensors"));
+}
+
+TEST_CASE("files of a run that are damaged are made anew, observations of another truth refused") {
+  const Copy copy;
+  const std::string scores = read_text_file(copy.out / "results.json");
+  truncate(copy.out / "analysis/cold-00.json", 0.5);
+  truncate(copy.out / "analysis/warm-01.nc", 0.5);
+  const Outcome outcome = run_levda("assimilate" + copy.options());
+  INFO(outcome.output);
+  CHECK(outcome.code == 0);
+  CHECK(outcome.output.find("cold-00.json: damaged; the scores are made anew") != std::string::npos);
+  CHECK(outcome.output.find("warm-01.nc: damaged; it is made anew") != std::string::npos);
+
+  const auto swap = [&](const char* from, const char* to) {
+    fs::copy_file(copy.out / "observations" / from, copy.out / "observations" / to,
+                  fs::copy_options::overwrite_existing);
+    fs::remove(copy.out / "analysis" / fs::path(to).replace_extension("json"));
+    check_refused("assimilate" + copy.options(),
+                  {fmt::format("{}: truth_index: of another truth; run levda observe first", to)});
+  };
+  swap("warm-01.nc", "warm-00.nc");
+  swap("cold-00.nc", "cold-01.nc");
 }
 
 TEST_CASE("observations as CSV: what is wrong is one line with the file, the column and the line") {
@@ -316,15 +346,15 @@ TEST_CASE("observations as CSV: what is wrong is one line with the file, the col
   };
   refused("0,0,0,salt,1,0.1\n", {"mine.csv: channel: line 2: \"salt\" is not a channel of the surrogate (u, v, eta)"});
   refused("0,0,0,eta,1\n", {"mine.csv: line 2: 5 fields"});
-  refused("0,0,0,eta,1,0\n", {"mine.csv: error_std: row 0: 0 is not positive"});
-  refused("0,9e6,0,eta,1,0.1\n", {"mine.csv: x: row 0: 9000000 m is outside the domain"});
-  refused("1e5,0,0,eta,1,0.1\n", {"mine.csv: time: row 0: 100000 is outside the time span"});
-  refused("5,0,0,eta,1,0.1\n0,1,0,eta,1,0.1\n5,0,0,eta,1,0.1\n", {"mine.csv: value: row 2: repeats row 0"});
+  refused("0,0,0,eta,1,0\n", {"mine.csv: error_std: line 2: 0 is not positive"});
+  refused("0,9e6,0,eta,1,0.1\n", {"mine.csv: x: line 2: 9000000 m is outside the domain"});
+  refused("1e5,0,0,eta,1,0.1\n", {"mine.csv: time: line 2: 100000 is outside the time span"});
+  refused("5,0,0,eta,1,0.1\n0,1,0,eta,1,0.1\n5,0,0,eta,1,0.1\n", {"mine.csv: value: line 4: repeats line 2"});
   refused("", {"mine.csv: qc: no observation is to be assimilated"});
   refused("10285.44,0,0,eta,1,0.1\n", {"frames: 12, but 13 are to be analysed"});
-  refused("0,0,0,eta,1,1e200\n", {"mine.csv: error_std: row 0: 1e+200 has no square"});
+  refused("0,0,0,eta,1,1e200\n", {"mine.csv: error_std: line 2: 1e+200 has no square"});
   write_text_file(mine, header + "400,0,0,eta,0.1,0.1\n");
-  check_refused(command + " --experiment cold", {"mine.csv: time: row 0: 400 is before the first frame, 857.12"});
+  check_refused(command + " --experiment cold", {"mine.csv: time: line 2: 400 is before the first frame, 857.12"});
   // Unsorted times are no fault.
   write_text_file(mine, header + "4000,0,0,eta,0.1,0.1\n0,1,0,eta,0.1,0.1\n900.5,-3e5,2e5,u,0,0.1\n");
   const Outcome good = run_levda(command);

@@ -459,3 +459,28 @@ TEST_CASE("surrogate: contents that contradict themselves are refused") {
   const std::string expected = (folder / "c.safetensors").string() + ": parameter_names: \"a,b\" holds a comma";
   CHECK_THROWS_WITH_AS(save_surrogate(folder / "c.safetensors", comma), expected.c_str(), InputError);
 }
+
+TEST_CASE("weights keep units, the reference of times, and where there are never values") {
+  const TemporaryFolder folder;
+  Surrogate s = example();
+  CHECK(read_safetensors((save_surrogate(folder / "w", s), folder / "w")).tensors.count("grid.never") == 0);
+  s.about.place_unit_y = "hPa";
+  s.about.time_reference = "2020-01-01";
+  s.about.calendar = "noleap";
+  s.about.unsaid_units = {"x", "channel"};
+  s.about.grid.never.assign(3 * 45, 0);
+  s.about.grid.never[50] = 1;
+  save_surrogate(folder / "w", s);
+  const Surrogate again = load_surrogate(folder / "w");
+  CHECK(again.about.unit_y() == "hPa");
+  CHECK(again.about.time_reference == "2020-01-01");
+  CHECK(again.about.calendar == "noleap");
+  CHECK(again.about.unsaid_units == s.about.unsaid_units);
+  CHECK(again.about.grid.never == s.about.grid.never);
+  CHECK(content(again) == content(s));
+  TensorFile file = read_safetensors(folder / "w");
+  file.tensors["grid.never"] = Tensor::full({3, 45}, 2.0F);
+  write_safetensors(folder / "w", file);
+  CHECK_THROWS_WITH_AS(load_surrogate(folder / "w"),
+                       ((folder / "w").string() + ": grid.never: neither 0 nor 1").c_str(), InputError);
+}

@@ -18,10 +18,10 @@ cmake -S . -B "$folder/build" -G "Unix Makefiles" -DCMAKE_BUILD_TYPE=Release -DL
 cmake --build "$folder/build" --parallel "$(nproc)"
 
 foreign=$(find "$folder/build" -name '*.o.d' -exec cat {} + | tr ' ' '\n' | grep -E '^/usr/(local/)?include/' |
-  grep -E '/(eigen3|Eigen|fmt|Random123|nlohmann|CLI|toml\+\+|doctest|tbb|oneapi)/|netcdf|hdf5' | sort -u || true)
+  grep -E '/(eigen3|Eigen|fmt|Random123|nlohmann|CLI|toml\+\+|doctest|tbb|oneapi)/|netcdf|hdf5|udunits' | sort -u || true)
 [ -z "$foreign" ] || { printf 'headers of packages were used:\n%s\n' "$foreign" >&2; exit 1; }
 used=$(find "$folder/build" -name '*.o.d' -exec cat {} + | tr ' ' '\n' | grep -c "/headers/" || true)
 [ "$used" -gt 0 ] || { echo "no dependency files: the check saw nothing" >&2; exit 1; }
-if ldd "$folder/build/levda" | grep -E 'tbb|netcdf|hdf5|fmt'; then exit 1; fi
+if ldd "$folder/build/levda" | grep -E 'tbb|netcdf|hdf5|udunits|fmt'; then exit 1; fi
 
 ctest --test-dir "$folder/build" --output-on-failure -LE slow

@@ -130,7 +130,8 @@ TEST_CASE("the arrays of a file make the data set of the file") {
                                                            .first_time = 7,
                                                            .frame_interval = 0.5,
                                                            .time_unit = "hours",
-                                                           .place_unit = "degrees_east"},
+                                                           .place_unit = "degrees_east",
+                                                           .time_reference = "2000-01-01"},
                                                  .parameters = foreign.parameters,
                                                  .fields = foreign.field},
                                                 10);
@@ -291,7 +292,7 @@ TEST_CASE("foreign sets that cannot be used are refused with the file and the va
   CHECK(refusal([](Foreign& f) { f.parameters.assign(10, 4); }) ==
         "own.nc: parameters: parameter_0 is the same everywhere: its prior range 4 .. 4 is empty");
   CHECK(refusal([](Foreign& f) { f.x.assign(5, 1.0), f.y.assign(3, 2.0); }) ==
-        "own.nc: x: all points lie at one place");
+        "own.nc: x: is neither increasing nor decreasing");
   CHECK(refusal([](Foreign& f) { f.field[9] = std::numeric_limits<float>::infinity(); }) ==
         "own.nc: field: holds a value that is not finite");
   CHECK(refusal([](Foreign& f) {

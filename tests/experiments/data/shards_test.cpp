@@ -151,7 +151,7 @@ TEST_CASE("a shard that is damaged, missing or of another set is named") {
   damage(folder.path() / shard(2));
   CHECK(refusal().starts_with("data/0002.nc: "));
   fs::remove(folder.path() / shard(2));
-  CHECK(refusal() == "data/0002.nc: no such file");
+  CHECK(refusal() == "data/0002.nc: no such file; levda generate makes this shard anew");
   fs::copy_file(folder.path() / shard(1), folder.path() / shard(2));
   CHECK(refusal() == "data/0002.nc: first_member: is not 4");
 

@@ -1,4 +1,4 @@
-#include "experiments/study/shown_number.h"
+#include "experiments/data/shown_number.h"
 
 #include <fmt/format.h>
 
