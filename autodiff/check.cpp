@@ -44,13 +44,14 @@ struct Extrapolation {
   double error;
 };
 
+constexpr int most_rows = 16;
+
 /// Ridders' polynomial extrapolation of central differences g(h) to h = 0 ("Accurate computation of F'(x) and
 /// F'(x) F''(x)", Advances in Engineering Software 4, 1982).
 template <typename F>
-Extrapolation ridders(const F& g, double h) {
-  constexpr int rows = 8;
+Extrapolation ridders(const F& g, double h, int rows) {
   constexpr double shrink = 1.6;
-  double table[rows][rows];
+  double table[most_rows][most_rows];
   Extrapolation best{0, std::numeric_limits<double>::infinity()};
   for (int i = 0; i < rows; ++i, h /= shrink) {
     table[0][i] = g(h);
@@ -106,9 +107,10 @@ DerivativeCheck check_derivatives(const std::function<Var(const Vars&)>& f, std:
     for (std::size_t i = 0; i < inputs.size(); ++i) moved.push_back(Var(inputs[i]) + h * v[i]);
     return inner(w, f(moved).value());
   };
-  // Steps that balance truncation against round-off: large ones for the extrapolation in float64, larger in float32.
-  const double first = y.dtype() == DType::float64 ? 0.02 : 0.1;
-  const Extrapolation best = ridders([&](double h) { return (along(h) - along(-h)) / (2 * h); }, first);
+  // Steps that balance truncation against round-off: from large ones for the extrapolation to small ones for functions
+  // that bend on a short scale; in float32 larger ones.
+  const auto slope = [&](double h) { return (along(h) - along(-h)) / (2 * h); };
+  const Extrapolation best = y.dtype() == DType::float64 ? ridders(slope, 0.02, most_rows) : ridders(slope, 0.1, 8);
   check.by_differences = best.value;
   check.difference_error = best.error;
   return check;

@@ -83,7 +83,8 @@ double seconds_at(const std::string& date, bool proleptic) {
   const bool west = rest[0] == '-';
   if (rest[0] == '+' || rest[0] == '-') rest.erase(0, 1);
   hour = minute = end = 0;
-  if (rest.find(':') == std::string::npos && rest.size() == 4) rest.insert(2, ":");
+  if (rest.find(':') == std::string::npos && rest.size() == 4)
+    rest = fmt::format("{}:{}", rest.substr(0, 2), rest.substr(2));
   if (std::sscanf(rest.c_str(), "%2d:%2d%n", &hour, &minute, &end) != 2 &&
       std::sscanf(rest.c_str(), "%2d%n", &hour, &end) != 1)
     fail();
