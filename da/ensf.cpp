@@ -9,8 +9,8 @@
 #include <numeric>
 
 #include "autodiff/derivatives.h"
-#include "autodiff/internal/isolation.h"
 #include "autodiff/error.h"
+#include "autodiff/internal/isolation.h"
 #include "autodiff/streams.h"
 
 namespace levda::da {

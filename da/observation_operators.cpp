@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "autodiff/derivatives.h"
-#include "autodiff/internal/isolation.h"
 #include "autodiff/error.h"
+#include "autodiff/internal/isolation.h"
 #include "autodiff/random.h"
 #include "autodiff/streams.h"
 #include "da/internal/groups.h"
