@@ -308,8 +308,8 @@ void assimilate_file(const Request& request, const FileOptions& options) {
     tell_range(about, k, mean);
     for (std::int64_t i = 0; i < last.size(); ++i) squares += std::pow(members[i * about.parameters() + k] - mean, 2);
     const double deviation = std::sqrt(squares / static_cast<double>(last.size() - 1));
-    print_result(
-        fmt::format("{} = {} {}\n", about.parameter_names[k], shown_number(mean, deviation), about.parameter_units[k]));
+    print_result(fmt::format("{} = {}\n", about.parameter_names[k],
+                             with_unit(shown_number(mean, deviation), about.parameter_units[k])));
   }
   say("analysis: {}", path.string());
 }

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <set>
 
+#include "nn/progress.h"
+
 namespace levda::experiments {
 
 void note(const std::string& source, const std::string& message) {
@@ -15,7 +17,7 @@ void note(const std::string& source, const std::string& message) {
   std::string line = fmt::format("note: {}: {}", source, message);
   for (char& c : line)  // it may quote the file
     if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = ' ';
-  if (said.insert(line).second) fmt::print(stderr, "{}\n", line);
+  if (said.insert(line).second) nn::write_note(stderr, line + '\n');
 }
 
 std::string lower_case(std::string name) {

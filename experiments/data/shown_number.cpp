@@ -37,4 +37,8 @@ std::string shown_number(double value, double error) {
   return rounded(value, last) + " +- " + rounded(error, last);
 }
 
+std::string with_unit(const std::string& text, const std::string& unit) {
+  return unit.empty() || unit == "1" ? text : fmt::format("{} {}", text, unit);
+}
+
 }  // namespace levda::experiments

@@ -10,4 +10,7 @@ namespace levda::experiments {
 /// fill the text: "1.2346e-09 +- 3.0e-12". An error of 0 shows all digits of the value.
 std::string shown_number(double value, double error);
 
+/// A text with its unit behind it, if there is one: "1" is none.
+std::string with_unit(const std::string& text, const std::string& unit);
+
 }  // namespace levda::experiments

@@ -6,13 +6,17 @@
 #include <cmath>
 #include <cstdio>
 
+#include "experiments/data/shown_number.h"
+#include "nn/progress.h"
+
 namespace levda::experiments {
 
 void tell_starts(const Config& config, const models::Description& about, bool chosen) {
   const AssimilationConfig& a = config.assimilation;
-  fmt::print(stderr, "start frames {} .. {} of the prior, as {}{} of {} frames are observed{}\n", a.start_min,
-             a.start_max, chosen ? "assimilation.start_max says; " : "", a.frames, about.frames,
-             a.forecast > 0 ? fmt::format(" and {} are forecast", a.forecast) : "");
+  nn::write_note(stderr,
+                 fmt::format("start frames {} .. {} of the prior, as {}{} of {} frames are observed{}\n", a.start_min,
+                             a.start_max, chosen ? "assimilation.start_max says; " : "", a.frames, about.frames,
+                             a.forecast > 0 ? fmt::format(" and {} are forecast", a.forecast) : ""));
 }
 
 void tell_misfit(const LatentAnalysis& analysis, const da::Observations& observations) {
@@ -25,17 +29,20 @@ void tell_misfit(const LatentAnalysis& analysis, const da::Observations& observa
   const double ratio = 2 * cost / n;
   const double deviation = std::sqrt(2 / n);  // of a mean of n squares of normal numbers
   if (ratio <= std::max(2.0, 1 + 5 * deviation)) return;
-  fmt::print(stderr,
-             "the analysis misses the observations: 2 J_o / n is {:.3g} (1 expected): wrong values, flags or units, "
-             "errors that are too small, or a surrogate that does not hold here\n",
-             ratio);
+  nn::write_note(
+      stderr,
+      fmt::format(
+          "the analysis misses the observations: 2 J_o / n is {:.3g} (1 expected): wrong values, flags or units, "
+          "errors that are too small, or a surrogate that does not hold here\n",
+          ratio));
 }
 
 void tell_range(const models::Description& about, std::int64_t parameter, double mean) {
   const auto k = static_cast<std::size_t>(parameter);
   if (mean >= about.parameter_min[k] && mean <= about.parameter_max[k]) return;
-  fmt::print(stderr, "{} is outside its prior range, {:g} .. {:g} {}: the surrogate never saw such a value\n",
-             about.parameter_names[k], about.parameter_min[k], about.parameter_max[k], about.parameter_units[k]);
+  const std::string range = fmt::format("{:g} .. {:g}", about.parameter_min[k], about.parameter_max[k]);
+  nn::write_note(stderr, fmt::format("{} is outside its prior range, {}: the surrogate never saw such a value\n",
+                                     about.parameter_names[k], with_unit(range, about.parameter_units[k])));
 }
 
 }  // namespace levda::experiments

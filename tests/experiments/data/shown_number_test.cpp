@@ -8,6 +8,7 @@
 #include <string>
 
 using levda::experiments::shown_number;
+using levda::experiments::with_unit;
 
 TEST_CASE("a number has as many digits as its uncertainty asks for") {
   CHECK(shown_number(1000000.80093, 0.0163) == "1000000.801 +- 0.016");
@@ -42,4 +43,10 @@ TEST_CASE("a shown number misses the value by at most half of the error's last d
       CHECK(std::abs(std::atof(text.c_str() + at + 4) - error) <= 0.0501 * error);
       CHECK(text.size() < 50);
     }
+}
+
+TEST_CASE("with_unit: a unit of 1 is not shown") {
+  CHECK(with_unit("0.80 +- 0.02", "1") == "0.80 +- 0.02");
+  CHECK(with_unit("0.80 +- 0.02", "") == "0.80 +- 0.02");
+  CHECK(with_unit("0.80 +- 0.02", "m") == "0.80 +- 0.02 m");
 }
