@@ -172,6 +172,16 @@ Ensemble posterior(const Objective& objective, Minimum& best, const Local& exact
   return Ensemble(tensor_of(members_of({best.w, transform}, matrix_of(prior.anomalies()), vector_of(prior.mean()))));
 }
 
+/// Whether a model computes in float32, too: a user's model with constants of float64 does not.
+bool computes_in_float32(const ObservationOperator& observe, const Tensor& control) {
+  try {
+    (void)observe.predict(control.reshaped({1, control.size()}).to(DType::float32));
+    return true;
+  } catch (const Error&) {
+    return false;  // any other error comes again in float64
+  }
+}
+
 }  // namespace
 
 Levda::Levda(LevdaSettings settings, WindowSettings windows)
@@ -202,7 +212,9 @@ std::vector<Ensemble> Levda::analyse(const ObservationOperator& observe, std::sp
   const std::vector<Objective> objectives(problems.begin(), problems.end());
   const bool by_ensemble = settings_.minimiser == Minimiser::ensemble;
   const bool searching = first && !by_ensemble;
-  const DType coarse_type = settings_.precision == Precision::mixed ? DType::float32 : DType::float64;
+  DType coarse_type = settings_.precision == Precision::mixed ? DType::float32 : DType::float64;
+  if (searching && coarse_type == DType::float32 && !computes_in_float32(observe, problems[0].prior.mean()))
+    coarse_type = DType::float64;
   std::vector<std::vector<Minimum>> minima =
       starting_points(observe, objectives, searching ? settings_.starts : 0, settings_.candidates, coarse_type);
   const Tensor predictions = predict_members(observe, objectives, DType::float64);

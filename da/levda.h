@@ -46,7 +46,7 @@ enum class Control : std::uint8_t {
 
 /// Precision of the model in minimisations with inflated R. The last minimisation, with R itself, is always float64.
 enum class Precision : std::uint8_t {
-  mixed,   ///< float32 with Gauss-Newton; its round-off is far below the inflated errors
+  mixed,   ///< float32 with Gauss-Newton, if the model computes in it; its round-off is far below the inflated errors
   float64  ///< float64 throughout
 };
 

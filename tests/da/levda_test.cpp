@@ -103,6 +103,40 @@ TEST_CASE("several starts and annealing do not change a linear analysis") {
   CHECK(difference(gaussian_of(full.assimilate(twin.problem()).ensembles[0]), at_start) <= 1e-10);
 }
 
+TEST_CASE("a model with constants of float64 works under mixed precision, and gives what it gives in float64") {
+  class Float64Model final : public ForwardModel {
+   public:
+    explicit Float64Model(const LinearModel& model) : model_(model) {}
+    std::int64_t controls() const override { return model_.controls(); }
+    autodiff::Var advance(const autodiff::Var& v, double duration) const override {
+      return model_.advance(v, duration);
+    }
+    std::unique_ptr<ObservationOperator> observe(const Observations& o) const override {
+      struct Operator final : ObservationOperator {
+        explicit Operator(Tensor g) : g_(std::move(g)) {}
+        std::int64_t size() const override { return g_.shape()[0]; }
+        autodiff::Var operator()(const autodiff::Var& v) const override {
+          return matmul(v, autodiff::Var(g_), false, true);
+        }
+        Tensor g_;
+      };
+      return std::make_unique<Operator>(tensor_of(model_.matrix(o)));
+    }
+
+   private:
+    const LinearModel& model_;
+  };
+  const Twin twin = make_twin(5, 12, 6, 3, 2);
+  const Float64Model model(twin.model);
+  const auto analysis = [&](Precision precision) {
+    return Levda({.starts = 3, .precision = precision})
+        .assimilate({twin.prior, model, twin.observations, twin.covariance, twin.times})
+        .ensembles[0]
+        .members();
+  };
+  CHECK(levda::testing::same_bits(analysis(Precision::mixed), analysis(Precision::float64)));
+}
+
 TEST_CASE(
     "windows one after the other end where one window over all ends; overlapping ones count an observation once") {
   const Twin twin = make_twin(6, 15, 8, 2, 3);
