@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "autodiff/error.h"
 #include "autodiff/internal/sweep.h"
@@ -43,6 +44,16 @@ Tensor run(const Function& f, Inputs inputs, bool guard) {
   if (y.tracked() && y.tape("checkpoint") != &tape)
     throw Error("[checkpoint] the function computes with a tracked variable that is not among its inputs");
   return y.value();
+}
+
+/// Whether a second run gave the same bits. Only the CPU is asked, because a device would have to wait.
+bool same_bits(const Tensor& a, const Tensor& b) {
+  if (!a || !(a.shape() == b.shape()) || a.dtype() != b.dtype()) return false;
+  if (a.device() != Device::cpu) return true;
+  const auto equal = [&]<typename T>(T) {
+    return std::memcmp(a.data<T>(), b.data<T>(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
+  };
+  return a.dtype() == DType::float32 ? equal(float{}) : equal(double{});
 }
 
 /// True for the same variable or the same whole tensor. (Two views of parts of a block may be different parts.)
@@ -99,10 +110,17 @@ Var checkpoint(const Function& f, const Vars& inputs) {
   op->name = "checkpoint";
   op->shape = [shape = value.shape()](Inputs, const Attributes&) { return shape; };
   op->forward = [value](Backend&, Inputs, Attributes&, Tensor& y) { y = value; };
-  op->vjp_all = [g, guard](const Call& n, const std::vector<int>& wanted, const Var& w, Vars& sums) {
-    vjp_by_formula(g, n, wanted, w, sums, guard);
+  // What f captured may have been changed since.
+  const Function again = [g, value](const Vars& x) {
+    const Var y = g(x);
+    if (!same_bits(y.value(), value))
+      throw Error("[checkpoint] the function does not return again what it returned first");
+    return y;
   };
-  op->jvp = [g, guard](const Call& n, const Vars& v) { return jvp_by_formula(g, n, v, guard); };
+  op->vjp_all = [again, guard](const Call& n, const std::vector<int>& wanted, const Var& w, Vars& sums) {
+    vjp_by_formula(again, n, wanted, w, sums, guard);
+  };
+  op->jvp = [again, guard](const Call& n, const Vars& v) { return jvp_by_formula(again, n, v, guard); };
   return evaluate(op, once.values);
 }
 

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "autodiff/error.h"
-#include "autodiff/internal/isolation.h"
 #include "autodiff/internal/sweep.h"
 #include "autodiff/internal/sweep_plan.h"
 
@@ -129,6 +128,7 @@ void add_vjp(const Var& y, const Var& w, const Vars& wrt, Vars& sums, Graph grap
   check_result("vjp", "the cotangent has", w, y.shape(), y);
   if (w.tracked()) w.tape("vjp");
   if (!y.tracked()) return;
+  const Tape::Sweep running(*tape);
   const bool guarded = tape->guarded();
   const SweepPlan plan(*tape, {&y, 1}, tracked(wrt), floor);
   if (plan.size() == 0 || plan.ids.back() != y.id()) return;  // y does not depend on the variables
@@ -212,6 +212,7 @@ Vars tangents_of(Inputs y, const Vars& wrt, const Vars& v, Graph graph, std::int
   Vars result;
   for (const Var& one : y) result.push_back(one.tracked() ? Var() : zeros_like(one, lead));
   if (tape == nullptr) return result;
+  const Tape::Sweep running(*tape);
   const SweepPlan plan(*tape, tracked(y), tracked(wrt), floor);
   Vars tangents(plan.ids.size());
   for (std::size_t i = 0; i < wrt.size(); ++i) {
@@ -280,7 +281,6 @@ struct Gradient {
 }  // namespace
 
 ValueAndGrad value_and_grad(const Function& f, std::span<const Tensor> inputs, bool guard) {
-  const Isolation own_tapes_only("value_and_grad");
   Tape tape;
   tape.guard(guard);
   const Gradient at("value_and_grad", f, inputs, tape, Graph::discard);
@@ -290,7 +290,6 @@ ValueAndGrad value_and_grad(const Function& f, std::span<const Tensor> inputs, b
 }
 
 std::vector<Tensor> hvp(const Function& f, std::span<const Tensor> inputs, std::span<const Tensor> v, bool guard) {
-  const Isolation own_tapes_only("hvp");
   Tape tape;
   tape.guard(guard);
   const Gradient at("hvp", f, inputs, tape, Graph::keep);

@@ -32,6 +32,7 @@ Var evaluate(const std::shared_ptr<const Op>& op, Vars inputs, Attributes attrib
   attributes.recorded = tape != nullptr;
   op->forward(first.backend(), inputs, attributes, y);
   if (tape == nullptr) return y;
+  for (const Var& input : inputs) (void)input.tape(who);  // a user's forward computation may have rewound the tape
   if (tape->guarded()) check_finite(who, "", tape->size(), inputs, y);
   return tape->record(
       {.op = op, .inputs = std::move(inputs), .attributes = std::move(attributes), .output = std::move(y)});

@@ -113,8 +113,8 @@ inline Var less(double a, const Var& b) { return greater(b, a); }
 Var where(const Var& mask, const Var& a, const Var& b);
 Var where(const Var& mask, const Var& a, double b);
 Var where(const Var& mask, double a, const Var& b);
-/// alpha x + beta.
-Var scale(const Var& x, double alpha, double beta = 0);
+/// alpha x + beta; by default beta is a zero that keeps the sign of a zero.
+Var scale(const Var& x, double alpha, double beta = -0.0);
 
 /// alpha / x.
 Var operator/(double alpha, const Var& x);

@@ -61,6 +61,7 @@ Tape* Var::tape(const char* who) const {
   Tape* const tape = slot_->tape.load(std::memory_order_relaxed);
   if (stamp_ < slot_->first_stamp.load(std::memory_order_relaxed) || tape == nullptr)
     throw Error(fmt::format("[{}] a variable of a tape that no longer exists", who));
+  Isolation::check(tape->birth_, who);
   if (!tape->holds(id_, stamp_)) throw Error(fmt::format("[{}] a variable that a rewind removed from its tape", who));
   return tape;
 }
@@ -96,6 +97,8 @@ Var Tape::record(Node node) {
 std::int64_t Tape::bytes() const { return audit(*this).bytes; }
 
 void Tape::rewind(std::int64_t mark) {
+  Isolation::check(birth_, "rewind");
+  if (sweeps_ > 0) throw Error("rewind while a sweep visits the tape");
   if (mark < 0 || mark > size()) throw Error("rewind to a mark that is not on the tape");
   nodes_.resize(static_cast<std::size_t>(mark));
 }

@@ -42,8 +42,8 @@ class Var {
   const Shape& shape() const { return value_.shape(); }
   DType dtype() const { return value_.dtype(); }
   bool tracked() const { return slot_ != nullptr; }
-  /// The tape, or null for a constant. Throws Error that begins with "[who]" when the tape no longer exists, or a
-  /// rewind removed the variable from it.
+  /// The tape, or null for a constant. Throws Error that begins with "[who]" when the tape no longer exists or is not
+  /// that of the function which runs (internal/isolation.h), or a rewind removed the variable from it.
   Tape* tape(const char* who = "tape") const;
   /// Position of its node on the tape; -1 for a constant.
   std::int64_t id() const { return id_; }
@@ -104,14 +104,25 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// A new independent variable. It shares the storage of the tensor: a sweep throws Error when the tensor was changed
-  /// after an operation used it; give a clone() to change it freely. Throws Error for a tensor of integers or none.
+  /// A new independent variable. It shares the storage of the tensor: a sweep throws Error when the tensor, or another
+  /// part of its block of memory, was changed after an operation used it; give a clone() to change it freely. Throws
+  /// Error for a tensor of integers or none.
   Var variable(Tensor value);
   Vars variables(std::span<const Tensor> values);
   Vars variables(std::initializer_list<Tensor> values) { return variables({values.begin(), values.size()}); }
-  /// Appends a computed node; for operations only. Throws Error inside a function whose tape is another one; see
-  /// internal/isolation.h.
+  /// Appends a computed node; for operations only. Throws Error inside a function whose tape is another one.
   Var record(Node node);
+  /// While it lives, a sweep visits the tape.
+  class Sweep {
+   public:
+    explicit Sweep(Tape& tape) : tape_(tape) { ++tape_.sweeps_; }
+    ~Sweep() { --tape_.sweeps_; }
+    Sweep(const Sweep&) = delete;
+    Sweep& operator=(const Sweep&) = delete;
+
+   private:
+    Tape& tape_;
+  };
 
   /// Number of nodes.
   std::int64_t size() const { return static_cast<std::int64_t>(nodes_.size()); }
@@ -126,7 +137,7 @@ class Tape {
   Var var(std::int64_t id) const { return Var(node(id).output, slot_, id, node(id).stamp); }
 
   /// Removes all nodes from `mark` (an earlier size()) on and frees their memory. A later use of their Vars throws
-  /// Error, and so does a mark that is not on the tape.
+  /// Error, and so do a mark that is not on the tape and a rewind by a rule while a sweep runs.
   void rewind(std::int64_t mark);
 
   /// Under guard, the first operation on this tape that produces a NaN or an infinity throws NonFiniteError, in the
@@ -145,6 +156,7 @@ class Tape {
   TapeSlot* slot_;
   std::uint64_t birth_;  // tapes are numbered in the order in which they begin
   std::uint64_t visits_ = 0;
+  int sweeps_ = 0;  // that run now
   std::vector<Node> nodes_;
   bool guarded_ = false;
 };

@@ -24,9 +24,10 @@ class Storage {
   Backend& backend() const { return backend_; }
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
-  /// Grows when a tensor of this block is written to: with set(), or through the pointer of a data() that is not const.
+  /// Grows when any tensor of this block is written to: with set(), or through the pointer of a data() that is not
+  /// const.
   std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
-  void touch() { version_.store(version() + 1, std::memory_order_relaxed); }
+  void touch() { version_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
   Backend& backend_;

@@ -27,6 +27,8 @@ struct Problem {
 
   std::int64_t tiles() const { return (row_count - 1) / tile + 1; }
   std::int64_t slots() const { return std::min(tiles(), lanes); }
+  /// Where the rows of a slot end.
+  std::int64_t end_of(std::int64_t slot) const { return std::min((slot + 1) * tiles() / slots() * tile, row_count); }
   /// Calls body(slot, first row, end row) for every tile: the tiles of a slot in order, the slots in parallel.
   template <typename Body>
   void for_each_tile(const Body& body) const {
@@ -43,12 +45,14 @@ struct Problem {
       }
     };
     if (slots() == 1) return run(0);  // on this thread, because a device may be recording its operations
-    oneapi::tbb::parallel_for(
-        oneapi::tbb::blocked_range<std::int64_t>(0, slots(), 1),
-        [&](const auto& range) {
-          for (std::int64_t slot = range.begin(); slot < range.end(); ++slot) run(slot);
-        },
-        oneapi::tbb::simple_partitioner());
+    Isolation::run_loop([&] {
+      oneapi::tbb::parallel_for(
+          oneapi::tbb::blocked_range<std::int64_t>(0, slots(), 1),
+          [&](const auto& range) {
+            for (std::int64_t slot = range.begin(); slot < range.end(); ++slot) run(slot);
+          },
+          oneapi::tbb::simple_partitioner());
+    });
   }
 };
 
@@ -72,6 +76,7 @@ struct Tile {
 
 Var checked(const Var& y) {
   if (!y) throw Error("[tiled_sum] the function returned no value for a tile");
+  if (y.tracked()) (void)y.tape("tiled_sum");  // an Error if it is a captured variable
   if (y.shape().rank() != 0)
     throw Error(fmt::format("[tiled_sum] the result for a tile has shape {} and is not a scalar", y.shape().text()));
   return y;
@@ -93,6 +98,11 @@ class PairwiseSum {
     }
     if (k == parts_.size()) parts_.emplace_back();
     parts_[k] = k == 0 && !ours ? sum.clone() : std::move(sum);
+  }
+  /// Adds up all parts, so that only their sum is held.
+  void collapse() {
+    const Tensor sum = total();
+    parts_.assign(1, sum);
   }
   /// Empty if there were no terms.
   Tensor total() {
@@ -153,6 +163,7 @@ struct ForwardBackward {
           add_in_place(part, gradient);
         } else {
           slots[i][slot].add(gradient);
+          if (end == problem.end_of(slot)) slots[i][slot].collapse();
         }
       }
     });
@@ -386,7 +397,7 @@ Var tiled_sum(const TileFunction& f, const Vars& shared, const Vars& rows, std::
   };
   problem->cut.assign(shared.size(), false);
   problem->cut.resize(inputs.size(), true);
-  problem->tile = tile;
+  problem->tile = std::min(tile, rows[0].shape()[0]);
   problem->row_count = rows[0].shape()[0];
   problem->lanes = rows[0].value().backend().lanes();
   problem->guard = std::any_of(inputs.begin(), inputs.end(),

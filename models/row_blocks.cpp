@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "autodiff/internal/isolation.h"
+
 namespace levda::models {
 
 void for_each_row_block(const autodiff::Backend& backend, std::int64_t groups, std::int64_t rows, std::int64_t tile,
@@ -24,7 +26,7 @@ void for_each_row_block(const autodiff::Backend& backend, std::int64_t groups, s
   if (large)
     for (std::int64_t i = 0; i < down * across; ++i) block(i);
   else
-    oneapi::tbb::parallel_for(std::int64_t{0}, down * across, block);
+    autodiff::Isolation::run_loop([&] { oneapi::tbb::parallel_for(std::int64_t{0}, down * across, block); });
 }
 
 }  // namespace levda::models

@@ -43,7 +43,7 @@ class AverageInPlace {
     average.apply(parameters);
   }
   ~AverageInPlace() {
-    for (std::size_t i = 0; i < before_.size(); ++i) parameters_[i] = before_[i];
+    for (std::size_t i = 0; i < before_.size(); ++i) static_cast<autodiff::Tensor&>(parameters_[i]) = before_[i];
   }
   AverageInPlace(const AverageInPlace&) = delete;
   AverageInPlace& operator=(const AverageInPlace&) = delete;

@@ -36,7 +36,7 @@ class Parameters {
   const std::string& name(std::size_t i) const { return names_[at(i)]; }
   bool trainable(std::size_t i) const { return trainable_[at(i)]; }
   const autodiff::Tensor& operator[](std::size_t i) const { return values_[at(i)]; }
-  autodiff::Tensor& operator[](std::size_t i) { return values_[at(i)]; }
+  OwnTensor& operator[](std::size_t i) { return values_[at(i)]; }
   /// Replaces a value; the type and the device may change. Throws Error when the shape differs.
   void set(std::size_t i, autodiff::Tensor value);
   /// Sets whether an entry is trained. Optimisers that already exist do not notice the change.

@@ -2,6 +2,8 @@
 
 /// Functions that run on a tape of their own.
 
+#include <oneapi/tbb/task_arena.h>
+
 #include <cstdint>
 
 namespace levda::autodiff {
@@ -17,8 +19,18 @@ class Isolation {
   Isolation(const Isolation&) = delete;
   Isolation& operator=(const Isolation&) = delete;
 
-  /// Throws Error unless this thread may record on the tape of this number.
+  /// Throws Error unless this thread may use the tape of this number.
   static void check(std::uint64_t birth, const char* op);
+
+  /// f(), a parallel loop. While this thread waits for the end of the loop it may take over other tasks. If it is
+  /// isolated these must be of the same loop, because tasks from outside have tapes that are older.
+  template <typename F>
+  static void run_loop(const F& f) {
+    if (current.who == nullptr)
+      f();
+    else
+      oneapi::tbb::this_task_arena::isolate(f);
+  }
 
  private:
   struct State {

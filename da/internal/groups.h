@@ -6,6 +6,7 @@
 
 #include <span>
 
+#include "autodiff/internal/isolation.h"
 #include "da/forward_model.h"
 
 namespace levda::da {
@@ -19,7 +20,8 @@ inline autodiff::Tensor part(const autodiff::Tensor& x, std::size_t k) {
 /// f(0) .. f(count - 1), each as a task.
 template <typename F>
 void in_parallel(std::size_t count, const F& f) {
-  oneapi::tbb::parallel_for(std::size_t{0}, count, f, oneapi::tbb::simple_partitioner());
+  autodiff::Isolation::run_loop(
+      [&] { oneapi::tbb::parallel_for(std::size_t{0}, count, f, oneapi::tbb::simple_partitioner()); });
 }
 
 /// x (.., kept axes) -> (leading, kept axes), the axes before the last `kept` as one.

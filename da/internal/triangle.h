@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "autodiff/error.h"
+#include "autodiff/internal/isolation.h"
 #include "autodiff/op.h"
 
 namespace levda::da {
@@ -58,15 +59,17 @@ class Triangle {
     const std::int64_t rows = n_ == 0 ? 0 : x.size() / n_;
     const T* from = x.data<T>();
     T* to = y.data<T>();
-    oneapi::tbb::parallel_for(std::int64_t{0}, (rows + width - 1) / width, [&](std::int64_t block) {
-      const std::int64_t count = std::min(width, rows - block * width);
-      Columns columns(static_cast<std::size_t>(n_));
-      for (std::int64_t i = 0; i < n_; ++i)
-        for (std::int64_t r = 0; r < count; ++r)
-          columns[i][r] = static_cast<double>(from[(block * width + r) * n_ + i]);
-      apply(map, columns);
-      for (std::int64_t i = 0; i < n_; ++i)
-        for (std::int64_t r = 0; r < count; ++r) to[(block * width + r) * n_ + i] = static_cast<T>(columns[i][r]);
+    autodiff::Isolation::run_loop([&] {
+      oneapi::tbb::parallel_for(std::int64_t{0}, (rows + width - 1) / width, [&](std::int64_t block) {
+        const std::int64_t count = std::min(width, rows - block * width);
+        Columns columns(static_cast<std::size_t>(n_));
+        for (std::int64_t i = 0; i < n_; ++i)
+          for (std::int64_t r = 0; r < count; ++r)
+            columns[i][r] = static_cast<double>(from[(block * width + r) * n_ + i]);
+        apply(map, columns);
+        for (std::int64_t i = 0; i < n_; ++i)
+          for (std::int64_t r = 0; r < count; ++r) to[(block * width + r) * n_ + i] = static_cast<T>(columns[i][r]);
+      });
     });
   }
 

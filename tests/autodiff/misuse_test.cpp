@@ -1,9 +1,12 @@
 /// Every way to use a function wrongly ends in levda::Error: no signal, no wrong number.
 
 #include <doctest/doctest.h>
+#include <oneapi/tbb/parallel_for.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <limits>
+#include <memory>
 #include <optional>
 
 #include "autodiff/audit.h"
@@ -112,6 +115,7 @@ TEST_CASE("misuse: a variable of another tape, or of a tape at the same address,
 TEST_CASE("misuse: functions that run on tapes of their own refuse variables that they captured") {
   Tape tape;
   const Var captured = tape.variable(small);
+  const Var sum_of_captured = sum(captured);
   const Var rows = tape.variable(normal_tensor({50, 3}, 1));
   const auto tile = [&](const Vars&, const Vars& r) { return sum(captured) + sum(r[0]); };
   const auto alone = [&](const Vars&, const Vars&) { return sum(square(captured)); };
@@ -121,10 +125,22 @@ TEST_CASE("misuse: functions that run on tapes of their own refuse variables tha
   CHECK(contains(error_of([&] { (void)tiled_sum(alone, {}, {Var(rows.value())}, 4); }), what));
   CHECK(contains(error_of([&] { (void)tiled_sum(alone, {}, {rows}, 1000); }), what));
   const auto f = [&](const Vars& x) { return sum(x[0]) + sum(square(captured)); };
-  CHECK(contains(error_of([&] { (void)value_and_grad(f, {small}); }), "the function of value_and_grad"));
-  CHECK(contains(error_of([&] { (void)hvp(f, {small}, {small}); }), "the function of hvp"));
-  CHECK(contains(error_of([&] { (void)check_derivatives(f, {small}); }), "the function of check_derivatives"));
+  CHECK(contains(error_of([&] { (void)value_and_grad(f, {small}); }), "two tapes"));
+  CHECK(contains(error_of([&] { (void)hvp(f, {small}, {small}); }), "two tapes"));
+  CHECK(contains(error_of([&] { (void)check_derivatives(f, {small}); }), "two tapes"));
   CHECK(contains(error_of([&] { (void)checkpoint(f, {Var(small)}); }), "[checkpoint]"));
+  const auto returned = [&](const Vars&, const Vars&) { return sum_of_captured; };
+  CHECK(contains(error_of([&] { (void)tiled_sum(returned, {}, {Var(rows.value())}, 4); }),
+                 "[tiled_sum] a variable that"));
+  const auto swept = [&](const Vars&, const Vars&) { return sum(vjp(sum_of_captured, one, {captured})[0]); };
+  CHECK(contains(error_of([&] { (void)tiled_sum(swept, {}, {Var(rows.value())}, 4); }), "[vjp] a variable that"));
+  const auto rewound = [&](const Vars&, const Vars& r) {
+    tape.rewind(1);
+    return sum(r[0]);
+  };
+  CHECK(contains(error_of([&] { (void)tiled_sum(rewound, {}, {rows}, 4); }), "[rewind] a variable that"));
+  CHECK(value_and_grad([&](const Vars&) { return Var(one); }, {small}).gradients[0].to_vector()[0] == 0);
+  CHECK(error_of([&] { (void)value_and_grad([&](const Vars&) { return sum_of_captured; }, {small}); }) != "no error");
   // Tapes that begin inside are welcome, and so are captured constants.
   const Var constant(small);
   const auto nested = [&](const Vars&, const Vars& r) {
@@ -185,6 +201,49 @@ TEST_CASE("misuse: what a sweep returns shares no storage, and inputs that were 
   const Var picked = sum(gather(c, 0, index));
   index.set(std::span<const std::int64_t>(first));
   CHECK(contains(error_of([&] { (void)vjp(picked, one, {c}); }), "[gather] an input or the result was changed"));
+}
+
+TEST_CASE("misuse: threads that wait inside a tile take over no task with an older tape") {
+  std::vector<std::unique_ptr<Tape>> tapes;
+  for (int i = 0; i < 200; ++i) tapes.push_back(std::make_unique<Tape>());
+  const auto inner = [](const Vars&, const Vars& r) { return sum(square(r[0])); };
+  const auto outer = [&](const Vars&, const Vars& r) { return tiled_sum(inner, {}, {r[0]}, 1); };
+  std::atomic<int> wrong = 0;
+  oneapi::tbb::parallel_for(0, 200, [&](int i) {
+    try {
+      const Var x = tapes[i]->variable(normal_tensor({64, 3}, static_cast<std::uint64_t>(i)));
+      const Tensor g = vjp(tiled_sum(outer, {}, {x}, 8), one, {x})[0].value();
+      if (!same_bits(g, (2 * Var(x.value())).value())) ++wrong;
+    } catch (const levda::Error&) {
+      ++wrong;
+    }
+  });
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("misuse: a tape that is rewound, or a constant that is changed, below a computation that runs again") {
+  Tape tape;
+  const Var x = tape.variable(small);
+  const Function rewinds = custom_op({.name = "mine",
+                                      .value =
+                                          [&](const Vars& in) {
+                                            tape.rewind(1);
+                                            return square(in[0]);
+                                          },
+                                      .vjp =
+                                          [&](const Call& n, int, const Var& w) {
+                                            tape.rewind(1);
+                                            return 2 * n.inputs[0] * w;
+                                          }});
+  CHECK(error_of([&] { (void)rewinds({2 * x}); }) == "[mine] a variable that a rewind removed from its tape");
+  const Var y = sum(rewinds({x}));
+  CHECK(error_of([&] { (void)vjp(y, one, {x}); }) == "rewind while a sweep visits the tape");
+  Tensor factor = Tensor::full({}, 3, DType::float64);
+  const Var z = checkpoint([factor](const Vars& in) { return sum(in[0]) * Var(factor); }, {x});
+  factor.set(std::span<const double>(std::vector<double>{1000}));
+  CHECK(contains(error_of([&] { (void)vjp(z, one, {x}); }), "[checkpoint] the function does not return again"));
+  CHECK(contains(error_of([&] { (void)jvp(z, {x}, {small}); }), "[checkpoint] the function does not return again"));
+  CHECK(1 / scale(Var(Tensor::full({}, -0.0)), 2).value().item() < 0);  // a factor keeps the sign of a zero
 }
 
 TEST_CASE("misuse: a user's rule that returns the wrong thing is named") {

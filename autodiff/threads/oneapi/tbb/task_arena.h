@@ -13,4 +13,14 @@ class task_arena {
   }
 };
 
+namespace this_task_arena {
+
+/// A thread that waits takes over no other work here.
+template <typename F>
+auto isolate(const F& f) {
+  return f();
+}
+
+}  // namespace this_task_arena
+
 }  // namespace oneapi::tbb
