@@ -118,7 +118,7 @@ class Backend {
   /// 64-byte aligned memory with undefined contents. Throws Error when there is not enough.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* memory, std::size_t bytes) noexcept = 0;
-  /// Bytes that a block of so many bytes takes.
+  /// Bytes of memory that the device uses for a request of `bytes`.
   virtual std::size_t footprint(std::size_t bytes) const { return bytes; }
   virtual MemoryUse memory() const = 0;
   /// Gives free blocks that are kept for later back to the system. No other thread may compute meanwhile.

@@ -110,7 +110,7 @@ Var checkpoint(const Function& f, const Vars& inputs) {
   op->name = "checkpoint";
   op->shape = [shape = value.shape()](Inputs, const Attributes&) { return shape; };
   op->forward = [value](Backend&, Inputs, Attributes&, Tensor& y) { y = value; };
-  // What f captured may have been changed since.
+  // The caller may have changed a constant that f captured.
   const Function again = [g, value](const Vars& x) {
     const Var y = g(x);
     if (!same_bits(y.value(), value))

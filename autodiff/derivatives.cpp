@@ -76,7 +76,7 @@ Var zeros_like(const Var& x, const Shape& lead = {}) {
   return Tensor::zeros(x.shape().prepend(lead), x.dtype(), x.value().backend());
 }
 
-/// Gives each result storage of its own if something else shares it: another result, an argument, a node.
+/// Copies each result that shares its storage with another result, an argument or a node.
 void unshare(Vars& results) {
   for (Var& x : results)
     if (!x.tracked() && !x.value().unique()) x = Var(x.value().clone());
