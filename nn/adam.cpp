@@ -14,6 +14,7 @@ using autodiff::Tensor;
 using autodiff::Var;
 
 Adam::Adam(const Parameters& parameters, const Settings& settings) : settings_(settings) {
+  check_averages(name(), settings.beta1, settings.beta2, settings.epsilon);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters.trainable(i)) continue;
     const Tensor& p = parameters[i];

@@ -20,6 +20,7 @@ class Adam final : public Optimiser {
     double epsilon = 1e-8;
     double weight_decay = 0;  ///< each step also subtracts rate x weight_decay x parameter; 0: off
   };
+  /// Throws Error unless the betas are in [0, 1) and epsilon > 0.
   Adam(const Parameters& parameters, const Settings& settings);
   explicit Adam(const Parameters& parameters) : Adam(parameters, Settings()) {}
 

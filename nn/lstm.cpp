@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autodiff/error.h"
 #include "nn/layers.h"
 
 namespace levda::nn {
@@ -24,6 +25,7 @@ Tensor uniform(const autodiff::Shape& shape, double bound, Random& random) {
 }  // namespace
 
 Lstm Lstm::make(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t hidden, Random& random) {
+  if (hidden < 1) throw Error(name + ": an LSTM needs at least one hidden unit");
   const double bound = 1 / std::sqrt(static_cast<double>(hidden));
   const std::size_t w = parameters.add(name + ".input_weight", uniform({in, 4 * hidden}, bound, random));
   const std::size_t u = parameters.add(name + ".hidden_weight", uniform({hidden, 4 * hidden}, bound, random));
@@ -35,6 +37,7 @@ Lstm Lstm::make(Parameters& parameters, const std::string& name, std::int64_t in
 
 Lstm::State Lstm::step(Inputs p, const Var& x, const State& state) const {
   const std::int64_t hidden = weight_at(p, hidden_weight).shape()[0];
+  if (static_cast<bool>(state.h) != static_cast<bool>(state.c)) throw Error("an LSTM's state needs both h and c");
   Var z = linear(x, weight_at(p, input_weight), weight_at(p, bias));
   if (state.h) z = z + matmul(state.h, weight_at(p, hidden_weight));
   const auto gate = [&](std::int64_t k) { return slice(z, -1, k * hidden, hidden); };

@@ -23,11 +23,11 @@ struct Lstm {
 
   /// Adds "`name`.input_weight", "`name`.hidden_weight" and "`name`.bias". Weights are uniform in
   /// +-1 / sqrt(hidden), as in PyTorch. The bias is 0, but 1 for the forget gate, so that the untrained layer remembers
-  /// (Jozefowicz et al. 2015).
+  /// (Jozefowicz et al. 2015). Throws Error when hidden < 1.
   static Lstm make(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t hidden,
                    autodiff::Random& random);
 
-  /// Both (rows, hidden). Empty values before the sequence mean zeros.
+  /// Both (rows, hidden), or both without value: zeros, before the sequence.
   struct State {
     autodiff::Var h;
     autodiff::Var c;
@@ -36,7 +36,7 @@ struct Lstm {
     autodiff::Vars h;  // one per step
     State last;        // the state after the last step
   };
-  /// One step: x (rows, in).
+  /// One step: x (rows, in). Throws Error when h or c alone is given.
   State step(autodiff::Inputs p, const autodiff::Var& x, const State& state) const;
   /// x[t] (rows, in) -> h[t] (rows, hidden).
   Result operator()(autodiff::Inputs p, const autodiff::Vars& x, const State& first = {}) const;

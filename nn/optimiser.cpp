@@ -27,6 +27,12 @@ void Optimiser::check_gradients(const Parameters& parameters, std::span<const Te
   if (own != nullptr && k != own->size()) throw Error(fmt::format("[{}] it was made for other parameters", name()));
 }
 
+void check_averages(const char* optimiser, double beta1, double beta2, double epsilon) {
+  for (const double beta : {beta1, beta2})
+    if (!(beta >= 0 && beta < 1)) throw Error(fmt::format("[{}] a beta of {} is not in [0, 1)", optimiser, beta));
+  if (!(epsilon > 0)) throw Error(fmt::format("[{}] an epsilon of {} is not positive", optimiser, epsilon));
+}
+
 Tensor restored(const char* optimiser, const Optimiser::State& state, const std::string& name, const Tensor& like) {
   const auto entry = state.find(name);
   if (entry == state.end()) throw Error(fmt::format("[{}] {} is missing", optimiser, name));

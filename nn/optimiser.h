@@ -46,6 +46,9 @@ class Optimiser {
                        const std::vector<autodiff::Tensor>* own = nullptr) const;
 };
 
+/// For optimisers: throws Error unless the betas are in [0, 1) and epsilon > 0.
+void check_averages(const char* optimiser, double beta1, double beta2, double epsilon);
+
 /// For optimisers: a copy of an entry of a state on the device of `like`. Throws Error when it is missing or does not
 /// have the shape and type of `like`.
 autodiff::Tensor restored(const char* optimiser, const Optimiser::State& state, const std::string& name,

@@ -1,10 +1,12 @@
 #include "nn/soap.h"
 
+#include <fmt/format.h>
 #include <oneapi/tbb/parallel_for.h>
 
 #include <Eigen/QR>
 #include <cmath>
 
+#include "autodiff/error.h"
 #include "autodiff/op.h"
 
 namespace levda::nn {
@@ -57,6 +59,8 @@ void Soap::Memory::for_each(Self& self, F&& f) {
 }
 
 Soap::Soap(const Parameters& parameters, const Settings& settings) : settings_(settings) {
+  check_averages(name(), settings.beta1, settings.beta2, settings.epsilon);
+  if (settings.period < 1) throw Error(fmt::format("[soap] a period of {} steps is not positive", settings.period));
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters.trainable(i)) continue;
     const Tensor& p = parameters[i];

@@ -26,6 +26,7 @@ class Soap final : public Optimiser {
     std::int64_t period = 10;
     double weight_decay = 0;  ///< each step also subtracts rate x weight_decay x parameter; 0: off
   };
+  /// Throws Error unless the betas are in [0, 1), epsilon > 0 and period >= 1.
   Soap(const Parameters& parameters, const Settings& settings);
   explicit Soap(const Parameters& parameters) : Soap(parameters, Settings()) {}
 

@@ -62,6 +62,7 @@ class Step {
  private:
   void differentiate() {
     LossAndGradients result = task_.loss();
+    if (!result.value || result.value.shape().rank() != 0) throw Error("training: the loss is not a scalar");
     const Tensor norm = clip_global_norm(result.gradients, settings_.clip);
     autodiff::Strided from;
     from.strides[0] = 1;

@@ -68,8 +68,9 @@ struct TrainingResult {
   bool finished = false;  ///< false: `stop` ended the training early, after a checkpoint
 };
 
-/// Trains from optimiser.steps() to settings.steps. Throws Error that names the step when the loss is not finite. The
-/// parameters are then those before that step; with read_every > 1 only the last checkpoint is of use.
+/// Trains from optimiser.steps() to settings.steps. Throws Error for settings or a task that it cannot use, and one
+/// that names the step when the loss is not finite. The parameters are then those before that step; with read_every > 1
+/// only the last checkpoint is of use.
 TrainingResult train(Parameters& parameters, Optimiser& optimiser, const TrainingSettings& settings,
                      const TrainingTask& task);
 
