@@ -19,6 +19,8 @@ struct Choice {
   E value;
   std::string_view name;
 };
+template <typename E>
+Choice(E, const char*) -> Choice<E>;  // clang before 17 does not deduce it for an aggregate
 
 /// The values of E and their names, specialised for each enum.
 template <typename E>

@@ -312,8 +312,8 @@ TEST_CASE("forecasts are scored by themselves and change nothing else; a sweep a
   CHECK(growth.at("studies").size() == 2);
   check_same_keys(growth.at("studies")[1], results);
   CHECK(growth.at("studies")[0].at("experiments") == json_of(out / "sweep/members/3/results.json").at("experiments"));
-  for (const auto& [key, value] : json_of(out / "sweep/members/3/results.json").items())
-    CHECK_MESSAGE(results.contains(key), key);
+  const auto cell = json_of(out / "sweep/members/3/results.json");
+  for (const auto& [key, value] : cell.items()) CHECK_MESSAGE(results.contains(key), key);
   for (const auto& [key, value] : results.items()) CHECK_MESSAGE((growth.contains(key) || key == "experiments"), key);
   CHECK(run_levda("sweep" + options + " --over magic=1").output.find("--over: magic") != std::string::npos);
 }
