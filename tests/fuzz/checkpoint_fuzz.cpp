@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
   static const oneapi::tbb::global_control one(oneapi::tbb::global_control::max_allowed_parallelism, 1);
   tiny = std::make_unique<testing::TinyTraining>();
   if (const std::filesystem::path seeds = testing::seed_folder(*argc, *argv); !seeds.empty())
-    tiny->train(seeds / "seed", [] { return true; });  // stops after a step, with a checkpoint
+    tiny->stopped(seeds / "seed");  // after a step, with a checkpoint
   return 0;
 }
 

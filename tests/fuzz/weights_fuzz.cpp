@@ -10,7 +10,7 @@ extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
   const testing::TinyTraining tiny;
   const testing::TemporaryFolder folder;
   if (const std::filesystem::path seeds = testing::seed_folder(*argc, *argv); !seeds.empty())
-    models::save_surrogate(seeds / "seed", *tiny.train(folder / "checkpoint"));
+    models::save_surrogate(seeds / "seed", tiny.train(folder / "checkpoint"));
   return 0;
 }
 
