@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh Debian 12 to a calibrated analysis of a tsunami: installs what is missing, builds, runs the small preset
-# with the shipped weights, prints the scores. About five minutes on two cores, downloads excluded.
+# with the shipped weights, prints the scores. About eight minutes on two cores, six of them for the build; downloads excluded.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
